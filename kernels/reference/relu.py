@@ -1,0 +1,16 @@
+"""ReLU: y = x where x > 0, slope * x elsewhere."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+
+
+def forward(x: F32, y: F32, slope: float) -> None:
+    """Write the rectified x into y (any shape; y may be x)."""
+    y[...] = np.where(x > 0, x, np.float32(slope) * x)
+
+
+def backward(x: F32, dy: F32, dx: F32, slope: float) -> None:
+    """Write dy, times the slope where x <= 0, into dx (any shape; dx may be dy)."""
+    dx[...] = np.where(x > 0, dy, np.float32(slope) * dy)

@@ -1,0 +1,281 @@
+"""Blobs: a data and a diff array of one shape, each kept in step between host and devices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
+
+from .device import load_kernel, place
+from .errors import Error
+
+MAX_AXES = 32
+MAX_COUNT = 2**31 - 1
+
+Shape = tuple[int, ...]
+
+
+class Storage:
+    """One flat float32 buffer with a copy in each place that asked for one, zero at first.
+
+    `newest` holds the places whose copy is up to date (Caffe's SyncedMemory, for any number of
+    devices). A place other than "host" has a kernel family `memory` with `allocate(count, device)`,
+    `upload(host, device_array)` and `download(device_array, host)`.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.copies: dict[str, Any] = {}
+        self.newest: set[str] = set()
+
+    def get(self, where: str, *, load: bool, modify: bool) -> Any:
+        """The copy at a place: `load` brings it up to date, `modify` makes the others stale."""
+        if self.newest == {where}:
+            return self.copies[where]
+        if where not in self.copies:
+            self.copies[where] = self._allocate(where)
+        if load and self.newest and where not in self.newest:
+            self._transfer(next(iter(self.newest)), where)
+        if modify or not self.newest:
+            self.newest = {where}
+        else:
+            self.newest.add(where)
+        return self.copies[where]
+
+    def _allocate(self, where: str) -> Any:
+        if where == "host":
+            return np.zeros(self.count, np.float32)
+        return load_kernel("memory", where).allocate(self.count, where)
+
+    def _transfer(self, source: str, target: str) -> None:
+        if source != "host":
+            if "host" not in self.copies:
+                self.copies["host"] = self._allocate("host")
+            load_kernel("memory", source).download(self.copies[source], self.copies["host"])
+            self.newest.add("host")
+        if target != "host":
+            load_kernel("memory", target).upload(self.copies["host"], self.copies[target])
+
+
+class SyncedArray(NDArrayOperatorsMixin):
+    """An n-d float32 array that each device sees in its own memory.
+
+    Kernels ask for it by device: `read` (its values), `write` (they will be overwritten whole),
+    `update` (read and changed). On the host it also behaves like the ndarray it holds: `a[...]`,
+    `a + b`, `a.mean()`, `np.asarray(a)`; `a[...]` is a live view.
+    """
+
+    def __init__(self, shape: Shape = ()) -> None:
+        self.shape = shape
+        self.count = math.prod(shape)
+        self.storage = Storage(self.count)
+        self.offset = 0
+        self.capacity = self.count
+
+    def resize(self, shape: Shape) -> None:
+        """Take a new shape; memory is replaced only when the array outgrows it."""
+        if shape == self.shape:
+            return
+        self.shape = shape
+        self.count = math.prod(shape)
+        if self.count > self.capacity:
+            self.storage = Storage(self.count)
+            self.offset = 0
+            self.capacity = self.count
+
+    def share(self, other: SyncedArray) -> None:
+        """Use the memory of another array of the same count; the shape stays."""
+        self.storage = other.storage
+        self.offset = other.offset
+        self.capacity = other.capacity
+
+    def move_into(self, storage: Storage, offset: int) -> None:
+        """Make this array a slice of a larger buffer, taking its values along."""
+        values = self.read("cpu")
+        self.storage = storage
+        self.offset = offset
+        self.capacity = self.count
+        self.update("cpu")[...] = values
+
+    def read(self, device: str) -> Any:
+        """The array on a device, up to date; the caller must not change it."""
+        return self._view(device, load=True, modify=False)
+
+    def write(self, device: str) -> Any:
+        """The array on a device, to be overwritten whole; what it holds is not defined."""
+        return self._view(device, load=self.count != self.storage.count, modify=True)
+
+    def update(self, device: str) -> Any:
+        """The array on a device, up to date, to be changed."""
+        return self._view(device, load=True, modify=True)
+
+    def _view(self, device: str, *, load: bool, modify: bool) -> Any:
+        flat = self.storage.get(place(device), load=load, modify=modify)
+        if self.count != self.storage.count:
+            flat = flat[self.offset : self.offset + self.count]
+        return flat.reshape(self.shape)
+
+    # --- the host copy as an ndarray ---------------------------------------------------------
+
+    def host(self) -> NDArray[np.float32]:
+        """The live host array; because the caller may change it, the devices' copies are stale."""
+        view: NDArray[np.float32] = self.update("cpu")
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        host = self.host()
+        if dtype is not None and host.dtype != dtype:
+            return host.astype(dtype)
+        return host.copy() if copy else host
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        def plain(value: Any) -> Any:
+            return value.host() if isinstance(value, SyncedArray) else value
+
+        out = kwargs.get("out")
+        if out is not None:
+            kwargs["out"] = tuple(plain(value) for value in out)
+        result = getattr(ufunc, method)(*(plain(value) for value in inputs), **kwargs)
+        return out[0] if out is not None and len(out) == 1 else result
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.host()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.host()[index] = value
+
+    def __len__(self) -> int:
+        return len(self.host())
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.host())
+
+    def __float__(self) -> float:
+        return float(self.host())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "storage":
+            raise AttributeError(name)
+        return getattr(self.host(), name)
+
+    def __repr__(self) -> str:
+        return f"SyncedArray(shape={self.shape}, newest={sorted(self.storage.newest)})"
+
+
+class Blob:
+    """Caffe's unit of data: values (`data`) and their gradient (`diff`), N-d, row-major float32."""
+
+    def __init__(self, shape: Sequence[int] = ()) -> None:
+        checked = _checked_shape(shape)
+        self._data = SyncedArray(checked)
+        self._diff = SyncedArray(checked)
+
+    @property
+    def data(self) -> SyncedArray:
+        """The values."""
+        return self._data
+
+    @property
+    def diff(self) -> SyncedArray:
+        """The gradient of the loss with respect to the values."""
+        return self._diff
+
+    @property
+    def shape(self) -> Shape:
+        """The extent of each axis; () for a scalar."""
+        return self._data.shape
+
+    @property
+    def num_axes(self) -> int:
+        """How many axes the blob has."""
+        return len(self.shape)
+
+    def count(self, start: int = 0, end: int | None = None) -> int:
+        """The number of elements in the axes `start` to `end` (1 for an empty range)."""
+        return math.prod(self.shape[start:end])
+
+    def canonical_axis(self, axis: int) -> int:
+        """The axis counted from the front: -1 is the last. Raises Error outside the shape."""
+        if not -self.num_axes <= axis < self.num_axes:
+            raise Error(f"axis {axis} is outside a blob of shape {self.shape}")
+        return axis % self.num_axes
+
+    def reshape(self, *shape: int | Sequence[int]) -> None:
+        """Change the shape, given as dims or as one sequence; memory only ever grows."""
+        dims = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+        if dims == self.shape:
+            return
+        checked = _checked_shape(dims)  # type: ignore[arg-type]
+        self._data.resize(checked)
+        self._diff.resize(checked)
+
+    def reshape_like(self, other: Blob) -> None:
+        """Take the shape of another blob."""
+        self.reshape(other.shape)
+
+    def share_data(self, other: Blob) -> None:
+        """Use the data of another blob of equal count."""
+        self._share(self._data, other._data, "data")
+
+    def share_diff(self, other: Blob) -> None:
+        """Use the diff of another blob of equal count."""
+        self._share(self._diff, other._diff, "diff")
+
+    def _share(self, mine: SyncedArray, theirs: SyncedArray, what: str) -> None:
+        if mine.count != theirs.count:
+            raise Error(f"cannot share {what}: shape {mine.shape} holds {mine.count} elements, "
+                        f"shape {theirs.shape} holds {theirs.count}")
+        mine.share(theirs)
+
+    def legacy_dim(self, index: int) -> int:
+        """Extent of axis `index` of the 4-d view (num, channels, height, width)."""
+        if self.num_axes > 4:
+            raise Error(f"a blob of {self.num_axes} axes has no num, channels, height and width")
+        return self.shape[index] if index < self.num_axes else 1
+
+    @property
+    def num(self) -> int:
+        """Extent of axis 0 in the legacy 4-d view."""
+        return self.legacy_dim(0)
+
+    @property
+    def channels(self) -> int:
+        """Extent of axis 1 in the legacy 4-d view."""
+        return self.legacy_dim(1)
+
+    @property
+    def height(self) -> int:
+        """Extent of axis 2 in the legacy 4-d view."""
+        return self.legacy_dim(2)
+
+    @property
+    def width(self) -> int:
+        """Extent of axis 3 in the legacy 4-d view."""
+        return self.legacy_dim(3)
+
+    def __repr__(self) -> str:
+        return f"Blob(shape={self.shape})"
+
+
+class BlobList(list[Blob]):
+    """The parameter blobs of a layer, with pycaffe's `add_blob`."""
+
+    def add_blob(self, *shape: int) -> Blob:
+        """Append a zero blob of this shape and return it."""
+        self.append(Blob(shape))
+        return self[-1]
+
+
+def _checked_shape(shape: Sequence[int]) -> Shape:
+    checked = tuple(int(dim) for dim in shape)
+    if len(checked) > MAX_AXES:
+        raise Error(f"a blob has at most {MAX_AXES} axes, not {len(checked)}")
+    if any(dim < 0 for dim in checked):
+        raise Error(f"a blob's shape has no negative dims: {checked}")
+    if math.prod(checked) > MAX_COUNT:
+        raise Error(f"a blob of shape {checked} has more than {MAX_COUNT} elements")
+    return checked

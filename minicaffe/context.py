@@ -1,0 +1,53 @@
+"""What Caffe keeps in its thread-local singleton: the random stream, the rank, the default device.
+
+Each thread has a context of its own, so that several ranks can live in one process (tests do it).
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .rng import Generator
+
+
+class Context:
+    """State of one thread: `rng`, `solver_rank`, `solver_count`, `device`."""
+
+    def __init__(self) -> None:
+        self.rng = Generator()
+        self.solver_rank = 0
+        self.solver_count = 1
+        self.device = "cpu"
+
+    @property
+    def root_solver(self) -> bool:
+        """Whether this thread's solver is the one that tests, displays and snapshots."""
+        return self.solver_rank == 0
+
+
+_local = threading.local()
+
+
+def current() -> Context:
+    """The context of the calling thread, made on first use."""
+    if not hasattr(_local, "context"):
+        _local.context = Context()
+    context: Context = _local.context
+    return context
+
+
+@contextmanager
+def fresh(device: str | None = None) -> Iterator[Context]:
+    """A new context for the length of a `with` block; the former one comes back after it."""
+    former = current()
+    _local.context = Context()
+    _local.context.device = device or former.device
+    try:
+        yield _local.context
+    finally:
+        _local.context = former
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed this thread's random stream as `Caffe::set_random_seed` does (same bits)."""
+    current().rng = Generator(seed)

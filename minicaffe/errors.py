@@ -1,0 +1,61 @@
+"""The exceptions of minicaffe: one tree, so that a caller can catch one level and a reader sees them all.
+
+    Error
+    |-- ParseError          a file or a text that cannot be read: "file:line:column: ..."
+    |-- NetError            a graph that cannot be built: blobs, phases, shared parameters
+    |-- LayerError          a layer's parameters, the shapes it is given, the values it meets
+    |-- SolverError         a solver's parameters
+    |-- DataError           a source or a sample that cannot be used
+    |-- SnapshotError       weights or solver states that do not fit or cannot be written
+    |-- DeviceError         a device that is not there, or a kernel that it lacks
+    |-- CommunicationError  the ring: a silent neighbour, a broken link, a frame out of turn
+    |-- ClusterError        Spark: slots, configuration, a rank that failed
+    `-- MissingExtra        an optional library, with the extra that brings it
+"""
+
+
+class Error(Exception):
+    """What minicaffe raises for everything that its caller can mend."""
+
+
+class ParseError(Error):
+    """A file or a text that cannot be read; the message starts with its place."""
+
+
+class NetError(Error):
+    """A net that cannot be built or does not hold what was asked for."""
+
+
+class LayerError(Error):
+    """A layer whose parameters, shapes or inputs are not usable; the message names the layer."""
+
+
+class SolverError(Error):
+    """A solver parameter that is missing, unknown or contradicts another."""
+
+
+class DataError(Error):
+    """A data source or a sample that cannot be used; the message names the file or the key."""
+
+
+class SnapshotError(Error):
+    """Weights or a solver state that do not fit the net, or cannot be written."""
+
+
+class DeviceError(Error):
+    """A device that does not exist here, or a kernel that it does not have."""
+
+
+class CommunicationError(Error):
+    """A collective operation that could not be completed; the message names rank and peer."""
+
+
+class ClusterError(Error):
+    """A Spark job that cannot start or has failed; the message names the rank where there is one."""
+
+
+class MissingExtra(Error, ImportError):
+    """An optional library that is not installed."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}: pip install 'minicaffe[{extra}]'")

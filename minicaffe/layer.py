@@ -1,0 +1,197 @@
+"""The contract of a layer, and the door through which a net finds one by its prototxt type."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import re
+from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
+from typing import Any, ClassVar
+
+from .blob import Blob, BlobList
+from .device import known_families, load_kernel
+from .errors import Error, LayerError
+
+# Types whose capitals do not tell where their words begin.
+IRREGULAR = {"ReLU": "relu", "PReLU": "prelu", "TanH": "tanh", "ArgMax": "argmax",
+             "CoSData": "cos_data"}  # fmt: skip
+
+
+class Layer:
+    """A node of the net: pycaffe's Python layer, word for word; built-in layers are the same.
+
+    An implementer defines
+        setup(bottom, top)       once: read `self.param`, create parameters in `self.blobs`
+        reshape(bottom, top)     before every forward: give the tops their shapes, allocate scratch
+        forward(bottom, top)     compute the tops' data from the bottoms' data
+        backward(top, propagate_down, bottom)
+                                 from the tops' diff: overwrite the diff of each bottom that
+                                 `propagate_down` marks, add to the diff of the parameters
+    and states the class attributes below. A layer has no loops over elements: those are kernels,
+    in `self.ops` when `kernel` names a family.
+    """
+
+    kernel: ClassVar[str | None] = None  # kernel family
+    bottoms: ClassVar[tuple[int, int | None]] = (1, 1)  # how many, at least and at most
+    tops: ClassVar[tuple[int, int | None]] = (1, 1)
+    equal_bottom_top: ClassVar[bool] = False  # as many tops as bottoms
+    automatic_tops: ClassVar[int] = 0  # tops that the prototxt may leave out
+    default_loss_weight: ClassVar[float] = 0.0  # of top 0, where the prototxt says nothing
+    in_place: ClassVar[bool] = True  # False: a top must not be its bottom
+
+    def __init__(self, param: Any, device: str, phase: int) -> None:
+        self.param = param
+        self.name: str = param.name
+        self.type: str = param.type
+        self.phase = phase
+        self.blobs = BlobList()
+        self.param_propagate_down: list[bool] = []
+        self.param_str: str = param.python_param.param_str
+        self.device = device
+        self.fell_back = False  # whether `device` is the CPU for want of a kernel
+        if self.kernel is not None and self.kernel not in known_families(device):
+            self.device = "cpu"
+            self.fell_back = True
+        self.ops: Any = load_kernel(self.kernel, self.device) if self.kernel else None
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Read the parameters and create the parameter blobs; called once."""
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Give the tops their shapes from those of the bottoms."""
+        raise LayerError(f"layer class {type(self).__name__} does not define reshape(bottom, top)")
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Compute the data of the tops."""
+        raise LayerError(f"layer class {type(self).__name__} does not define forward(bottom, top)")
+
+    def backward(
+        self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
+    ) -> None:
+        """Compute the diffs of the bottoms and add to those of the parameters."""
+        if any(propagate_down):
+            raise self.error("has no gradient: it cannot stand between a loss and its parameters")
+
+    def allow_force_backward(self, index: int) -> bool:
+        """Whether `force_backward` may ask for the gradient of this bottom."""
+        return True
+
+    def seek(self, batch: int) -> None:
+        """Data layers: make the next forward give batch number `batch` of the run (from 0)."""
+
+    def close(self) -> None:
+        """Data layers: end threads and close files."""
+
+    def error(self, message: str) -> LayerError:
+        """An error that names this layer: `raise self.error("kernel_size 0 ...")`."""
+        return LayerError(f"layer '{self.name}' ({self.type}): {message}")
+
+    def axis(self, blob: Blob, axis: int, what: str = "axis") -> int:
+        """The canonical form of an axis parameter; a LayerError where it does not exist."""
+        try:
+            return blob.canonical_axis(axis)
+        except Error as error:
+            raise self.error(f"{what}: {error}") from None
+
+    def check_counts(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Raise LayerError unless the numbers of bottoms and tops fit the type."""
+        for what, blobs, (least, most) in (("bottom", bottom, self.bottoms),
+                                           ("top", top, self.tops)):  # fmt: skip
+            if len(blobs) < least or (most is not None and len(blobs) > most):
+                wanted = f"{least}" if most == least else f"at least {least}"
+                if most is not None and most != least:
+                    wanted = f"{least} to {most}"
+                raise self.error(f"takes {wanted} {what} blob(s), the prototxt gives {len(blobs)}")
+        if self.equal_bottom_top and len(bottom) != len(top):
+            raise self.error(f"takes as many tops as bottoms, not {len(top)} for {len(bottom)}")
+        if not self.in_place and any(mine is theirs for mine in top for theirs in bottom):
+            raise self.error("cannot run in place: its top must not be its bottom")
+
+
+class LossLayer(Layer):
+    """A layer that ends in a loss: predictions and labels in, a scalar out, weighted by 1.
+
+    The loss weight arrives as the top's diff, so backward multiplies by `top[0].diff`.
+    """
+
+    bottoms = (2, 2)
+    automatic_tops = 1
+    default_loss_weight = 1.0
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Check that both bottoms have the same number of items; the top is a scalar."""
+        if bottom[0].shape[:1] != bottom[1].shape[:1]:
+            raise self.error(
+                "predictions and labels must agree in their first axis, "
+                f"their shapes are {bottom[0].shape} and {bottom[1].shape}"
+            )
+        top[0].reshape(())
+
+    def allow_force_backward(self, index: int) -> bool:
+        """Labels have no gradient."""
+        return index != 1
+
+
+def module_name(layer_type: str) -> str:
+    """The file of a layer type, in snake case: "SoftmaxWithLoss" -> "softmax_with_loss"."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", layer_type)
+    return IRREGULAR.get(layer_type, split.lower())
+
+
+@cache
+def known_types() -> dict[str, str]:
+    """The built-in layer types and the modules that hold them, read from the files' text."""
+    package = importlib.import_module("minicaffe.layers")
+    found: dict[str, str] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        source = module.module_finder.find_spec(module.name, None).loader.get_source(  # type: ignore
+            f"{package.__name__}.{module.name}"
+        )
+        for name in re.findall(r"^class (\w+)Layer\(", source or "", re.MULTILINE):
+            if module_name(name) == module.name:
+                found[name] = module.name
+    return dict(sorted(found.items()))
+
+
+def layer_type_list() -> list[str]:
+    """The names of all layer types, `Python` among them."""
+    return sorted([*known_types(), "Python"])
+
+
+def create_layer(param: Any, device: str, phase: int) -> Layer:
+    """The layer that a LayerParameter describes, not yet set up.
+
+    Raises LayerError for an unknown type, with the nearest known ones.
+    """
+    cls = _python_class(param) if param.type == "Python" else _built_in_class(param)
+    return cls(param, device, phase)
+
+
+def _built_in_class(param: Any) -> type[Layer]:
+    types = known_types()
+    if param.type not in types:
+        near = difflib.get_close_matches(param.type, layer_type_list(), 3, 0.5)
+        known = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(types)}, Python"
+        raise LayerError(f"layer '{param.name}': unknown layer type '{param.type}' ({known})")
+    module = importlib.import_module(f"minicaffe.layers.{types[param.type]}")
+    found: type[Layer] = getattr(module, f"{param.type}Layer")
+    return found
+
+
+def _python_class(param: Any) -> type[Layer]:
+    wanted = param.python_param
+    where = f"layer '{param.name}' (Python)"
+    if not wanted.module or not wanted.layer:
+        raise LayerError(f"{where}: python_param must name a module and a layer")
+    try:
+        module: ModuleType = importlib.import_module(wanted.module)
+    except ModuleNotFoundError as error:
+        raise LayerError(f"{where}: no module '{wanted.module}' on PYTHONPATH ({error})") from error
+    found = getattr(module, wanted.layer, None)
+    if not (isinstance(found, type) and issubclass(found, Layer)):
+        raise LayerError(f"{where}: {wanted.module}.{wanted.layer} is not a class derived from "
+                         f"minicaffe.Layer")
+    return found
