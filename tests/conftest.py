@@ -1,0 +1,54 @@
+"""What every test can ask for, and the environment they all run in."""
+
+import os
+
+# Before NumPy, Numba or a JVM is loaded: several test processes share the machine.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("MINICAFFE_SHARED") or CHECKOUT.parent / "shared")
+DEVICES = ("reference", "cpu")
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The root of the checkout."""
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of goldens and data sets beside the checkout (or MINICAFFE_SHARED)."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no folder of goldens and data sets at {SHARED} (set MINICAFFE_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def goldens(shared: Path) -> Path:
+    """Inputs and outputs of the real Caffe."""
+    return shared / "goldens"
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device that this machine is sure to have."""
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def fresh_context() -> Iterator[None]:
+    """Every test starts from an unseeded generator, rank 0 of 1, and the default device."""
+    from minicaffe import context
+
+    with context.fresh():
+        yield
