@@ -1,0 +1,1 @@
+"""Messages: the schema, prototxt text, upgrades of old formats, files."""
