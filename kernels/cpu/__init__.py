@@ -1,0 +1,1 @@
+"""Kernels of the device `cpu`: loops compiled by Numba, around one vector micro-kernel."""

@@ -1,0 +1,215 @@
+"""How the loops of this folder become machine code: the decorators `kernel` and `inner`.
+
+`@kernel` makes two versions of one body, the *twins*: the serial one, where `prange` is `range`,
+and the parallel one. Which of them runs is decided at every call by `num_threads()`. The serial
+twin is not a luxury: a parallel loop costs 1 to 40 microseconds to start, and a process that uses
+one thread (a Spark executor with one core a task) then never starts a thread pool at all.
+`@inner` is for functions that kernels call inside their loops; compiled code can call these, and
+cannot call a kernel.
+
+Compilation happens at the first call with new argument types, and is kept on disk (`_cache.py`).
+Three of Numba's habits decide the details here:
+
+* Code is compiled with the arithmetic of float32 as it is written, except for what `FASTMATH`
+  allows: contraction to fused multiply-add, reassociation (so that sums become vector sums), and
+  no care for the sign of zero. NaN and infinity keep their meaning: never `nnan`, never `ninf`.
+  `strict=True` takes the liberties back, for code that depends on the order of its operations
+  (compensated sums, the range reduction of an exponential). Division by zero gives inf or NaN,
+  as in NumPy, instead of an exception.
+* Threading layers. OpenMP starts a loop in 1 microsecond, TBB in 1 to 25, Numba's own `workqueue`
+  in 40, and the latter kills the process when two Python threads use it at once: so OpenMP is
+  asked for first, and under `workqueue` a lock lets one parallel kernel run at a time. The user's
+  NUMBA_THREADING_LAYER wins.
+* Fork. GNU OpenMP kills a forked child that uses it after its parent did. In such a child
+  `num_threads()` is therefore 1, and the serial twins, which need no OpenMP, do the work.
+
+With NUMBA_DISABLE_JIT=1 all bodies run as plain Python, so that a debugger can step into them.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, update_wrapper
+from types import FunctionType
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+import numba
+import numpy as np
+from numba.np.ufunc import parallel as pool
+
+from minicaffe.errors import DeviceError
+
+from ._cache import KernelCache, code_stamp
+
+FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+
+DISABLED = bool(numba.config.DISABLE_JIT)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
+    numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+
+@overload
+def kernel(body: Callable[P, R]) -> "Kernel[P, R]": ...
+@overload
+def kernel(*, strict: bool) -> Callable[[Callable[P, R]], "Kernel[P, R]"]: ...
+def kernel(body: Callable[P, R] | None = None, *, strict: bool = False) -> Any:
+    """Compile a loop over arrays for one thread and for many; `prange` marks the shared loop.
+
+    The body takes arrays and scalars, writes into its arrays, and has at least one `prange`.
+    Every iteration of the `prange` writes its own elements; results must not depend on the number
+    of threads, so sums are taken inside an iteration, not across them.
+    """
+    return Kernel(body, strict) if body else lambda body: Kernel(body, strict)
+
+
+@overload
+def inner(body: Callable[P, R]) -> Callable[P, R]: ...
+@overload
+def inner(*, strict: bool) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def inner(body: Callable[P, R] | None = None, *, strict: bool = False) -> Any:
+    """Compile a function that kernels call inside their loops."""
+    return _compiled(body, strict) if body else lambda body: _compiled(body, strict)
+
+
+class Kernel(Generic[P, R]):
+    """A loop with its two compiled twins; call it like the function it was made of."""
+
+    def __init__(self, body: Callable[P, R], strict: bool) -> None:
+        self.body = body
+        self.strict = strict
+        update_wrapper(self, body)
+
+    @cached_property
+    def serial(self) -> Any:
+        """The twin for one thread."""
+        return _compiled(self.body, self.strict)
+
+    @cached_property
+    def parallel(self) -> Any:
+        """The twin whose `prange` is shared among threads."""
+        return _compiled(self.body, self.strict, parallel=True)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run on `num_threads()` threads."""
+        if DISABLED:
+            with np.errstate(all="ignore"):
+                return self.body(*args, **kwargs)
+        count = num_threads()
+        if count == 1:
+            return self.serial(*args, **kwargs)  # type: ignore[no-any-return]
+        with _pool_of(count):
+            return self.parallel(*args, **kwargs)  # type: ignore[no-any-return]
+
+
+def _compiled(body: Callable[P, R], strict: bool, parallel: bool = False) -> Any:
+    if DISABLED:
+        return body
+    assert isinstance(body, FunctionType)
+    named = _named(body, parallel)
+    dispatcher = numba.njit(
+        named,
+        nogil=True,
+        error_model="numpy",
+        fastmath=False if strict else FASTMATH,
+        parallel=parallel,
+    )
+    dispatcher._cache = KernelCache(named, dispatcher.targetoptions)
+    return dispatcher
+
+
+def _named(body: FunctionType, parallel: bool) -> FunctionType:
+    """A copy whose name, and so the names of its symbols, belongs to this code alone.
+
+    Twins share a name, and so do the functions that one factory makes; two pieces of machine code
+    under one name, one fresh and one from the cache, would be taken for each other.
+    """
+    code = body.__code__
+    copy = FunctionType(code, body.__globals__, body.__name__, body.__defaults__, body.__closure__)
+    copy.__module__ = body.__module__
+    copy.__qualname__ = body.__qualname__.replace("<locals>.", "")
+    if body.__closure__:
+        copy.__qualname__ += f"_{code_stamp(body)[:8]}"
+    if parallel:
+        copy.__qualname__ += "_parallel"
+    return copy
+
+
+# ---- threads
+
+
+def _default_threads() -> int:
+    for name in ("MINICAFFE_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        if text := os.environ.get(name):
+            if not text.isdecimal() or int(text) == 0:
+                raise DeviceError(
+                    f"{name}={text}: the number of threads must be a whole number > 0"
+                )
+            return int(text)
+    return len(os.sched_getaffinity(0))
+
+
+class _Threads(threading.local):
+    """What a Python thread has told Numba's pool, which keeps a count for each of them."""
+
+    told = 0
+
+
+_count = 0  # 0: not asked for yet
+_told = _Threads()
+_forked = False
+_one_at_a_time: AbstractContextManager[Any] = nullcontext()
+
+
+def num_threads() -> int:
+    """The number of threads kernels run on.
+
+    By default MINICAFFE_NUM_THREADS, else NUMBA_NUM_THREADS, else the CPUs this process may use.
+    """
+    if _count == 0:
+        set_num_threads(_default_threads())
+    return 1 if _forked else _count
+
+
+def set_num_threads(count: int) -> None:
+    """Run kernels on this many threads from now on, in the whole process.
+
+    Raises DeviceError when the thread pool was started with fewer.
+    """
+    global _count
+    if count < 1:
+        raise DeviceError(f"{count} threads asked for; a kernel needs one at least")
+    if count > numba.config.NUMBA_NUM_THREADS:
+        if pool._is_initialized:
+            have = numba.config.NUMBA_NUM_THREADS
+            raise DeviceError(
+                f"{count} threads asked for, but the pool was started with {have}: "
+                "set MINICAFFE_NUM_THREADS before the first kernel runs"
+            )
+        numba.config.NUMBA_NUM_THREADS = count
+    _count = count
+
+
+def _pool_of(count: int) -> AbstractContextManager[Any]:
+    """Tell Numba how many threads this Python thread wants; returns the lock to hold, if any."""
+    global _one_at_a_time
+    if _told.told != count:
+        started = pool._is_initialized
+        numba.set_num_threads(count)
+        _told.told = count
+        if not started and numba.threading_layer() == "workqueue":
+            _one_at_a_time = threading.Lock()
+    return _one_at_a_time
+
+
+def _after_fork() -> None:
+    global _forked
+    if pool._is_initialized and numba.threading_layer() == "omp":
+        _forked = True
+
+
+os.register_at_fork(after_in_child=_after_fork)

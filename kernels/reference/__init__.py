@@ -1,0 +1,1 @@
+"""Kernels of the device `reference`: plain NumPy, the oracle of every parity test."""
