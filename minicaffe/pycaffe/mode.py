@@ -1,0 +1,32 @@
+"""Where nets run: `use_device("reference")`, and pycaffe's `set_mode_cpu`, `set_mode_gpu`."""
+
+from .. import context
+from ..device import known_families
+
+_card = 0
+
+
+def use_device(device: str) -> None:
+    """Make nets built from now on (in this thread) run on a device: "reference", "cpu", "cuda:1".
+
+    Raises DeviceError with the devices there are when it has no kernels.
+    """
+    known_families(device)
+    context.current().device = device
+
+
+def set_mode_cpu() -> None:
+    """Run on the CPU; stays with `reference` where that was chosen."""
+    if context.current().device != "reference":
+        use_device("cpu")
+
+
+def set_device(card: int) -> None:
+    """Choose the card that `set_mode_gpu` uses."""
+    global _card
+    _card = card
+
+
+def set_mode_gpu() -> None:
+    """Run on the card chosen by `set_device` (0 at first)."""
+    use_device(f"cuda:{_card}" if _card else "cuda")

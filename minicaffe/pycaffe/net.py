@@ -1,0 +1,274 @@
+"""Net with pycaffe's attributes and methods, on top of the core's net."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NetError
+from ..layer import Layer
+from ..net import Net as CoreNet
+from ..proto import minicaffe_pb2 as pb
+from ..proto.files import read_net
+from ..snapshot import load_weights, save_weights, save_weights_hdf5
+from .blob import ArrayBlob
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+class Net(CoreNet):
+    """A net from a prototxt file: `Net("deploy.prototxt", caffe.TEST, weights="net.caffemodel")`.
+
+    `phase`, `level` and `stages` select the layers. The order of arguments of older pycaffe,
+    `Net(file, weights, phase)`, works too; so does a NetParameter in place of the file.
+    """
+
+    def __init__(
+        self,
+        network: str | pb.NetParameter,
+        phase: int | str | None = None,
+        legacy_phase: int | None = None,
+        *,
+        level: int = 0,
+        stages: Sequence[str] | None = None,
+        weights: str | None = None,
+        device: str | None = None,
+    ) -> None:
+        if isinstance(phase, str):
+            weights, phase = phase, legacy_phase
+        param = pb.NetParameter()
+        param.CopyFrom(network if isinstance(network, pb.NetParameter) else read_net(network))
+        if level:
+            param.state.level = level
+        param.state.stage.extend(stages or ())
+        super().__init__(param, phase, device=device)
+        self._blobs = OrderedDict((name, ArrayBlob(b)) for name, b in self.blob_dict.items())
+        self._params = OrderedDict(
+            (name, [ArrayBlob(blob) for blob in layer.blobs])
+            for name, layer in zip(self.layer_names, self.layers, strict=True)
+            if layer.blobs
+        )
+        if weights is not None:
+            self.copy_from(weights)
+
+    # --- what the net holds ------------------------------------------------------------------
+
+    @property
+    def blobs(self) -> OrderedDict[str, ArrayBlob]:
+        """The blobs by name, in order of construction."""
+        return self._blobs
+
+    @property
+    def params(self) -> OrderedDict[str, list[ArrayBlob]]:
+        """The parameter blobs of each layer that has some, by layer name."""
+        return self._params
+
+    @property
+    def layer_dict(self) -> OrderedDict[str, Layer]:
+        """The layers by name."""
+        return OrderedDict(zip(self.layer_names, self.layers, strict=True))
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the blobs that the caller fills."""
+        return list(self.input_names)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the blobs that no layer reads, in alphabetical order."""
+        return list(self.output_names)
+
+    @property
+    def top_names(self) -> OrderedDict[str, list[str]]:
+        """The names of each layer's tops, by layer name."""
+        return self._names(lambda node: node.top_names)
+
+    @property
+    def bottom_names(self) -> OrderedDict[str, list[str]]:
+        """The names of each layer's bottoms, by layer name."""
+        return self._names(lambda node: node.bottom_names)
+
+    def _names(self, of: Callable[[Any], list[str]]) -> OrderedDict[str, list[str]]:
+        names = (list(of(node)) for node in self.nodes)
+        return OrderedDict(zip(self.layer_names, names, strict=True))
+
+    @property
+    def _layer_names(self) -> list[str]:
+        return list(self.layer_names)
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.blob_dict)
+
+    # --- running -----------------------------------------------------------------------------
+
+    def forward(
+        self,
+        blobs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **inputs: NDArray[np.float32],
+    ) -> Arrays:
+        """Run from layer `start` to layer `end`; the outputs (and `blobs`) by name, as live views.
+
+        Keyword arguments fill the input blobs: all of them or none.
+        """
+        first = 0 if start is None else self.layer_index(start)
+        last = len(self.layers) - 1 if end is None else self.layer_index(end)
+        outputs = set(self.outputs if end is None else self.top_names[end]) | set(blobs or ())
+        if inputs:
+            self._fill(inputs, self.inputs, "data")
+        self.forward_pass(first, last)
+        return {name: self._blob(name).data for name in outputs}
+
+    def backward(
+        self,
+        diffs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **top_diffs: NDArray[np.float32],
+    ) -> Arrays:
+        """Run back from layer `start` to layer `end`; the inputs' gradients (and `diffs`) by name.
+
+        Keyword arguments fill the diffs of the output blobs: all of them or none.
+        """
+        first = len(self.layers) - 1 if start is None else self.layer_index(start)
+        last = 0 if end is None else self.layer_index(end)
+        wanted = set(self.inputs if end is None else self.bottom_names[end]) | set(diffs or ())
+        if top_diffs:
+            self._fill(top_diffs, self.outputs, "diff")
+        self.backward_pass(first, last)
+        return {name: self._blob(name).diff for name in wanted}
+
+    def _fill(self, given: Arrays, wanted: Sequence[str], what: str) -> None:
+        if set(given) != set(wanted):
+            raise NetError(
+                f"{what} was given for {', '.join(sorted(given))};"
+                f" the net wants {', '.join(sorted(wanted)) or 'none'}"
+            )
+        for name, values in given.items():
+            blob = self._blob(name)
+            values = np.asarray(values)
+            if blob.shape and values.shape[:1] != blob.shape[:1]:
+                raise NetError(f"{what} of '{name}' has {values.shape[:1]} items, not {blob.num}")
+            try:
+                getattr(blob, what)[...] = values
+            except ValueError:
+                raise NetError(
+                    f"{what} of '{name}' has shape {values.shape}, the blob {blob.shape}"
+                ) from None
+
+    def _blob(self, name: str) -> ArrayBlob:
+        if name not in self._blobs:
+            raise NetError(f"no blob '{name}' in the net (it has: {', '.join(self._blobs)})")
+        return self._blobs[name]
+
+    def forward_all(
+        self, blobs: Sequence[str] | None = None, **inputs: NDArray[np.float32]
+    ) -> Arrays:
+        """Run as many batches as the inputs hold; all outputs, one row an item."""
+        collected: dict[str, list[NDArray[np.float32]]] = {}
+        count = len(next(iter(inputs.values())))
+        for batch in self._batches(inputs):
+            for name, values in self.forward(blobs=blobs, **batch).items():
+                collected.setdefault(name, []).extend(values.copy())
+        return {name: np.asarray(rows)[:count] for name, rows in collected.items()}
+
+    def forward_backward_all(
+        self,
+        blobs: Sequence[str] | None = None,
+        diffs: Sequence[str] | None = None,
+        **arrays: NDArray[np.float32],
+    ) -> tuple[Arrays, Arrays]:
+        """Like `forward_all`, then backward; arrays are inputs' data and outputs' diffs by name."""
+        data = {name: values for name, values in arrays.items() if name in self.inputs}
+        tops = {name: values for name, values in arrays.items() if name in self.outputs}
+        count = len(next(iter(arrays.values())))
+        out: dict[str, list[NDArray[np.float32]]] = {}
+        grad: dict[str, list[NDArray[np.float32]]] = {}
+        for batch, top in zip_longest(self._batches(data), self._batches(tops), fillvalue={}):
+            for name, values in self.forward(blobs=blobs, **batch).items():
+                out.setdefault(name, []).extend(values.copy())
+            for name, values in self.backward(diffs=diffs, **top).items():
+                grad.setdefault(name, []).extend(values.copy())
+        return (
+            {name: np.asarray(rows)[:count] for name, rows in out.items()},
+            {name: np.asarray(rows)[:count] for name, rows in grad.items()},
+        )
+
+    def _batches(self, arrays: Arrays) -> Iterator[Arrays]:
+        if not arrays:
+            return
+        count = len(next(iter(arrays.values())))
+        size = self._blob(next(iter(arrays))).num
+        for start in range(0, count, size):
+            batch = {name: np.asarray(a[start : start + size]) for name, a in arrays.items()}
+            missing = size - len(next(iter(batch.values())))
+            if missing:
+                batch = {
+                    name: np.concatenate([a, np.zeros((missing, *a.shape[1:]), a.dtype)])
+                    for name, a in batch.items()
+                }
+            yield batch
+
+    def _forward(self, start: int, end: int) -> float:
+        return self.forward_pass(start, end)
+
+    def _backward(self, start: int, end: int) -> None:
+        self.backward_pass(start, end)
+
+    def reshape(self) -> None:
+        """Propagate the shapes of the inputs through the net."""
+        self.propagate_shapes()
+
+    # --- weights and data --------------------------------------------------------------------
+
+    def copy_from(self, weights: str) -> None:
+        """Load a .caffemodel or .caffemodel.h5 (recognised by content)."""
+        load_weights(self, weights)
+
+    def share_with(self, other: CoreNet) -> None:
+        """Use the parameters of another net's layers of the same name."""
+        self.share_trained_from(other)
+
+    def save(self, path: str) -> None:
+        """Write the weights as a .caffemodel."""
+        save_weights(self, path)
+
+    def save_hdf5(self, path: str, write_diff: bool = False) -> None:
+        """Write the weights (and gradients) as a .caffemodel.h5."""
+        save_weights_hdf5(self, path, write_diff)
+
+    def load_hdf5(self, path: str) -> None:
+        """Load a .caffemodel.h5."""
+        load_weights(self, path)
+
+    def set_input_arrays(self, data: NDArray[np.float32], labels: NDArray[np.float32]) -> None:
+        """Give the net's first layer, a MemoryData layer, the arrays it serves batches from."""
+        layer = self.layers[0]
+        if layer.type != "MemoryData":
+            raise NetError(f"set_input_arrays needs a MemoryData layer first, not {layer.type}")
+        layer.set_input_arrays(data, labels)  # type: ignore[attr-defined]
+
+    # --- callbacks ---------------------------------------------------------------------------
+
+    def before_forward(self, callback: Callable[[int], Any]) -> None:
+        """Call back with the layer's index before each layer's forward."""
+        self.callbacks.before_forward.append(callback)
+
+    def after_forward(self, callback: Callable[[int], Any]) -> None:
+        """Call back with the layer's index after each layer's forward."""
+        self.callbacks.after_forward.append(callback)
+
+    def before_backward(self, callback: Callable[[int], Any]) -> None:
+        """Call back with the layer's index before each layer's backward."""
+        self.callbacks.before_backward.append(callback)
+
+    def after_backward(self, callback: Callable[[int], Any]) -> None:
+        """Call back with the layer's index after each layer's backward."""
+        self.callbacks.after_backward.append(callback)

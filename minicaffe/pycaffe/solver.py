@@ -1,0 +1,41 @@
+"""Solvers with pycaffe's attributes: `get_solver("solver.prototxt")`, `SGDSolver(...)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import SolverError
+from ..proto import minicaffe_pb2 as pb
+from ..proto.files import read_solver
+from ..solver import Solver, create_solver
+from .net import Net
+
+
+def get_solver(solver: str | pb.SolverParameter) -> Solver:
+    """The solver that a prototxt describes, with its nets; of the type that it names."""
+    param = solver if isinstance(solver, pb.SolverParameter) else read_solver(solver)
+    return create_solver(param, net_class=Net)
+
+
+class _Typed:
+    """A constructor for one solver type: the prototxt must name the same type."""
+
+    def __init__(self, solver_type: str) -> None:
+        self.solver_type = solver_type
+
+    def __call__(self, solver: str | pb.SolverParameter) -> Solver:
+        param = pb.SolverParameter()
+        given: Any = solver if isinstance(solver, pb.SolverParameter) else read_solver(solver)
+        param.CopyFrom(given)
+        if param.HasField("type") and param.type != self.solver_type:
+            raise SolverError(f"{self.solver_type}Solver was given a solver of type {param.type}")
+        param.type = self.solver_type
+        return create_solver(param, net_class=Net)
+
+
+SGDSolver = _Typed("SGD")
+NesterovSolver = _Typed("Nesterov")
+AdaGradSolver = _Typed("AdaGrad")
+RMSPropSolver = _Typed("RMSProp")
+AdaDeltaSolver = _Typed("AdaDelta")
+AdamSolver = _Typed("Adam")
