@@ -42,7 +42,10 @@ EXPONENTIAL_X, EXPONENTIAL_Y = _table(
 TAIL = F(NORMAL_X[1])
 
 
-def fma(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
+Operand = FloatArray | np.float32
+
+
+def fma(a: FloatArray, b: Operand, c: Operand) -> FloatArray:
     """a b + c, rounded once to float32."""
     return (a.astype(np.float64) * b + c).astype(np.float32)
 
@@ -52,7 +55,7 @@ def unit_normals(draws: NDArray[np.uint32], count: int) -> tuple[FloatArray, int
 
     None when the stream is too short.
     """
-    layer = (draws & 255) >> 1
+    layer = (draws & np.uint32(255)) >> np.uint32(1)
     sign = (draws & 1).astype(np.float32) * 2 - 1
     x = (draws >> 8).astype(np.float32) * F(2.0**-24) * NORMAL_X.astype(np.float32)[layer]
     starts = x < NORMAL_X[layer + 1]  # whether the draw gives a sample, by what is known so far
@@ -86,7 +89,9 @@ def unit_normals(draws: NDArray[np.uint32], count: int) -> tuple[FloatArray, int
     return x[found] * sign[found], after.get(last, last + 1)
 
 
-def _under_curve(layer: NDArray[np.uint32], x: FloatArray, follow: FloatArray) -> NDArray[np.bool_]:
+def _under_curve(
+    layer: NDArray[np.integer], x: FloatArray, follow: FloatArray
+) -> NDArray[np.bool_]:
     """Whether points in the wedges of their layers lie under the curve; `follow` is in [0, 1)."""
     left, right = NORMAL_X[layer], NORMAL_X[layer + 1]
     low = NORMAL_Y[layer].astype(np.float32)
