@@ -11,12 +11,17 @@ from .rng import Generator
 
 
 class Context:
-    """State of one thread: `rng`, `solver_rank`, `solver_count`, `device`."""
+    """State of one thread: `rng`, `solver_rank`, `solver_count`, `device`, `data_seed`.
+
+    Each rank has random numbers of its own, but all shuffle the same samples: `data_seed` is equal
+    on all of them (None: a lone rank draws one from `rng`).
+    """
 
     def __init__(self) -> None:
         self.rng = Generator()
         self.solver_rank = 0
         self.solver_count = 1
+        self.data_seed: int | None = None
         self.device = "cpu"
 
     @property

@@ -548,7 +548,7 @@ class InputParameter(_message.Message):
     def __init__(self, shape: _Optional[_Iterable[_Union[BlobShape, _Mapping]]] = ...) -> None: ...
 
 class MemoryDataParameter(_message.Message):
-    __slots__ = ("batch_size", "channels", "height", "width", "share_in_parallel", "source", "dataframe_column_select", "image_encoded", "dataframe_format")
+    __slots__ = ("batch_size", "channels", "height", "width", "share_in_parallel", "source", "dataframe_column_select", "image_encoded", "dataframe_format", "resize")
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -558,6 +558,7 @@ class MemoryDataParameter(_message.Message):
     DATAFRAME_COLUMN_SELECT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_ENCODED_FIELD_NUMBER: _ClassVar[int]
     DATAFRAME_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    RESIZE_FIELD_NUMBER: _ClassVar[int]
     batch_size: int
     channels: int
     height: int
@@ -567,7 +568,8 @@ class MemoryDataParameter(_message.Message):
     dataframe_column_select: _containers.RepeatedScalarFieldContainer[str]
     image_encoded: bool
     dataframe_format: str
-    def __init__(self, batch_size: _Optional[int] = ..., channels: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., share_in_parallel: bool = ..., source: _Optional[str] = ..., dataframe_column_select: _Optional[_Iterable[str]] = ..., image_encoded: bool = ..., dataframe_format: _Optional[str] = ...) -> None: ...
+    resize: bool
+    def __init__(self, batch_size: _Optional[int] = ..., channels: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., share_in_parallel: bool = ..., source: _Optional[str] = ..., dataframe_column_select: _Optional[_Iterable[str]] = ..., image_encoded: bool = ..., dataframe_format: _Optional[str] = ..., resize: bool = ...) -> None: ...
 
 class CoSDataParameter(_message.Message):
     __slots__ = ("source", "batch_size", "shuffle", "dataframe_format", "top")
