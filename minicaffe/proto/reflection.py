@@ -1,0 +1,37 @@
+"""What the fields of a message type are, in the same words for every version of protobuf."""
+
+import functools
+from typing import NamedTuple
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
+
+
+class Field(NamedTuple):
+    name: str
+    cpp_type: int  # FieldDescriptor.CPPTYPE_...; strings and bytes are both CPPTYPE_STRING
+    is_bytes: bool
+    repeated: bool
+    required: bool
+    message: Descriptor | None
+    enum: EnumDescriptor | None
+
+
+@functools.cache
+def fields(descriptor: Descriptor) -> dict[str, Field]:
+    """The fields of a message type by name, in the order of the schema."""
+    proto = DescriptorProto()
+    descriptor.CopyToProto(proto)
+    labels = {field.name: field.label for field in proto.field}
+    return {
+        field.name: Field(
+            name=field.name,
+            cpp_type=field.cpp_type,
+            is_bytes=field.type == FieldDescriptor.TYPE_BYTES,
+            repeated=labels[field.name] == FieldDescriptorProto.LABEL_REPEATED,
+            required=labels[field.name] == FieldDescriptorProto.LABEL_REQUIRED,
+            message=field.message_type,
+            enum=field.enum_type,
+        )
+        for field in descriptor.fields
+    }
