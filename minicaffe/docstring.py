@@ -1,0 +1,45 @@
+"""The runnable prototxt inside a layer's docstring: what tests check and documentation pages show."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import textwrap
+
+from .errors import LayerError
+from .layer import Layer, known_types
+from .proto import minicaffe_pb2 as pb
+from .proto.text import parse_text
+
+
+def layer_class(layer_type: str) -> type[Layer]:
+    """The class of a built-in layer type."""
+    module = importlib.import_module(f"minicaffe.layers.{known_types()[layer_type]}")
+    found: type[Layer] = getattr(module, f"{layer_type}Layer")
+    return found
+
+
+def example_text(layer_type: str) -> str:
+    """The prototxt of a layer's docstring: its last indented block that describes layers."""
+    doc = inspect.getdoc(layer_class(layer_type)) or ""
+    blocks = [block for block in _indented_blocks(doc) if block.startswith("layer {")]
+    if not blocks:
+        raise LayerError(f"the docstring of {layer_type}Layer holds no prototxt")
+    return blocks[-1]
+
+
+def example_net(layer_type: str) -> pb.NetParameter:
+    """The net of a layer's docstring."""
+    net = pb.NetParameter()
+    parse_text(example_text(layer_type), net, source=f"docstring of {layer_type}Layer")
+    return net
+
+
+def _indented_blocks(doc: str) -> list[str]:
+    blocks: list[list[str]] = [[]]
+    for line in doc.splitlines():
+        if line.startswith("    "):
+            blocks[-1].append(line)
+        elif line.strip():
+            blocks.append([])
+    return [textwrap.dedent("\n".join(block)).strip() for block in blocks if block]
