@@ -147,9 +147,8 @@ def known_types() -> dict[str, str]:
     package = importlib.import_module("minicaffe.layers")
     found: dict[str, str] = {}
     for module in pkgutil.iter_modules(package.__path__):
-        source = module.module_finder.find_spec(module.name, None).loader.get_source(  # type: ignore
-            f"{package.__name__}.{module.name}"
-        )
+        loader = module.module_finder.find_spec(module.name, None).loader  # type: ignore
+        source = loader.get_source(module.name)
         for name in re.findall(r"^class (\w+)Layer\(", source or "", re.MULTILINE):
             if module_name(name) == module.name:
                 found[name] = module.name

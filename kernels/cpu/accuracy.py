@@ -1,0 +1,56 @@
+"""Accuracy of scores (outer, classes, inner) against labels (outer, inner)."""
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ._jit import inner, kernel
+from ._labels import class_of, ignored_label, tally
+
+F32 = NDArray[np.float32]
+
+
+def forward(
+    score: F32, label: F32, hits: F32, top_k: int, ignore: int | None
+) -> tuple[int, int, int]:
+    """Write 1 into hits (outer, inner) where fewer than top_k others score as high, else 0.
+
+    Returns (how many are right, how many labels count, flat index of the first bad label or -1).
+    """
+    skip = ignored_label(ignore)
+    _forward(score, label, hits, top_k, skip)
+    right, valid, bad = tally(hits.reshape(-1), label.reshape(-1), score.shape[1], skip)
+    return int(right), valid, bad
+
+
+def per_class(hits: F32, label: F32, share: F32, ignore: int | None) -> None:
+    """Write the share of hits among the labels of each class into share (classes); 0 for none."""
+    _per_class(hits.reshape(-1), label.reshape(-1), share, ignored_label(ignore))
+
+
+@kernel
+def _forward(score: F32, label: F32, hits: F32, top_k: int, ignore: int) -> None:
+    outer, classes, inner = score.shape
+    for task in prange(outer * inner):
+        n, i = task // inner, task % inner
+        number = class_of(label[n, i], classes, ignore)
+        hit = False
+        if number >= 0:
+            others = -1  # the label's own score is among those counted
+            for c in range(classes):
+                others += score[n, c, i] >= score[n, number, i]
+            hit = others < top_k
+        hits[n, i] = np.float32(hit)
+
+
+@inner
+def _per_class(hits: F32, label: F32, share: F32, ignore: int) -> None:
+    samples = np.zeros(share.size, np.int64)
+    right = np.zeros(share.size, np.int64)
+    for i in range(label.size):
+        number = class_of(label[i], share.size, ignore)
+        if number >= 0:
+            samples[number] += 1
+            right[number] += int(hits[i])
+    for c in range(share.size):
+        share[c] = right[c] / max(samples[c], 1)

@@ -1,0 +1,99 @@
+"""Softmax along the middle axis of (outer, classes, inner).
+
+With inner = 1 (a classifier) each task is a row. Otherwise (a map of scores) it is a tile of
+neighbouring positions, so that memory is read in order; the maxima and sums of a tile stay in L1.
+"""
+
+import math
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ._jit import kernel
+
+F32 = NDArray[np.float32]
+
+TILE = 256
+
+
+def forward(x: F32, y: F32) -> None:
+    """Write exp(x - max x), divided by its sum over the classes, into y (y may be x)."""
+    if x.shape[2] == 1:
+        _forward_rows(x.reshape(x.shape[:2]), y.reshape(y.shape[:2]))
+    else:
+        _forward_maps(x, y)
+
+
+def backward(y: F32, dy: F32, dx: F32) -> None:
+    """Write y (dy - sum of dy y over the classes) into dx (dx may be dy)."""
+    if y.shape[2] == 1:
+        rows = y.shape[:2]
+        _backward_rows(y.reshape(rows), dy.reshape(rows), dx.reshape(rows))
+    else:
+        _backward_maps(y, dy, dx)
+
+
+@kernel
+def _forward_rows(x: F32, y: F32) -> None:
+    for n in prange(x.shape[0]):
+        top = np.float32(-np.inf)
+        for c in range(x.shape[1]):
+            top = max(top, x[n, c])
+        total = np.float32(0)
+        for c in range(x.shape[1]):
+            y[n, c] = math.exp(x[n, c] - top)
+            total += y[n, c]
+        for c in range(x.shape[1]):
+            y[n, c] /= total
+
+
+@kernel
+def _backward_rows(y: F32, dy: F32, dx: F32) -> None:
+    for n in prange(y.shape[0]):
+        dot = np.float32(0)
+        for c in range(y.shape[1]):
+            dot += y[n, c] * dy[n, c]
+        for c in range(y.shape[1]):
+            dx[n, c] = (dy[n, c] - dot) * y[n, c]
+
+
+@kernel
+def _forward_maps(x: F32, y: F32) -> None:
+    outer, classes, inner = x.shape
+    tiles = (inner + TILE - 1) // TILE
+    for task in prange(outer * tiles):
+        n = task // tiles
+        start = task % tiles * TILE
+        size = min(TILE, inner - start)
+        top = np.full(size, -np.inf, np.float32)
+        total = np.zeros(size, np.float32)
+        for c in range(classes):
+            for i in range(size):
+                top[i] = max(top[i], x[n, c, start + i])
+        for c in range(classes):
+            for i in range(size):
+                value = math.exp(x[n, c, start + i] - top[i])
+                y[n, c, start + i] = value
+                total[i] += value
+        for c in range(classes):
+            for i in range(size):
+                y[n, c, start + i] /= total[i]
+
+
+@kernel
+def _backward_maps(y: F32, dy: F32, dx: F32) -> None:
+    outer, classes, inner = y.shape
+    tiles = (inner + TILE - 1) // TILE
+    for task in prange(outer * tiles):
+        n = task // tiles
+        start = task % tiles * TILE
+        size = min(TILE, inner - start)
+        dot = np.zeros(size, np.float32)
+        for c in range(classes):
+            for i in range(size):
+                dot[i] += y[n, c, start + i] * dy[n, c, start + i]
+        for c in range(classes):
+            for i in range(size):
+                at = start + i
+                dx[n, c, at] = (dy[n, c, at] - dot[i]) * y[n, c, at]

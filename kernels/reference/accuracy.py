@@ -1,0 +1,32 @@
+"""Accuracy of scores (outer, classes, inner) against labels (outer, inner)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._labels import read_labels
+
+F32 = NDArray[np.float32]
+
+
+def forward(
+    score: F32, label: F32, hits: F32, top_k: int, ignore: int | None
+) -> tuple[int, int, int]:
+    """Write 1 into hits (outer, inner) where fewer than top_k others score as high, else 0.
+
+    Returns (how many are right, how many labels count, flat index of the first bad label or -1).
+    """
+    number, valid, bad = read_labels(label, score.shape[1], ignore)
+    if bad >= 0:
+        return 0, 0, bad
+    mine = np.take_along_axis(score, number[:, None, :], axis=1)
+    others = (score >= mine).sum(axis=1) - 1
+    hits[...] = valid & (others < top_k)
+    return int(hits.sum()), int(valid.sum()), -1
+
+
+def per_class(hits: F32, label: F32, share: F32, ignore: int | None) -> None:
+    """Write the share of hits among the labels of each class into share (classes); 0 for none."""
+    number, valid, _ = read_labels(label, share.size, ignore)
+    samples = np.bincount(number[valid], minlength=share.size)
+    right = np.bincount(number[valid], weights=hits[valid], minlength=share.size)
+    share[...] = right / np.maximum(samples, 1)

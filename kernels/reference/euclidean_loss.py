@@ -1,0 +1,17 @@
+"""EuclideanLoss: differences and the sum of their squares."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+
+
+def forward(a: F32, b: F32, difference: F32) -> float:
+    """Write a - b into difference (flat) and return the sum of its squares."""
+    difference[...] = a - b
+    return float(np.square(difference, dtype=np.float64).sum())
+
+
+def backward(difference: F32, dx: F32, scale: float) -> None:
+    """Write scale * difference into dx (flat)."""
+    dx[...] = np.float32(scale) * difference

@@ -1,0 +1,18 @@
+"""Labels: float blobs that hold class numbers, and the error for one that names no class."""
+
+import numpy as np
+
+from minicaffe.blob import Blob
+from minicaffe.errors import LayerError
+from minicaffe.layer import Layer
+
+
+def label_error(
+    layer: Layer, labels: Blob, index: int, classes: int, ignore: int | None = None
+) -> LayerError:
+    """The error for the label at a flat index; kernels report the index of the first bad one."""
+    place = [int(i) for i in np.unravel_index(index, labels.shape)] or [0]
+    value = float(labels.data.read("cpu").reshape(-1)[index])
+    where = f"sample {place[0]}" + (f" at {tuple(place[1:])}" if any(place[1:]) else "")
+    besides = "" if ignore is None else f", or ignore_label {ignore}"
+    return layer.error(f"label {value:g} of {where} is not in 0 .. {classes - 1}{besides}")

@@ -1,0 +1,29 @@
+"""What a summed loss is divided by: `loss_param { normalization: ... }`."""
+
+from typing import Any
+
+from minicaffe.proto import minicaffe_pb2 as pb
+
+
+def read_normalization(param: Any, default: int) -> int:
+    """The mode that a LossParameter asks for.
+
+    `normalization` wins over the old `normalize` (true: VALID, false: BATCH_SIZE); without both it
+    is `default`.
+    """
+    if param.HasField("normalization"):
+        return int(param.normalization)
+    if param.HasField("normalize"):
+        return pb.LossParameter.VALID if param.normalize else pb.LossParameter.BATCH_SIZE
+    return default
+
+
+def divisor(mode: int, outer: int, inner: int, valid: int) -> float:
+    """The divisor, at least 1, for `outer` images of `inner` outputs, `valid` of them counted."""
+    counts = {
+        pb.LossParameter.FULL: outer * inner,
+        pb.LossParameter.VALID: valid,
+        pb.LossParameter.BATCH_SIZE: outer,
+        pb.LossParameter.NONE: 1,
+    }
+    return float(max(1, counts[mode]))  # type: ignore[index]

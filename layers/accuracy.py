@@ -1,0 +1,74 @@
+"""Accuracy: the share of samples whose class is among the top k scores."""
+
+from collections.abc import Sequence
+
+from minicaffe.blob import Blob
+from minicaffe.layer import Layer
+
+from ._labels import label_error
+
+
+class AccuracyLayer(Layer):
+    """The share of positions whose label is among the `top_k` highest scores; no gradient.
+
+    A position is right when fewer than top_k other classes score at least as high as its label:
+    ties count against it.
+
+    `accuracy_param`: `top_k` (1); `axis` (1), that of the C classes; `ignore_label` (none).
+
+    Bottoms: scores (N, C, ...), and one label for each position, truncated to integers, 0 .. C - 1.
+    Tops: the accuracy, a scalar (0 without a single label); and, when asked for, that of each
+    class (C), 0 for classes without samples. Raises LayerError for other labels.
+
+        layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+        layer { type: "Input" name: "t" top: "t" input_param { shape { dim: 2 } } }
+        layer { type: "Accuracy" name: "accuracy" bottom: "x" bottom: "t" top: "accuracy" }
+    """
+
+    kernel = "accuracy"
+    bottoms = (2, 2)
+    tops = (1, 2)
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Read the parameters."""
+        param = self.param.accuracy_param
+        self.top_k: int = param.top_k
+        self.class_axis: int = param.axis
+        self.ignore = param.ignore_label if param.HasField("ignore_label") else None
+        self.hits = Blob()
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Check that there is one label for each position of the scores, and enough classes."""
+        scores, labels = bottom
+        axis = self.axis(scores, self.class_axis)
+        self.outer, self.inner = scores.count(0, axis), scores.count(axis + 1)
+        self.classes = scores.shape[axis]
+        if labels.count() != self.outer * self.inner:
+            raise self.error(
+                f"{labels.count()} labels for {self.outer * self.inner} positions: scores of shape "
+                f"{scores.shape} with classes along axis {axis} do not fit labels of shape "
+                f"{labels.shape}"
+            )
+        if self.top_k > self.classes:
+            raise self.error(f"top_k {self.top_k} is more than the {self.classes} classes")
+        self.hits.reshape(self.outer, self.inner)
+        top[0].reshape(())
+        if len(top) > 1:
+            top[1].reshape(self.classes)
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Count the positions that are right."""
+        labels = bottom[1].data.read(self.device).reshape(self.outer, self.inner)
+        hits = self.hits.data.write(self.device)
+        right, valid, bad = self.ops.forward(
+            bottom[0].data.read(self.device).reshape(self.outer, self.classes, self.inner),
+            labels,
+            hits,
+            self.top_k,
+            self.ignore,
+        )
+        if bad >= 0:
+            raise label_error(self, bottom[1], bad, self.classes, self.ignore)
+        top[0].data[...] = right / valid if valid else 0.0
+        if len(top) > 1:
+            self.ops.per_class(hits, labels, top[1].data.write(self.device), self.ignore)

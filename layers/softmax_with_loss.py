@@ -1,0 +1,91 @@
+"""SoftmaxWithLoss: the cross-entropy of softmax(scores) and integer labels."""
+
+from collections.abc import Sequence
+
+from minicaffe.blob import Blob
+from minicaffe.device import load_kernel
+from minicaffe.layer import LossLayer
+from minicaffe.proto import minicaffe_pb2 as pb
+
+from ._engine import check_engine
+from ._labels import label_error
+from ._normalization import divisor, read_normalization
+
+
+class SoftmaxWithLossLayer(LossLayer):
+    """Multinomial logistic loss of a softmax, computed together so that it is stable.
+
+        loss = -1/n Σ log max(p_label, FLT_MIN), p = softmax(x)        dx = (p - [c = label]) / n
+
+    `softmax_param`: `axis` (1), that of the C classes. `loss_param`: `ignore_label` (none): such
+    positions have no loss and no gradient; `normalization` (VALID) gives n: FULL all positions,
+    VALID those not ignored, BATCH_SIZE the images, NONE 1; n is at least 1.
+
+    Bottoms: scores (N, C, ...), and as many labels as scores / C, of any shape that begins with N;
+    they are truncated to integers, 0 .. C - 1. Top: a scalar. Raises LayerError for other labels.
+
+        layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 dim: 2 } } }
+        layer { type: "Input" name: "t" top: "t" input_param { shape { dim: 2 dim: 2 } } }
+        layer { type: "SoftmaxWithLoss" name: "loss" bottom: "x" bottom: "t" top: "loss" }
+    """
+
+    kernel = "softmax_loss"
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Read the parameters."""
+        check_engine(self, self.param.softmax_param)
+        loss_param = self.param.loss_param
+        self.class_axis: int = self.param.softmax_param.axis
+        self.ignore = loss_param.ignore_label if loss_param.HasField("ignore_label") else None
+        self.normalization = read_normalization(loss_param, pb.LossParameter.VALID)
+        self.softmax = load_kernel("softmax", self.device)
+        self.prob = Blob()
+        self.losses = Blob()
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Check that there is one label for each position of the scores."""
+        super().reshape(bottom, top)
+        scores, labels = bottom
+        axis = self.axis(scores, self.class_axis)
+        self.outer, self.inner = scores.count(0, axis), scores.count(axis + 1)
+        self.classes = scores.shape[axis]
+        if labels.count() != self.outer * self.inner:
+            raise self.error(
+                f"{labels.count()} labels for {self.outer * self.inner} positions: scores of shape "
+                f"{scores.shape} with classes along axis {axis} do not fit labels of shape "
+                f"{labels.shape}"
+            )
+        self.prob.reshape_like(scores)
+        self.losses.reshape(self.outer, self.inner)
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Softmax, then the mean of -log p over the labels that count."""
+        view = (self.outer, self.classes, self.inner)
+        prob = self.prob.data.write(self.device).reshape(view)
+        self.softmax.forward(bottom[0].data.read(self.device).reshape(view), prob)
+        loss, valid, bad = self.ops.forward(
+            prob,
+            bottom[1].data.read(self.device).reshape(self.outer, self.inner),
+            self.losses.data.write(self.device),
+            self.ignore,
+        )
+        if bad >= 0:
+            raise label_error(self, bottom[1], bad, self.classes, self.ignore)
+        self.divisor = divisor(self.normalization, self.outer, self.inner, valid)
+        top[0].data[...] = loss / self.divisor
+
+    def backward(
+        self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
+    ) -> None:
+        """Probabilities minus the one-hot labels, scaled."""
+        if propagate_down[1]:
+            raise self.error("labels have no gradient")
+        if propagate_down[0]:
+            view = (self.outer, self.classes, self.inner)
+            self.ops.backward(
+                self.prob.data.read(self.device).reshape(view),
+                bottom[1].data.read(self.device).reshape(self.outer, self.inner),
+                bottom[0].diff.write(self.device).reshape(view),
+                float(top[0].diff) / self.divisor,
+                self.ignore,
+            )
