@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-import llvmlite.binding
+import llvmlite.binding  # type: ignore[import-untyped]
 import numba
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
@@ -47,7 +47,8 @@ def folder() -> Path:
     if not base:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         base = os.path.join(base, "minicaffe")
-    processor = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    config: Any = numba.config
+    processor = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
     return Path(base, minicaffe.__version__, f"{processor}-numba{numba.__version__}")
 
 
@@ -97,7 +98,7 @@ def _source(module: ModuleType) -> bytes:
     return bytes(loader.get_data(module.__file__))
 
 
-class KernelCache(_Cache):  # type: ignore[misc]
+class KernelCache(_Cache):
     """The cache of one function, in the form in which Numba's dispatchers ask for it."""
 
     def __init__(self, body: FunctionType, options: dict[str, Any]) -> None:
@@ -122,7 +123,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
         digest, data = kept[:DIGEST], kept[DIGEST:]
         if hashlib.sha256(data).digest() != digest:  # a disk that was full, a copy cut short
             return None
-        return CompileResult._rebuild(target_context, *pickle.loads(data))
+        return CompileResult._rebuild(target_context, *pickle.loads(data))  # type: ignore[no-untyped-call]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled for a signature."""
@@ -131,7 +132,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
                 f"kernel {self._body.__qualname__} holds an address of this process (a pointer or "
                 "a large global array), and so cannot be kept for the next: pass it as an argument"
             )
-        code = dumps(data._reduce())
+        code: bytes = dumps(data._reduce())  # type: ignore[no-untyped-call]
         path = self._file(sig, data.codegen)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import numba
 import numpy as np
-from numba.np.ufunc import parallel as pool
+from numba.np.ufunc import parallel
 
 from minicaffe.errors import DeviceError
 
@@ -44,13 +44,15 @@ from ._cache import KernelCache, code_stamp
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
-DISABLED = bool(numba.config.DISABLE_JIT)
+config: Any = numba.config
+pool: Any = parallel
+DISABLED = bool(config.DISABLE_JIT)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
-    numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+    config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 
 @overload
@@ -111,7 +113,7 @@ def _compiled(body: Callable[P, R], strict: bool, parallel: bool = False) -> Any
         return body
     assert isinstance(body, FunctionType)
     named = _named(body, parallel)
-    dispatcher = numba.njit(
+    dispatcher: Any = numba.njit(
         named,
         nogil=True,
         error_model="numpy",
@@ -147,7 +149,7 @@ def _default_threads() -> int:
         if text := os.environ.get(name):
             if not text.isdecimal() or int(text) == 0:
                 raise DeviceError(
-                    f"{name}={text}: the number of threads must be a whole number > 0"
+                    f"{name}={text}: the number of threads is a whole number > 0"
                 )
             return int(text)
     return len(os.sched_getaffinity(0))
@@ -183,14 +185,14 @@ def set_num_threads(count: int) -> None:
     global _count
     if count < 1:
         raise DeviceError(f"{count} threads asked for; a kernel needs one at least")
-    if count > numba.config.NUMBA_NUM_THREADS:
+    if count > config.NUMBA_NUM_THREADS:
         if pool._is_initialized:
-            have = numba.config.NUMBA_NUM_THREADS
+            have = config.NUMBA_NUM_THREADS
             raise DeviceError(
                 f"{count} threads asked for, but the pool was started with {have}: "
                 "set MINICAFFE_NUM_THREADS before the first kernel runs"
             )
-        numba.config.NUMBA_NUM_THREADS = count
+        config.NUMBA_NUM_THREADS = count
     _count = count
 
 
@@ -201,14 +203,14 @@ def _pool_of(count: int) -> AbstractContextManager[Any]:
         started = pool._is_initialized
         numba.set_num_threads(count)
         _told.told = count
-        if not started and numba.threading_layer() == "workqueue":
+        if not started and pool.threading_layer() == "workqueue":
             _one_at_a_time = threading.Lock()
     return _one_at_a_time
 
 
 def _after_fork() -> None:
     global _forked
-    if pool._is_initialized and numba.threading_layer() == "omp":
+    if pool._is_initialized and pool.threading_layer() == "omp":
         _forked = True
 
 

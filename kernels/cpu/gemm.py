@@ -1,12 +1,50 @@
-"""Matrix product."""
+"""Matrix product: packed panels around the micro-kernel, 2 M N K floating point operations.
+
+A product does M N K multiplications on M K + K N + M N numbers: each number is used hundreds of
+times, and what matters is from where it is read. The loops are those of Goto and van de Geijn
+("Anatomy of high-performance matrix multiplication", 2008), from the outside in:
+
+    for each block of COLUMN_BLOCK columns of C                     (rarely more than one)
+        for each block of DEPTH_BLOCK of the sum over K             pack B: DEPTH x COLUMNS, in L3
+            for each block of ROW_BLOCK rows of C                   pack A: ROWS x DEPTH, in L2
+                for each COLUMNS columns of C                       its panel of B stays in L1
+                    for each ROWS rows of C                         its panel of A streams from L2
+                        micro-kernel: a tile of C, DEPTH_BLOCK deep
+
+so that the innermost loop reads B from the first-level cache and A from the second, and main
+memory is read M / ROW_BLOCK times less often than it is used. *Packing* copies a block into
+*panels*, ROWS or COLUMNS numbers for each k one behind the other, in exactly the order in which the
+micro-kernel reads them: contiguous, aligned, and whether the matrix was transposed or not. It
+costs K (M + N) reads and writes.
+
+Panels that stick out of the matrix are filled with zeros, and their tile goes through a small
+buffer. The sum over K of each element is taken in the same order in every case, so that the bits
+of the result depend neither on the number of threads nor on the place of the element.
+
+Threads share C: its rows and columns are cut into a grid of blocks, one a thread, and each
+thread does the product for its own block, packing included.
+"""
+
+import threading
+from collections.abc import Callable
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from minicaffe.errors import Error
+
+from ._jit import inner, kernel, num_threads
+from ._micro_kernel import COLUMNS, LANES, ROWS, multiply_panels, transpose_lanes
 
 F32 = NDArray[np.float32]
+
+DEPTH_BLOCK = 256
+ROW_BLOCK = 16 * ROWS
+COLUMN_BLOCK = 128 * COLUMNS
+CACHE_LINE = 16  # floats
+
+_PARALLEL_FROM = 64 * 1024  # multiplications below which one thread is faster
 
 
 def gemm(
@@ -20,21 +58,205 @@ def gemm(
 ) -> None:
     """C = alpha op(A) op(B) + beta C, where op transposes if asked; op(A) (M, K), op(B) (K, N).
 
-    As in BLAS, C is not read when beta is 0, and A and B are not read when alpha is 0.
+    As in BLAS, C is not read when beta is 0, and A and B are not read when alpha is 0. C must be
+    contiguous.
     """
-    _gemm(a, b, c, trans_a, trans_b, np.float32(alpha), np.float32(beta))
+    m, n = c.shape
+    k = a.shape[0] if trans_a else a.shape[1]
+    if not c.flags.c_contiguous:
+        raise Error("gemm: the result must be a C-contiguous array")
+    if a.shape != ((k, m) if trans_a else (m, k)) or b.shape != ((n, k) if trans_b else (k, n)):
+        raise Error(
+            f"gemm: A {a.shape} and B {b.shape} with trans_a={trans_a}, trans_b={trans_b} "
+            f"do not give C {c.shape}"
+        )
+    threads = num_threads() if m * n * k >= _PARALLEL_FROM else 1
+    across, down = grid(m, n, threads)
+    run = _gemm if threads > 1 else _gemm.serial
+    run(
+        m, n, k, np.float32(alpha), np.float32(beta),
+        a.reshape(-1), *((1, m) if trans_a else (k, 1)),
+        b.reshape(-1), *((1, k) if trans_b else (n, 1)),
+        c.reshape(-1), down, across, workspace(threads * work_size(m, n, k)),
+    )  # fmt: skip
+
+
+def grid(m: int, n: int, threads: int) -> tuple[int, int]:
+    """How to cut C: (blocks of columns, blocks of rows), whose product is the number of threads.
+
+    Of all such grids the one whose largest block has the fewest tiles, and then the one that
+    packs least.
+    """
+    tiles_m, tiles_n = -(-m // ROWS), -(-n // COLUMNS)
+
+    def cost(down: int) -> tuple[int, int]:
+        high, wide = -(-tiles_m // down), -(-tiles_n // (threads // down))
+        return high * wide, high * ROWS + wide * COLUMNS
+
+    down = min((d for d in range(1, threads + 1) if threads % d == 0), key=cost)
+    return threads // down, down
+
+
+def work_size(m: int, n: int, k: int) -> int:
+    """Floats of scratch that `multiply` needs for an (m, k) by (k, n) product."""
+    rows = min(ROW_BLOCK, -(-m // ROWS) * ROWS)
+    columns = min(COLUMN_BLOCK, -(-n // COLUMNS) * COLUMNS)
+    size = (rows + columns) * min(k, DEPTH_BLOCK) + ROWS * COLUMNS + LANES
+    return -(-size // CACHE_LINE) * CACHE_LINE
+
+
+_kept = threading.local()
+
+
+def workspace(size: int) -> F32:
+    """A buffer of at least so many floats, at a cache line, which this thread uses again."""
+    buffer: F32 | None = getattr(_kept, "buffer", None)
+    if buffer is None or buffer.size < size:
+        fresh = np.empty(size + CACHE_LINE, np.float32)
+        start = -(fresh.ctypes.data // 4) % CACHE_LINE
+        _kept.buffer = buffer = fresh[start : start + size]
+    return buffer
+
+
+def _packer(width: int) -> Callable[[F32, int, int, int, int, int, F32, int], None]:
+    """Make the function that packs panels of a width (ROWS for A, COLUMNS for B)."""
+    whole = width // LANES * LANES
+    rest = width - whole
+
+    @inner
+    def pack(
+        matrix: F32, start: int, step: int, k_step: int, count: int, depth: int, out: F32, out0: int
+    ) -> None:
+        """Pack `count` vectors of `depth` numbers; number k of vector i is at
+        matrix[start + i * step + k * k_step]. Writes whole panels, then up to LANES more floats.
+        """
+        whole_depth = depth // LANES * LANES if k_step == 1 else 0
+        for panel in range(0, count, width):
+            here = start + panel * step
+            to = out0 + panel * depth
+            if panel + width <= count:
+                if k_step == 1:
+                    for k in range(0, whole_depth, LANES):
+                        for i in range(0, whole, LANES):
+                            transpose_lanes(
+                                LANES,
+                                matrix,
+                                here + i * step + k,
+                                step,
+                                out,
+                                to + k * width + i,
+                                width,
+                            )
+                        if rest > 0:
+                            transpose_lanes(
+                                rest, matrix, here + whole * step + k, step,
+                                out, to + k * width + whole, width,
+                            )  # fmt: skip
+                    for k in range(whole_depth, depth):
+                        for i in range(width):
+                            out[to + k * width + i] = matrix[here + i * step + k]
+                else:
+                    for k in range(depth):
+                        for i in range(width):
+                            out[to + k * width + i] = matrix[here + i + k * k_step]
+            else:
+                for k in range(depth):
+                    for i in range(width):
+                        inside = panel + i < count
+                        value = matrix[here + i * step + k * k_step] if inside else np.float32(0)
+                        out[to + k * width + i] = value
+
+    return pack
+
+
+pack_rows = _packer(ROWS)
+pack_columns = _packer(COLUMNS)
+
+
+@inner
+def multiply_block(
+    rows: int, columns: int, depth: int, a: F32, a0: int, b: F32, b0: int,
+    c: F32, c0: int, c_step: int, add: bool, tile: F32, tile0: int,
+) -> None:  # fmt: skip
+    """C (rows, columns) = or += the product of packed panels of A and B, `depth` deep."""
+    for j in range(0, columns, COLUMNS):
+        wide = min(COLUMNS, columns - j)
+        for i in range(0, rows, ROWS):
+            high = min(ROWS, rows - i)
+            a_at = a0 + i * depth
+            b_at = b0 + j * depth
+            c_at = c0 + i * c_step + j
+            if high == ROWS and wide == COLUMNS:
+                multiply_panels(depth, a, a_at, b, b_at, COLUMNS, c, c_at, c_step, add)
+            else:
+                multiply_panels(depth, a, a_at, b, b_at, COLUMNS, tile, tile0, COLUMNS, False)
+                for r in range(high):
+                    for s in range(wide):
+                        sums = tile[tile0 + r * COLUMNS + s]
+                        at = c_at + r * c_step + s
+                        c[at] = c[at] + sums if add else sums
+
+
+@inner
+def multiply(
+    m: int, n: int, k: int, alpha: np.float32, beta: np.float32,
+    a: F32, a0: int, a_step: int, a_k: int, b: F32, b0: int, b_step: int, b_k: int,
+    c: F32, c0: int, c_step: int, work: F32, work0: int,
+) -> None:  # fmt: skip
+    """C = alpha A B + beta C on one thread, for code that runs inside a kernel's loop.
+
+    A[i, k] is a[a0 + i * a_step + k * a_k], one of whose steps is 1; B[k, j] is
+    b[b0 + j * b_step + k * b_k], likewise; C[i, j] is c[c0 + i * c_step + j]. `work` has
+    `work_size(m, n, k)` floats from `work0` on, which best is at a cache line.
+    """
+    if beta != 1 and (beta != 0 or k == 0 or alpha == 0):
+        for i in range(m):
+            for j in range(n):
+                at = c0 + i * c_step + j
+                c[at] = beta * c[at] if beta != 0 else np.float32(0)
+    if alpha == 0:
+        return
+    deep = min(k, DEPTH_BLOCK)
+    packed_b = work0
+    tile = packed_b + min(COLUMN_BLOCK, (n + COLUMNS - 1) // COLUMNS * COLUMNS) * deep
+    packed_a = tile + ROWS * COLUMNS
+    for j in range(0, n, COLUMN_BLOCK):
+        wide = min(COLUMN_BLOCK, n - j)
+        for depth0 in range(0, k, DEPTH_BLOCK):
+            depth = min(DEPTH_BLOCK, k - depth0)
+            add = depth0 > 0 or beta != 0
+            pack_columns(
+                b, b0 + j * b_step + depth0 * b_k, b_step, b_k, wide, depth, work, packed_b
+            )
+            for i in range(0, m, ROW_BLOCK):
+                high = min(ROW_BLOCK, m - i)
+                pack_rows(
+                    a, a0 + i * a_step + depth0 * a_k, a_step, a_k, high, depth, work, packed_a
+                )
+                if alpha != 1:
+                    for at in range(packed_a, packed_a + (high + ROWS - 1) // ROWS * ROWS * depth):
+                        work[at] *= alpha
+                multiply_block(
+                    high, wide, depth, work, packed_a, work, packed_b,
+                    c, c0 + i * c_step + j, c_step, add, work, tile,
+                )  # fmt: skip
 
 
 @kernel
 def _gemm(
-    a: F32, b: F32, c: F32, trans_a: bool, trans_b: bool, alpha: np.float32, beta: np.float32
-) -> None:
-    inner = a.shape[0] if trans_a else a.shape[1]
-    for i in prange(c.shape[0]):
-        for j in range(c.shape[1]):
-            c[i, j] = np.float32(0) if beta == 0 else beta * c[i, j]
-        if alpha != 0:
-            for k in range(inner):
-                scaled = alpha * (a[k, i] if trans_a else a[i, k])
-                for j in range(c.shape[1]):
-                    c[i, j] += scaled * (b[j, k] if trans_b else b[k, j])
+    m: int, n: int, k: int, alpha: np.float32, beta: np.float32,
+    a: F32, a_step: int, a_k: int, b: F32, b_k: int, b_step: int, c: F32,
+    down: int, across: int, work: F32,
+) -> None:  # fmt: skip
+    high = ((m + down - 1) // down + ROWS - 1) // ROWS * ROWS
+    wide = ((n + across - 1) // across + COLUMNS - 1) // COLUMNS * COLUMNS
+    share = work.size // (down * across) // CACHE_LINE * CACHE_LINE
+    for block in prange(down * across):
+        i = block // across * high
+        j = block % across * wide
+        if i < m and j < n:
+            multiply(
+                min(high, m - i), min(wide, n - j), k, alpha, beta,
+                a, i * a_step, a_step, a_k, b, j * b_step, b_step, b_k,
+                c, i * n + j, n, work, block * share,
+            )  # fmt: skip
