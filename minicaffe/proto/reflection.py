@@ -35,3 +35,9 @@ def fields(descriptor: Descriptor) -> dict[str, Field]:
         )
         for field in descriptor.fields
     }
+
+
+@functools.cache
+def required(descriptor: Descriptor) -> tuple[str, ...]:
+    """The names of a message type's required fields."""
+    return tuple(field.name for field in fields(descriptor).values() if field.required)

@@ -1,8 +1,9 @@
 """Prototxt: messages from text, with the place of every mistake, and back.
 
-The grammar is that of protobuf's C++ parser, which is Caffe's: comments from `#`; `{ }` or `< >`, with or without a
-colon before them; `[1, 2]` for a repeated field; an optional `,` or `;` after a field; strings in either kind of quotes,
-joined when they stand side by side; hex and octal integers; `1e3f` and `inf`; `t` and `1` for true.
+The grammar is that of protobuf's C++ parser, which is Caffe's: comments from `#`; `{ }` or `< >`,
+with or without a colon before them; `[1, 2]` for a repeated field; an optional `,` or `;` after a
+field; strings in either kind of quotes, joined when they stand side by side; hex and octal
+integers; `1e3f` and `inf`; `t` and `1` for true.
 """
 
 import struct
@@ -21,16 +22,17 @@ from .text_parser import TextParser
 
 M = TypeVar("M", bound=Message)
 
-_ESCAPES = {ord(char): f"\\{letter}" for char, letter in zip("\n\r\t\"'\\", "nrt\"'\\", strict=True)}
-_ESCAPES |= {code: f"\\{code:03o}" for code in (*range(32), 127) if code not in _ESCAPES}
+_ESCAPES = {code: f"\\{code:03o}" for code in (*range(32), 127)}
+_ESCAPES |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+_ESCAPES |= {ord(char): f"\\{char}" for char in "\"'\\"}
 
 
 def parse_text(text: str, message: M, source: str = "<string>") -> M:
     """Fill `message` (cleared first) from prototxt and return it.
 
-    Raises ParseError, which starts with `source:line:column: `, for whatever Caffe's parser refuses: an unknown field
-    or enum value, a literal of the wrong type or out of range, a field that is not repeated given twice, a missing
-    required field, brackets or quotes that do not match.
+    Raises ParseError, which starts with `source:line:column: `, for whatever Caffe's parser
+    refuses: an unknown field or enum value, a literal of the wrong type or out of range, a field
+    that is not repeated given twice, a missing required field, unmatched brackets or quotes.
     """
     message.Clear()
     TextParser(text, source).parse(message)
@@ -38,8 +40,9 @@ def parse_text(text: str, message: M, source: str = "<string>") -> M:
 
 
 def read_text(path: str | PathLike[str], message: M) -> M:
-    """Fill `message` from a prototxt file and return it; ParseError as in `parse_text`, or if it cannot be read.
+    """Fill `message` from a prototxt file and return it.
 
+    Raises ParseError as `parse_text` does, or without a line if the file cannot be read at all.
     Bytes that are not UTF-8 may stand in comments only.
     """
     try:
@@ -48,11 +51,12 @@ def read_text(path: str | PathLike[str], message: M) -> M:
         raise ParseError(f"{path}: cannot be read: {problem.strerror}") from problem
     if b"\0" in data:
         raise ParseError(f"{path}: a binary file where prototxt was expected")
-    return parse_text(data.decode("utf-8", "surrogateescape").removeprefix("\ufeff"), message, str(path))
+    text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    return parse_text(text, message, str(path))
 
 
 def format_text(message: Message) -> str:
-    """The prototxt of a message, fields in the order of their numbers, as Caffe's own tools write it."""
+    """The prototxt of a message as Caffe's own tools write it, in the order of field numbers."""
     return "".join(f"{line}\n" for line in _lines(message, ""))
 
 
@@ -79,7 +83,8 @@ def _literal(field: Field, value: Any) -> str:
     if field.enum is not None and value in field.enum.values_by_number:
         return field.enum.values_by_number[value].name
     if field.is_bytes:
-        return '"%s"' % "".join(_ESCAPES.get(c, chr(c) if c < 127 else f"\\{c:03o}") for c in value)
+        chars = (_ESCAPES.get(byte, chr(byte) if byte < 127 else f"\\{byte:03o}") for byte in value)
+        return f'"{"".join(chars)}"'
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return f'"{value.translate(_ESCAPES)}"'
     return str(value)

@@ -1,24 +1,25 @@
-"""The parser behind text.py: recursive descent over one regular expression for a field and one for a value.
+"""The parser behind text.py: recursive descent, one regular expression a field and one a value.
 
-Recursion is as deep as messages nest; no message of the schema contains itself, so that is a handful of levels
-whatever the text holds.
+Recursion is as deep as messages nest; no message of the schema contains itself, so that is a
+handful of levels whatever the text holds.
 """
 
 import difflib
 import re
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from minicaffe.errors import ParseError
 
-from .reflection import Field, fields
+from .reflection import Field, fields, required
 
 _SKIP = r"(?:[ \t\n\v\f\r]++|\#[^\n]*+)*+"  # white space and comments
 _BLANK = re.compile(_SKIP)
-_FIELD = re.compile(rf"{_SKIP}([A-Za-z_]\w*+){_SKIP}(:?){_SKIP}", re.ASCII)
-_SEPARATOR = re.compile(rf"{_SKIP}[,;]?")
+_SEPARATOR = re.compile(rf"{_SKIP}(?:[,;]{_SKIP})?+")
+_FIELD = re.compile(rf"([A-Za-z_]\w*+){_SKIP}(:?){_SKIP}", re.ASCII)
+_NEXT_FIELD = re.compile(_SEPARATOR.pattern + _FIELD.pattern, re.ASCII)
 _SCALAR = re.compile(
     rf"""(-?){_SKIP}(?:
         (?P<integer> (?:0[xX][0-9a-fA-F]++ | \d++) (?![.eEfF]))
@@ -33,7 +34,8 @@ _STRING = re.compile(
 )
 _ESCAPE = re.compile(
     rb"""\\ (?: (?P<simple>[abfnrtv\\?'"]) | (?P<octal>[0-7]{1,3}) | [xX](?P<hex>[0-9a-fA-F]{1,2})
-              | u(?P<code>[0-9a-fA-F]{4}) | U(?P<wide>00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4}) | (?P<wrong>.) )""",
+              | u(?P<code>[0-9a-fA-F]{4}) | U(?P<wide>00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})
+              | (?P<wrong>.) )""",
     re.DOTALL | re.VERBOSE,
 )
 _SIMPLE = dict(zip(b"abfnrtv\\?'\"", b"\a\b\f\n\r\t\v\\?'\"", strict=True))
@@ -56,6 +58,7 @@ class TextParser:
         self.text = text
         self.source = source
         self.pos = 0
+        self.open: list[tuple[Message, int]] = []  # messages begun, and their brackets
         self.long_string: int | None = None  # where the last string of several lines began
 
     def parse(self, message: Message) -> None:
@@ -66,11 +69,13 @@ class TextParser:
         descriptor, text = message.DESCRIPTOR, self.text
         table = fields(descriptor)
         seen: set[str] = set()
-        while match := _FIELD.match(text, self.pos):
+        self.open.append((message, opened))
+        self._skip()
+        while match := (_NEXT_FIELD if seen else _FIELD).match(text, self.pos):
             name, colon = match.groups()
             field = table.get(name)
             if field is None:
-                raise self._error(match.start(1), _unknown(name, descriptor))
+                raise self._error(match.start(1), self._unknown(name))
             if name in seen and not field.repeated:
                 raise self._error(match.start(1), f"'{name}' of {descriptor.name} is given twice")
             seen.add(name)
@@ -85,16 +90,16 @@ class TextParser:
                 getattr(message, name).append(self._scalar(field))
             else:
                 setattr(message, name, self._scalar(field))
+        if seen:
             self._skip(_SEPARATOR)
-        self._skip()
         if self.pos == len(text) and close:
             raise self._error(opened, f"'{text[opened]}' is never closed")
         if text[self.pos : self.pos + 1] != close:
             expected = f"a field name or '{close}'" if close else "a field name"
             raise self._error(self.pos, f"expected {expected}, found {self._found()}")
         self.pos += len(close)
-        missing = [field.name for field in table.values() if field.required and field.name not in seen]
-        if missing:
+        self.open.pop()
+        if missing := [name for name in required(descriptor) if name not in seen]:
             raise self._error(opened, f"{descriptor.name} needs {_names(missing, 'and')}")
 
     def _message(self, parent: Message, field: Field) -> None:
@@ -177,8 +182,8 @@ class TextParser:
             return number if number in field.enum.values_by_number else None
         low, high = _RANGE[field.cpp_type]
         if not low <= number <= high:
-            found = self._found()
-            raise self._error(self.pos, f"{found} is out of range for '{field.name}': {low} to {high}")
+            what = f"{self._found()} is out of range for '{field.name}': {low} to {high}"
+            raise self._error(self.pos, what)
         return number
 
     def _string(self, field: Field) -> str | bytes:
@@ -202,7 +207,8 @@ class TextParser:
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError as problem:
-            what = f"byte 0x{value[problem.start]:02x} in the string for '{field.name}' is not UTF-8"
+            bad = f"byte 0x{value[problem.start]:02x}"
+            what = f"{bad} in the string for '{field.name}' is not UTF-8"
             raise self._error(at, what) from None
 
     def _skip(self, pattern: re.Pattern[str] = _BLANK) -> None:
@@ -217,7 +223,9 @@ class TextParser:
         token = match.group()
         if "\udc80" <= token[0] <= "\udcff":
             return f"byte 0x{ord(token[0]) - 0xDC00:02x}"
-        return (token if token.isprintable() else ascii(token)) if len(token) <= 40 else token[:40] + "..."
+        if not token.isprintable():
+            return ascii(token)
+        return token if len(token) <= 40 else f"{token[:40]}..."
 
     def _expected(self, field: Field) -> ParseError:
         found = self._found()
@@ -233,13 +241,33 @@ class TextParser:
             want = "a decimal number" if field.cpp_type in _REAL else "an integer"
         return self._error(self.pos, f"expected {want} for '{field.name}', found {found}")
 
+    def _unknown(self, name: str) -> str:
+        """What may have been meant: an enclosing message, an inner one, another spelling, ..."""
+        message, opened = self.open[-1]
+        descriptor = message.DESCRIPTOR
+        table = fields(descriptor)
+        what = f"{descriptor.name} has no field '{name}'"
+        if any(name in fields(outer.DESCRIPTOR) for outer, _ in self.open[:-1]):
+            return f"{what}; is the '{{' of line {self._line(opened)} not closed?"
+        inner = [f.name for f in table.values() if f.message and name in fields(f.message)]
+        if inner:
+            return f"{what}; it belongs in {_names(inner[:4], 'or')}"
+        near = difflib.get_close_matches(name, table, n=3, cutoff=0.7)
+        if near:
+            return f"{what}; did you mean {_names(near, 'or')}?"
+        types = descriptor.file.message_types_by_name.values()
+        others = [other.name for other in types if name in fields(other)]
+        return f"{what}; {_names(others[:3], 'and', quote='')} has it" if others else what
+
+    def _line(self, at: int) -> int:
+        return self.text.count("\n", 0, at) + 1
+
     def _error(self, at: int, what: str) -> ParseError:
-        line = self.text.count("\n", 0, at) + 1
         column = at - self.text.rfind("\n", 0, at)
         if self.long_string is not None:
-            start = self.text.count("\n", 0, self.long_string) + 1
-            what += f" (the string begun in line {start} runs over several lines: is a quote missing?)"
-        return ParseError(f"{self.source}:{line}:{column}: {what}")
+            start = self._line(self.long_string)
+            what += f" (the string of line {start} runs over several: is a quote missing?)"
+        return ParseError(f"{self.source}:{self._line(at)}:{column}: {what}")
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:
@@ -251,21 +279,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
         return bytes([int(digits, 8 if kind == "octal" else 16) & 0xFF])
     if kind in ("code", "wide"):
         return chr(int(digits, 16)).encode("utf-8", "surrogatepass")
-    raise ValueError(f"unknown escape sequence {ascii(match.group().decode('latin-1'))[1:-1]}")
-
-
-def _unknown(name: str, descriptor: Descriptor) -> str:
-    """What a reader may have meant: a field spelt alike, one of an inner message, one of another message."""
-    table = fields(descriptor)
-    near = difflib.get_close_matches(name, table, n=3, cutoff=0.7)
-    inner = [field.name for field in table.values() if field.message and name in fields(field.message)]
-    others = [m.name for m in descriptor.file.message_types_by_name.values() if name in fields(m)]
-    what = f"{descriptor.name} has no field '{name}'"
-    if inner:
-        return f"{what}; it belongs into {_names(inner[:4], 'or')}"
-    if near:
-        return f"{what}; did you mean {_names(near, 'or')}?"
-    return f"{what}; it is a field of {_names(others[:3], 'and', quote='')}" if others else what
+    raise ValueError(f"unknown escape sequence \\{ascii(chr(digits[0]))[1:-1]}")
 
 
 def _names(names: list[str], word: str, quote: str = "'") -> str:
