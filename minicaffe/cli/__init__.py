@@ -1,0 +1,59 @@
+"""The command `minicaffe`: one file of this folder a subcommand, found by its name.
+
+    minicaffe train -solver solver.prototxt      Caffe's flags, with one dash or two
+    minicaffe convert mnist IMAGES LABELS DB     one file of minicaffe/convert a converter
+
+A subcommand is a module with a docstring (its help), `configure(parser)` and `run(args)`, which
+returns the exit status or nothing. It imports what is heavy inside `run`.
+
+Exit status: 0, or 1 with one line on standard error for what went wrong, or 2 for wrong usage, or
+130 when interrupted. `--debug` (or MINICAFFE_DEBUG=1) shows the traceback instead of the line.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import Error
+from ._commands import UsageError, dispatch
+from ._log import glog
+
+INTERRUPTED = 130
+NOTES = "--debug shows the traceback of an error, --version the version."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line (default sys.argv) and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words or bool(os.environ.get("MINICAFFE_DEBUG"))
+    words = [word for word in words if word != "--debug"]
+    try:
+        with glog():
+            status = _run(words)
+        sys.stdout.flush()
+        return status
+    except UsageError as error:
+        print(f"{error.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone: say nothing, and let the interpreter's flush succeed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Error, OSError) as error:
+        if debug:
+            raise
+        print(f"minicaffe: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(words: list[str]) -> int:
+    if words and words[0] in ("-version", "--version"):
+        from .. import __version__
+
+        print(f"minicaffe {__version__}")
+        return 0
+    return dispatch("minicaffe.cli", "minicaffe", words, NOTES)
