@@ -1,0 +1,30 @@
+"""Nesterov's gradient: h' = momentum h + rate g, w -= (1 + momentum) h' - momentum h."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._gradient import regularize
+
+F32 = NDArray[np.float32]
+
+
+def update(
+    data: F32,
+    diff: F32,
+    history: F32,
+    momentum: float,
+    rate: float,
+    clip: float,
+    normalizer: float,
+    decay: float,
+    l1: bool,
+) -> None:
+    """Update w (data) and h (history); diff enters as the gradient and leaves as the update.
+
+    All arrays have the same shape; `_gradient.py` tells how the gradient is made of diff.
+    """
+    regularize(diff, data, clip, normalizer, decay, l1)
+    before = history.copy()
+    history[...] = momentum * history + rate * diff
+    diff[...] = (1 + momentum) * history - momentum * before
+    data -= diff
