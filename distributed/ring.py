@@ -1,0 +1,178 @@
+"""Ring allreduce: 2 (P - 1) steps, 2 S (P - 1) / P bytes sent a rank, whatever the number of ranks.
+
+# P ranks, S bytes in P chunks. Rank r sends to r + 1 and receives from r - 1, all modulo P.
+
+Reduce-scatter, steps 0 .. P - 2: rank r sends chunk r - 1 - step and adds what arrives to its own
+chunk r - 2 - step. A chunk c so starts at rank c + 1, collects one term a step and is complete at
+rank c. Allgather, steps P - 1 .. 2 P - 3: the same walk, and what arrives replaces. Whoever sends
+a chunk has received it one step earlier, so the ring is one stream:
+
+    to the right   chunk r - 1 | r - 2 | ... | r + 1 | r     | r - 1 | ... | r + 2
+    from the left  chunk r - 2 | r - 3 | ... | r     | r - 1 | r - 2 | ... | r + 1
+                   `- added to what is here -----'   `- replaces what is here ---'
+
+Chunks travel as segments; a segment is reduced and sent on as soon as it is there, while the rest
+of its chunk still arrives. The sum of chunk c is ((x[c+1] + x[c+2]) + ...) + x[c]: a fixed order,
+computed on one rank and copied to the others, so that all ranks hold the same bits, every time.
+
+After Patarasuk and Yuan, Bandwidth optimal all-reduce algorithms (2009).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from minicaffe.errors import CommunicationError
+
+from .communicator import Array, Communicator, chunk_bounds
+from .frames import CHECKED, DTYPES, Frame, Kind, make_frame
+from .transport import Transport
+
+SEGMENT_BYTES = 512 * 1024
+
+# A segment: its chunk, and where it begins and ends, in elements.
+Segment = tuple[int, int, int]
+
+
+class RingCommunicator(Communicator):
+    """The collectives over a transport to the right and from the left; owns the transport.
+
+    With `crc` every payload carries its CRC-32 and is checked; all ranks must agree on it. What is
+    kept between calls is one segment of scratch memory.
+    """
+
+    def __init__(
+        self, transport: Transport, rank: int, world_size: int, *, crc: bool = False
+    ) -> None:
+        self.rank = rank
+        self.world_size = world_size
+        self._transport = transport
+        self._flags = CHECKED if crc else 0
+        self._scratch = np.empty(SEGMENT_BYTES, np.uint8)
+        self._sequence = 0
+
+    def allreduce(self, array: Array) -> None:
+        """2 (P - 1) steps; each rank sends 2 S (P - 1) / P bytes."""
+        flat = _flat(array)
+        bounds = chunk_bounds(flat.size, self.world_size)
+        self._pass_round(Kind.ALLREDUCE, flat, bounds, self.rank - 1, 2 * (self.world_size - 1))
+
+    def reduce_scatter(self, array: Array) -> Array:
+        """P - 1 steps; each rank sends S (P - 1) / P bytes."""
+        flat = _flat(array)
+        bounds = chunk_bounds(flat.size, self.world_size)
+        self._pass_round(Kind.REDUCE_SCATTER, flat, bounds, self.rank - 1, self.world_size - 1)
+        return flat[bounds[self.rank] : bounds[self.rank + 1]]
+
+    def allgather(self, array: Array) -> None:
+        """P - 1 steps; each rank sends S (P - 1) / P bytes."""
+        flat = _flat(array)
+        bounds = chunk_bounds(flat.size, self.world_size)
+        self._pass_round(Kind.ALLGATHER, flat, bounds, self.rank, self.world_size - 1)
+
+    def allgather_bytes(self, content: bytes) -> list[bytes]:
+        """Two allgathers: the lengths, then the contents."""
+        lengths = np.zeros(self.world_size, np.int64)
+        lengths[self.rank] = len(content)
+        self.allgather(lengths)
+        bounds = [0, *np.cumsum(lengths).tolist()]
+        everything = np.empty(bounds[-1], np.uint8)
+        everything[bounds[self.rank] : bounds[self.rank + 1]] = np.frombuffer(content, np.uint8)
+        self._pass_round(Kind.ALLGATHER, everything, bounds, self.rank, self.world_size - 1)
+        return [
+            everything[bounds[rank] : bounds[rank + 1]].tobytes()
+            for rank in range(self.world_size)
+        ]
+
+    def broadcast(self, array: Array, root: int = 0) -> None:
+        """One walk from the root to its left neighbour; every other rank sends on what arrives."""
+        if not 0 <= root < self.world_size:
+            raise CommunicationError(
+                f"rank {self.rank}: no rank {root} to broadcast from (there are {self.world_size})"
+            )
+        flat = _flat(array)
+        segments = _segments(flat, chunk_bounds(flat.size, 1), [0])
+        first, last = self.rank == root, self.rank == (root - 1) % self.world_size
+        self._run(Kind.BROADCAST, flat, [] if last else segments, [] if first else segments,
+                  lead=len(segments) if first else 0)
+
+    def barrier(self) -> None:
+        """P - 1 steps of empty frames: the last one here has been delayed by every rank."""
+        tokens = [(0, 0, 0)] * (self.world_size - 1)
+        self._run(Kind.BARRIER, np.empty(0, np.uint8), tokens, tokens, lead=1)
+
+    def close(self) -> None:
+        """Close both links."""
+        self._transport.close()
+
+    def _pass_round(
+        self, kind: Kind, flat: Array, bounds: Sequence[int], first: int, steps: int
+    ) -> None:
+        """Send chunks first, first - 1, ... while chunks first - 1, first - 2, ... arrive.
+
+        An allgather begins with this rank's own chunk; what is reduced first begins one before,
+        so that this rank's own chunk is the last that it adds to, in step P - 2.
+        """
+        chunks = [(first - step) % self.world_size for step in range(steps + 1)]
+        lead = _segments(flat, bounds, chunks[:1])
+        passing = _segments(flat, bounds, chunks[1:-1])
+        last = _segments(flat, bounds, chunks[-1:])
+        reduced = 0
+        if kind is not Kind.ALLGATHER:
+            reduced = len(_segments(flat, bounds, chunks[1 : self.world_size]))
+        self._run(kind, flat, lead + passing, passing + last, len(lead), reduced)
+
+    def _run(
+        self, kind: Kind, flat: Array, to_right: Sequence[Segment], from_left: Sequence[Segment],
+        lead: int, reduced: int = 0,
+    ) -> None:
+        """One collective: the first `reduced` segments that arrive are added, the rest replace."""
+        memory = flat.view(np.uint8).data
+        scratch = self._scratch.view(flat.dtype)
+        size = flat.itemsize
+
+        def frames(segments: Iterable[Segment], reduced: int) -> list[Frame]:
+            tag = kind | self._flags, DTYPES[flat.dtype]
+            turn = self._sequence, self.iteration
+            return [
+                make_frame(*tag, chunk, number, *turn,
+                           self._scratch.data[: (end - start) * size] if number < reduced
+                           else memory[start * size : end * size])
+                for number, (chunk, start, end) in enumerate(segments)
+            ]
+
+        try:
+            moved = self._transport.sendrecv(
+                frames(to_right, 0), frames(from_left, reduced), lead
+            )
+            for arrived in moved:
+                if arrived < reduced:
+                    _, start, end = from_left[arrived]
+                    here = flat[start:end]
+                    np.add(here, scratch[: end - start], out=here)
+        except BaseException:
+            self.close()
+            raise
+        self._sequence += 1
+
+
+def _flat(array: Array) -> Array:
+    """The array as one row in the same memory. Raises CommunicationError if that cannot be."""
+    if array.dtype not in DTYPES:
+        known = ", ".join(str(dtype) for dtype in DTYPES)
+        raise CommunicationError(f"an array of {array.dtype} cannot be sent (only: {known})")
+    if not (array.flags.c_contiguous and array.flags.writeable):
+        raise CommunicationError("only a C-contiguous, writable array can be reduced in place")
+    return array.reshape(-1)
+
+
+def _segments(flat: Array, bounds: Sequence[int], chunks: Iterable[int]) -> list[Segment]:
+    """The segments of these chunks, in order; an empty chunk has none."""
+    step = SEGMENT_BYTES // flat.itemsize
+    return [
+        (chunk, start, min(start + step, bounds[chunk + 1]))
+        for chunk in chunks
+        for start in range(bounds[chunk], bounds[chunk + 1], step)
+    ]

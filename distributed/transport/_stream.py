@@ -1,0 +1,173 @@
+"""Frames over two connected stream sockets, one to the right neighbour and one from the left.
+
+One loop moves both directions, whatever either of them can take; it asks the kernel to wait only
+when neither moves. Nothing is copied here: the kernel reads from and writes into the arrays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from minicaffe.errors import CommunicationError
+
+from ..auth import Member
+from ..frames import HEADER_SIZE, Frame, check_header, check_payload, describe, seal
+
+
+class StreamTransport:
+    """The transport over two stream sockets, which it owns from now on."""
+
+    def __init__(
+        self, me: Member, right: socket.socket, left: socket.socket, timeout: float
+    ) -> None:
+        self._me = me
+        self._right = _Outgoing(right, me.right)
+        self._left = _Incoming(left, me.left)
+        self._timeout = timeout
+        # What to wait for, by (room to send, something to receive).
+        self._polls = {
+            (True, False): _poll([(right, select.POLLOUT)]),
+            (False, True): _poll([(left, select.POLLIN)]),
+            (True, True): _poll([(right, select.POLLOUT), (left, select.POLLIN)]),
+        }
+
+    def sendrecv(
+        self, to_right: Sequence[Frame], from_left: Sequence[Frame], lead: int
+    ) -> Iterator[int]:
+        """See Transport.sendrecv."""
+        sent = arrived = 0
+        since = time.monotonic()
+        while sent < len(to_right) or arrived < len(from_left):
+            outgoing = to_right[sent] if sent < min(len(to_right), lead + arrived) else None
+            awaited = from_left[arrived] if arrived < len(from_left) else None
+            try:
+                gone, there = self._move(outgoing, awaited)
+            except CommunicationError as error:
+                raise self._explain(error, outgoing, awaited, since) from error.__cause__
+            if gone or there:
+                since = time.monotonic()
+            if there:
+                yield arrived
+            sent += gone
+            arrived += there
+
+    def _move(self, outgoing: Frame | None, awaited: Frame | None) -> tuple[bool, bool]:
+        """Do what can be done with either frame; (the one is gone, the other is there)."""
+        gone = outgoing is not None and self._right.push(outgoing)
+        there = awaited is not None and self._left.pull(awaited)
+        if not gone and not there:
+            wants = outgoing is not None, awaited is not None
+            if not self._polls[wants].poll(self._timeout * 1000):
+                silent = self._right if awaited is None else self._left
+                raise CommunicationError(f"{silent.peer} is silent")
+        return gone, there
+
+    def _explain(
+        self, error: Exception, outgoing: Frame | None, awaited: Frame | None, since: float
+    ) -> CommunicationError:
+        doing = []
+        if awaited is not None:
+            doing.append(f"awaiting {describe(awaited)} from rank {self._me.left}")
+        if outgoing is not None:
+            doing.append(f"sending {describe(outgoing)} to rank {self._me.right}")
+        waited = time.monotonic() - since
+        return CommunicationError(
+            f"rank {self._me.rank}: {error}; {' and '.join(doing)} for {waited:.1f} s"
+        )
+
+    def close(self) -> None:
+        """Close both sockets, and wake a thread that waits for them."""
+        for link in (self._right, self._left):
+            with contextlib.suppress(OSError):
+                link.socket.shutdown(socket.SHUT_RDWR)
+            link.socket.close()
+
+
+class _Outgoing:
+    """The link to the right neighbour, and how many bytes of the present frame are gone."""
+
+    def __init__(self, right: socket.socket, rank: int) -> None:
+        right.setblocking(False)
+        self.socket = right
+        self.peer = f"rank {rank} at {_name(right)}"
+        self._header = b""
+        self._gone = 0
+
+    def push(self, frame: Frame) -> bool:
+        """Send on; True when the frame is gone whole, False when the link is full."""
+        self._header = self._header or seal(frame)
+        try:
+            while self._gone < frame.size:
+                if self._gone < HEADER_SIZE:
+                    buffers = (self._header[self._gone :], frame.payload)
+                    self._gone += self.socket.sendmsg(buffers)
+                else:
+                    self._gone += self.socket.send(frame.payload[self._gone - HEADER_SIZE :])
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise CommunicationError(f"the link to {self.peer} broke ({error})") from error
+        self._header = b""
+        self._gone = 0
+        return True
+
+
+class _Incoming:
+    """The link from the left neighbour, and how many bytes of the awaited frame are there."""
+
+    def __init__(self, left: socket.socket, rank: int) -> None:
+        left.setblocking(False)
+        self.socket = left
+        self.peer = f"rank {rank} at {_name(left)}"
+        self._header = bytearray(HEADER_SIZE)
+        self._there = 0
+
+    def pull(self, awaited: Frame) -> bool:
+        """Receive on; True when the frame is there whole, False when the link is empty."""
+        try:
+            while self._there < awaited.size:
+                if self._there < HEADER_SIZE:
+                    self._start(awaited)
+                else:
+                    rest = awaited.payload[self._there - HEADER_SIZE :]
+                    self._count(self.socket.recv_into(rest))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise CommunicationError(f"the link from {self.peer} broke ({error})") from error
+        self._check(check_payload, awaited)
+        self._there = 0
+        return True
+
+    def _start(self, awaited: Frame) -> None:
+        rest = memoryview(self._header)[self._there :]
+        self._count(self.socket.recvmsg_into((rest, awaited.payload))[0])
+        if self._there >= HEADER_SIZE:
+            self._check(check_header, awaited)
+
+    def _count(self, received: int) -> None:
+        if not received:
+            raise CommunicationError(f"{self.peer} closed the link")
+        self._there += received
+
+    def _check(self, check: Callable[[Frame, bytearray], None], awaited: Frame) -> None:
+        try:
+            check(awaited, self._header)
+        except CommunicationError as error:
+            raise CommunicationError(f"{self.peer} sent {error}") from None
+
+
+def _poll(wants: Sequence[tuple[socket.socket, int]]) -> select.poll:
+    poll = select.poll()
+    for sock, events in wants:
+        poll.register(sock, events)
+    return poll
+
+
+def _name(sock: socket.socket) -> str:
+    peer = sock.getpeername()
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer) or "an unnamed socket"
