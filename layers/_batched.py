@@ -1,0 +1,50 @@
+"""What the layers that are fed from a data source have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.batches import Batch, Batches
+from minicaffe.blob import Blob
+from minicaffe.layer import Layer
+
+
+class BatchedLayer(Layer):
+    """A layer without bottoms, whose tops are the batches of `self.batches`.
+
+    The tops take as many rows as the batch has samples that can be read.
+    """
+
+    bottoms = (0, 0)
+    batches: Batches | None = None
+    loaded: Batch | None = None
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """The tops get their shapes with the batch, in forward."""
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Give the batch that was loaded, or the next one of the run."""
+        assert self.batches is not None
+        batch, self.loaded = self.loaded or self.batches.next(), None
+        for blob, values in zip(top, batch.tops, strict=False):
+            blob.reshape(values.shape)
+            blob.data.write("cpu")[...] = values
+
+    def load(self, indices: Sequence[int]) -> list[str]:
+        """Make the next forward give these samples of the source; returns the ids it will have.
+
+        Samples that cannot be read are missing from the ids.
+        """
+        assert self.batches is not None
+        self.loaded = self.batches.read(indices)
+        return self.loaded.ids
+
+    def seek(self, batch: int) -> None:
+        """Make the next forward give batch number `batch` of the run."""
+        if self.batches is not None:
+            self.batches.seek(batch)
+
+    def close(self) -> None:
+        """End the reading thread and close the source."""
+        if self.batches is not None:
+            self.batches.close()
