@@ -33,12 +33,22 @@ class Command(Protocol):
         """Do it; the exit status, or None for 0."""
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Shows a flag once, with one dash."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        value = f" {action.metavar}" if action.nargs != 0 else ""
+        return f"{action.option_strings[0]}{value}"
+
+
 class Parser(argparse.ArgumentParser):
     """Flags with one dash or two, values after `=` or a space; wrong usage raises UsageError."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
             add_help=False,
             **options,

@@ -1,0 +1,59 @@
+"""Show the devices that nets can run on: minicaffe device_query [-gpu 0|all]"""
+
+import argparse
+import importlib.util
+import os
+import platform
+
+from ._commands import Parser
+
+
+def configure(parser: Parser) -> None:
+    """Caffe's flag."""
+    parser.flag("gpu", "the cards to show, by number, separated by ',', or all", default="all")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a line for each device, and some for each card."""
+    from ..device import known_devices, known_families
+    from ..errors import DeviceError
+
+    for device in known_devices():
+        print(f"{device}: {len(known_families(device))} kernel families")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"processor: {platform.processor() or platform.machine()}, {cores} cores")
+    cards = _cards()
+    if args.gpu == "all":
+        wanted = list(range(len(cards)))
+    elif all(word.isdecimal() for word in args.gpu.split(",")):
+        wanted = [int(word) for word in args.gpu.split(",")]
+    else:
+        raise DeviceError(f"-gpu {args.gpu}: numbers of cards are expected, or all")
+    for number in wanted:
+        if number >= len(cards):
+            raise DeviceError(f"no card {number} (there are {len(cards)})")
+        print(f"cuda:{number}: {cards[number]}")
+    if not cards:
+        print("cuda: no card that Numba can use")
+
+
+def _cards() -> list[str]:
+    """Name, compute capability and memory of each CUDA card."""
+    if importlib.util.find_spec("numba") is None:
+        return []
+    from numba import cuda
+
+    if not cuda.is_available():
+        return []
+    lines = []
+    for device in cuda.list_devices():
+        with cuda.gpus[device.id]:
+            free, total = cuda.current_context().get_memory_info()
+        name = device.name.decode() if isinstance(device.name, bytes) else device.name
+        major, minor = device.compute_capability
+        gib = 1 << 30
+        lines.append(
+            f"{name}, compute capability {major}.{minor},"
+            f" {total / gib:.1f} GiB of memory ({free / gib:.1f} free)"
+        )
+    return lines

@@ -1,0 +1,58 @@
+"""Score a model: minicaffe test -model net.prototxt -weights net.caffemodel -iterations 50"""
+
+import argparse
+import logging
+
+from ._commands import Parser
+from ._device import add_device_flags, choose_device
+
+log = logging.getLogger("minicaffe.cli")
+
+
+def configure(parser: Parser) -> None:
+    """Caffe's flags."""
+    parser.flag("model", "the net's prototxt", metavar="FILE")
+    parser.flag("weights", "the .caffemodel", metavar="FILE")
+    parser.flag("iterations", "how many batches (default 50)", type=int, default=50)
+    add_device_flags(parser)
+    parser.flag("level", "the net's level", type=int, default=0)
+    parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
+    parser.set_defaults(error=parser.error)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the test net, and log the outputs of each batch and their means."""
+    if not args.model:
+        args.error("a model is needed to score: -model FILE")
+    if not args.weights:
+        args.error("weights are needed to score: -weights FILE")
+    if args.iterations < 1:
+        args.error(f"-iterations {args.iterations}: at least 1 is expected")
+    from .. import TEST
+    from ..pycaffe import Net
+
+    choose_device(args)
+    stages = args.stage.split(",") if args.stage else []
+    net = Net(args.model, TEST, level=args.level, stages=stages, weights=args.weights)
+    log.info("Running for %d iterations.", args.iterations)
+    loss = 0.0
+    sums: list[float] = []
+    for batch in range(args.iterations):
+        loss += net.forward_pass()
+        values = [
+            (name, float(value))
+            for name in net.output_names
+            for value in net.blobs[name].data.ravel()
+        ]
+        sums = [
+            total + value
+            for total, (_, value) in zip(sums or [0.0] * len(values), values, strict=True)
+        ]
+        for name, value in values:
+            log.info("Batch %d, %s = %g", batch, name, value)
+    net.close()
+    log.info("Loss: %g", loss / args.iterations)
+    for (name, _), total in zip(values, sums, strict=True):
+        mean, weight = total / args.iterations, net.blob_loss_weights[name]
+        note = f" (* {weight:g} = {weight * mean:g} loss)" if weight else ""
+        log.info("%s = %g%s", name, mean, note)
