@@ -27,6 +27,7 @@ _DOORS = {
     "Layer": "layer",
     "LossLayer": "layer",
     "Net": "pycaffe",
+    "NetSpec": "net_spec",
     "NesterovSolver": "pycaffe",
     "RMSPropSolver": "pycaffe",
     "SGDSolver": "pycaffe",
@@ -36,8 +37,12 @@ _DOORS = {
     "set_mode_cpu": "pycaffe",
     "set_mode_gpu": "pycaffe",
     "set_random_seed": "context",
+    "to_proto": "net_spec",
     "use_device": "pycaffe",
 }
+
+# modules that pycaffe scripts reach as attributes
+_MODULES = ("coord_map", "draw", "io", "layers", "net_spec", "params", "proto")
 
 __all__ = ["TEST", "TRAIN", "__version__", *_DOORS]
 
@@ -47,6 +52,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{_DOORS[name]}", __name__), name)
         globals()[name] = value
         return value
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'minicaffe' has no attribute '{name}'")
 
 

@@ -227,8 +227,10 @@ class Blob:
 
     def _share(self, mine: SyncedArray, theirs: SyncedArray, what: str) -> None:
         if mine.count != theirs.count:
-            raise Error(f"cannot share {what}: shape {mine.shape} holds {mine.count} elements, "
-                        f"shape {theirs.shape} holds {theirs.count}")
+            raise Error(
+                f"cannot share {what}: shape {mine.shape} holds {mine.count} elements, "
+                f"shape {theirs.shape} holds {theirs.count}"
+            )
         mine.share(theirs)
 
     def legacy_dim(self, index: int) -> int:

@@ -1,16 +1,16 @@
 """The exceptions of minicaffe: one tree, so that a caller can catch one level and a reader sees them all.
 
-    Error
-    |-- ParseError          a file or a text that cannot be read: "file:line:column: ..."
-    |-- NetError            a graph that cannot be built: blobs, phases, shared parameters
-    |-- LayerError          a layer's parameters, the shapes it is given, the values it meets
-    |-- SolverError         a solver's parameters
-    |-- DataError           a source or a sample that cannot be used
-    |-- SnapshotError       weights or solver states that do not fit or cannot be written
-    |-- DeviceError         a device that is not there, or a kernel that it lacks
-    |-- CommunicationError  the ring: a silent neighbour, a broken link, a frame out of turn
-    |-- ClusterError        Spark: slots, configuration, a rank that failed
-    `-- MissingExtra        an optional library, with the extra that brings it
+Error
+|-- ParseError          a file or a text that cannot be read: "file:line:column: ..."
+|-- NetError            a graph that cannot be built: blobs, phases, shared parameters
+|-- LayerError          a layer's parameters, the shapes it is given, the values it meets
+|-- SolverError         a solver's parameters
+|-- DataError           a source or a sample that cannot be used
+|-- SnapshotError       weights or solver states that do not fit or cannot be written
+|-- DeviceError         a device that is not there, or a kernel that it lacks
+|-- CommunicationError  the ring: a silent neighbour, a broken link, a frame out of turn
+|-- ClusterError        Spark: slots, configuration, a rank that failed
+`-- MissingExtra        an optional library, with the extra that brings it
 """
 
 

@@ -1,7 +1,7 @@
 """From a prototxt's layers to the layers that are built: filtered by state, with splits inserted.
 
-Both steps take a NetParameter and return a new one. `analyse_backward` then decides, on the graph of
-blob names, which layers and bottoms take part in the backward pass.
+Both steps take a NetParameter and return a new one. `analyse_backward` then decides, on the graph
+of blob names, which layers and bottoms take part in the backward pass.
 """
 
 from __future__ import annotations

@@ -147,7 +147,8 @@ def known_types() -> dict[str, str]:
     package = importlib.import_module("minicaffe.layers")
     found: dict[str, str] = {}
     for module in pkgutil.iter_modules(package.__path__):
-        loader = module.module_finder.find_spec(module.name, None).loader  # type: ignore
+        spec = module.module_finder.find_spec(module.name, None)
+        loader: Any = spec and spec.loader  # of files or of a zip
         source = loader.get_source(module.name)
         for name in re.findall(r"^class (\w+)Layer\(", source or "", re.MULTILINE):
             if module_name(name) == module.name:
@@ -191,6 +192,7 @@ def _python_class(param: Any) -> type[Layer]:
         raise LayerError(f"{where}: no module '{wanted.module}' on PYTHONPATH ({error})") from error
     found = getattr(module, wanted.layer, None)
     if not (isinstance(found, type) and issubclass(found, Layer)):
-        raise LayerError(f"{where}: {wanted.module}.{wanted.layer} is not a class derived from "
-                         f"minicaffe.Layer")
+        raise LayerError(
+            f"{where}: {wanted.module}.{wanted.layer} is not a class derived from minicaffe.Layer"
+        )
     return found

@@ -1,8 +1,13 @@
-"""All learnable parameters of a net in one flat buffer, so that a collective or an update is one call."""
+"""All learnable parameters of a net in one flat buffer: a collective or an update is one call.
+
+A name in capitals is an enum of a parameter message, so that `from minicaffe import params as P`
+reads as in pycaffe: `P.Pooling.MAX`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .blob import Blob, SyncedArray
 from .layer import Layer
@@ -99,8 +104,10 @@ class ParamCollector:
             if spec.HasField(what):  # type: ignore[arg-type]
                 value = getattr(spec, what)
                 if mults[owner] not in (None, value):
-                    raise layer.error(f"shared parameter '{spec.name}' has {what} {value} here,"
-                                      f" {mults[owner]} at its owner {self.names[owner]}")
+                    raise layer.error(
+                        f"shared parameter '{spec.name}' has {what} {value} here,"
+                        f" {mults[owner]} at its owner {self.names[owner]}"
+                    )
                 mults[owner] = value
         self.sharers.append((blob, owner))
 
@@ -117,3 +124,11 @@ class ParamCollector:
 
 def _or_one(mults: Iterable[float | None]) -> list[float]:
     return [1.0 if mult is None else mult for mult in mults]
+
+
+def __getattr__(name: str) -> Any:
+    if not name[:1].isupper():
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from .net_spec import params
+
+    return getattr(params, name)

@@ -119,5 +119,3 @@ def test_writing_a_slice_of_a_shared_buffer_keeps_the_rest(card: FakeCard) -> No
     part.move_into(whole.storage, 2)
     part.write("card")[...] = 9
     np.testing.assert_array_equal(whole.read("cpu"), [1, 2, 9, 9])
-
-

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import minicaffe
-from minicaffe.errors import Error
 from tests.golden_cases import (
     GOLDENS,
     assert_close,

@@ -11,7 +11,15 @@ from minicaffe.docstring import example_net, layer_class
 from minicaffe.layer import known_types
 from minicaffe.net import Net
 
-DATA_LAYERS = {"Data", "DummyData", "HDF5Data", "HDF5Output", "ImageData", "MemoryData", "WindowData"}
+DATA_LAYERS = {
+    "Data",
+    "DummyData",
+    "HDF5Data",
+    "HDF5Output",
+    "ImageData",
+    "MemoryData",
+    "WindowData",
+}
 NO_GRADIENT = DATA_LAYERS | {"Accuracy", "ArgMax", "Threshold", "Input", "Silence"}
 INTEGER_INPUTS = ("label", "index", "selector", "similar")
 STEP = 1e-2
