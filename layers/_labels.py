@@ -1,5 +1,7 @@
 """Labels: float blobs that hold class numbers, and the error for one that names no class."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from minicaffe.blob import Blob
@@ -8,11 +10,27 @@ from minicaffe.layer import Layer
 
 
 def label_error(
-    layer: Layer, labels: Blob, index: int, classes: int, ignore: int | None = None
+    layer: Layer,
+    labels: Blob,
+    index: int,
+    classes: int,
+    ignore: int | None = None,
+    what: str = "label",
 ) -> LayerError:
     """The error for the label at a flat index; kernels report the index of the first bad one."""
     place = [int(i) for i in np.unravel_index(index, labels.shape)] or [0]
     value = float(labels.data.read("cpu").reshape(-1)[index])
     where = f"sample {place[0]}" + (f" at {tuple(place[1:])}" if any(place[1:]) else "")
     besides = "" if ignore is None else f", or ignore_label {ignore}"
-    return layer.error(f"label {value:g} of {where} is not in 0 .. {classes - 1}{besides}")
+    return layer.error(f"{what} {value:g} of {where} is not in 0 .. {classes - 1}{besides}")
+
+
+def check_one_label_each(layer: Layer, bottom: Sequence[Blob]) -> tuple[int, int]:
+    """(samples, values a sample) of bottom 0, after a check that bottom 1 has a label for each."""
+    scores, labels = bottom[0], bottom[1]
+    if scores.num_axes == 0 or labels.count() != scores.shape[0]:
+        raise layer.error(
+            f"labels of shape {labels.shape} for bottom 0 of shape {scores.shape}: there must be "
+            "one label a sample"
+        )
+    return scores.shape[0], scores.count(1)

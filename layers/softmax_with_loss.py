@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from minicaffe.blob import Blob
 from minicaffe.device import load_kernel
 from minicaffe.layer import LossLayer
@@ -10,6 +12,8 @@ from minicaffe.proto import minicaffe_pb2 as pb
 from ._engine import check_engine
 from ._labels import label_error
 from ._normalization import divisor, read_normalization
+
+SMALLEST = float(np.finfo(np.float32).tiny)  # no probability counts as less: FLT_MIN
 
 
 class SoftmaxWithLossLayer(LossLayer):
@@ -29,7 +33,7 @@ class SoftmaxWithLossLayer(LossLayer):
         layer { type: "SoftmaxWithLoss" name: "loss" bottom: "x" bottom: "t" top: "loss" }
     """
 
-    kernel = "softmax_loss"
+    kernel = "cross_entropy"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""
@@ -67,6 +71,7 @@ class SoftmaxWithLossLayer(LossLayer):
             prob,
             bottom[1].data.read(self.device).reshape(self.outer, self.inner),
             self.losses.data.write(self.device),
+            SMALLEST,
             self.ignore,
         )
         if bad >= 0:
@@ -82,7 +87,7 @@ class SoftmaxWithLossLayer(LossLayer):
             raise self.error("labels have no gradient")
         if propagate_down[0]:
             view = (self.outer, self.classes, self.inner)
-            self.ops.backward(
+            self.ops.backward_scores(
                 self.prob.data.read(self.device).reshape(view),
                 bottom[1].data.read(self.device).reshape(self.outer, self.inner),
                 bottom[0].diff.write(self.device).reshape(view),

@@ -4,13 +4,12 @@ With inner = 1 (a classifier) each task is a row. Otherwise (a map of scores) it
 neighbouring positions, so that memory is read in order; the maxima and sums of a tile stay in L1.
 """
 
-import math
-
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import kernel
+from ._scalar import exp
 
 F32 = NDArray[np.float32]
 
@@ -42,7 +41,7 @@ def _forward_rows(x: F32, y: F32) -> None:
             top = max(top, x[n, c])
         total = np.float32(0)
         for c in range(x.shape[1]):
-            y[n, c] = math.exp(x[n, c] - top)
+            y[n, c] = exp(x[n, c] - top)
             total += y[n, c]
         for c in range(x.shape[1]):
             y[n, c] /= total
@@ -73,7 +72,7 @@ def _forward_maps(x: F32, y: F32) -> None:
                 top[i] = max(top[i], x[n, c, start + i])
         for c in range(classes):
             for i in range(size):
-                value = math.exp(x[n, c, start + i] - top[i])
+                value = exp(x[n, c, start + i] - top[i])
                 y[n, c, start + i] = value
                 total[i] += value
         for c in range(classes):

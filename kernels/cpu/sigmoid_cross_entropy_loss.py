@@ -1,0 +1,54 @@
+"""SigmoidCrossEntropyLoss: max(x, 0) - x t + log(1 + exp(-|x|)), which never overflows."""
+
+import math
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ._jit import kernel
+from ._scalar import exp, sigmoid
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+BLOCK = 1024  # a partial sum for each: the total does not depend on the number of threads
+
+
+def forward(x: F32, target: F32, ignore: int | None) -> tuple[float, int]:
+    """(Sum of the losses of the targets that count, how many count); flat arrays."""
+    blocks = (x.size + BLOCK - 1) // BLOCK
+    sums, counts = np.empty(blocks), np.empty(blocks, np.int64)
+    _forward(x, target, sums, counts, _ignored_value(ignore))
+    return float(sums.sum()), int(counts.sum())
+
+
+def backward(x: F32, target: F32, dx: F32, scale: float, ignore: int | None) -> None:
+    """Write scale (sigmoid(x) - target) into dx, 0 where the target is ignored."""
+    _backward(x, target, dx, np.float32(scale), _ignored_value(ignore))
+
+
+def _ignored_value(ignore: int | None) -> np.float32:
+    return np.float32(np.nan if ignore is None else ignore)  # nothing equals NaN
+
+
+@kernel
+def _forward(x: F32, target: F32, sums: F64, counts: I64, ignore: np.float32) -> None:
+    for block in prange(sums.size):
+        total = 0.0
+        count = 0
+        for i in range(block * BLOCK, min(x.size, (block + 1) * BLOCK)):
+            if math.trunc(target[i]) != ignore:
+                log = np.float32(math.log(np.float32(1) + exp(-abs(x[i]))))
+                total += np.float64(max(x[i], np.float32(0)) - x[i] * target[i] + log)
+                count += 1
+        sums[block] = total
+        counts[block] = count
+
+
+@kernel
+def _backward(x: F32, target: F32, dx: F32, scale: np.float32, ignore: np.float32) -> None:
+    for i in prange(x.size):
+        value = scale * (sigmoid(x[i]) - target[i])
+        dx[i] = value if math.trunc(target[i]) != ignore else np.float32(0)

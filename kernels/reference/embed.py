@@ -1,0 +1,26 @@
+"""Embed: rows of a table (rows, length), by float indices."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._labels import read_labels
+
+F32 = NDArray[np.float32]
+
+
+def forward(index: F32, weight: F32, bias: F32 | None, y: F32) -> int:
+    """Write weight[index] + bias into y (indices, length); return the first bad place or -1."""
+    row, _, bad = read_labels(index, weight.shape[0], None)
+    y[...] = weight[row] if bias is None else weight[row] + bias
+    return bad
+
+
+def backward_weight(index: F32, dy: F32, dweight: F32) -> None:
+    """Add each dy to the row of dweight that its index names."""
+    row, _, _ = read_labels(index, dweight.shape[0], None)
+    np.add.at(dweight, row, dy)
+
+
+def backward_bias(dy: F32, dbias: F32) -> None:
+    """Add the sum of dy over the indices to dbias."""
+    dbias += dy.sum(axis=0)
