@@ -1,0 +1,161 @@
+"""Who may import whom: rooms import the core, the core no room, nobody the top floor."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+ROOMS = ("layers", "kernels", "distributed")
+TOP_FLOOR = ("benchmarks", "tests", "examples")
+
+# What a folder may import when it is itself imported. Everything else is imported where it is used.
+AT_ONCE = {
+    "minicaffe": {"numpy", "google"},
+    "layers": {"numpy", "google"},
+    "kernels": {"numpy"},
+    "kernels/cpu": {"numpy", "numba", "llvmlite"},
+    "kernels/cuda": {"numpy", "numba"},
+    "distributed": {"numpy"},
+    "distributed/spark": {"numpy", "pyspark"},
+}
+
+
+def sources() -> list[Path]:
+    """Every source file of the core and the rooms, relative to the checkout."""
+    found: list[Path] = []
+    for folder in ("minicaffe", *ROOMS):
+        found += (path.relative_to(CHECKOUT) for path in (CHECKOUT / folder).rglob("*.py"))
+    return sorted(path for path in found if not path.name.endswith("_pb2.py"))
+
+
+def module_of(path: Path) -> str:
+    """The import name of a file: layers/relu.py is minicaffe.layers.relu."""
+    parts = list(path.with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts if parts[0] == "minicaffe" else ["minicaffe", *parts])
+
+
+def statements(body: list[ast.stmt], deep: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The import statements of a body; with `deep`, those inside functions too."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        elif deep or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for field in ("body", "orelse", "finalbody", "handlers"):
+                inner = getattr(node, field, [])
+                yield from statements(
+                    [part for block in inner for part in getattr(block, "body", [block])]
+                    if field == "handlers"
+                    else inner,
+                    deep,
+                )
+
+
+@cache
+def imports(path: Path, deep: bool) -> list[tuple[str, int, bool]]:
+    """(module, line, relative) of what a file imports; names of submodules are spelled out."""
+    tree = ast.parse((CHECKOUT / path).read_text(encoding="utf-8"))
+    package = module_of(path).split(".")
+    if path.name != "__init__.py":
+        package.pop()
+    found = []
+    for node in statements(tree.body, deep):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno, False) for alias in node.names]
+            continue
+        base = node.module or ""
+        if node.level:
+            start = package[: len(package) - node.level + 1]
+            base = ".".join([*start, *([node.module] if node.module else [])])
+        names = {f"{base}.{alias.name}" for alias in node.names} & modules().keys()
+        found += [(name, node.lineno, node.level > 0) for name in sorted(names) or [base]]
+    return found
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module by its import name."""
+    return {module_of(path): path for path in sources()}
+
+
+def room_of(module: str) -> str:
+    """ "layers" for minicaffe.layers.relu, "minicaffe" for the core, "" for other packages."""
+    parts = module.split(".")
+    if parts[0] != "minicaffe":
+        return ""
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "minicaffe"
+
+
+@pytest.mark.parametrize("path", sources(), ids=str)
+def test_rooms_import_only_the_core_and_themselves(path: Path) -> None:
+    own = room_of(module_of(path))
+    for module, line, relative in imports(path, deep=True):
+        room = room_of(module)
+        assert room in ("", "minicaffe", own), f"{path}:{line} imports the room of {module}"
+        if own in ROOMS and room == own:
+            assert relative, f"{path}:{line} imports {module}: inside a room imports are relative"
+        if own in ROOMS and room == "minicaffe":
+            assert not relative, f"{path}:{line} imports {module}: write it in full"
+
+
+@pytest.mark.parametrize("path", sources(), ids=str)
+def test_nobody_imports_the_top_floor(path: Path) -> None:
+    for module, line, _ in imports(path, deep=True):
+        top = module.removeprefix("minicaffe.").split(".")[0]
+        assert top not in TOP_FLOOR, f"{path}:{line} imports {module}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=str)
+def test_libraries_are_imported_where_they_are_used(path: Path) -> None:
+    folder = max((key for key in AT_ONCE if path.is_relative_to(key)), key=len)
+    allowed = AT_ONCE[folder] | {"minicaffe"} | sys.stdlib_module_names
+    for module, line, _ in imports(path, deep=False):
+        library = module.split(".")[0]
+        assert library in allowed, (
+            f"{path}:{line} imports {library} at once; {folder} may: {sorted(AT_ONCE[folder])}"
+        )
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {
+        name: {
+            module
+            for module, _, _ in imports(path, deep=False)
+            if module in modules() and module != name
+        }
+        for name, path in modules().items()
+    }
+    done: set[str] = set()
+
+    def walk(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail[trail.index(name) :], name])
+        if name not in done:
+            for other in sorted(graph[name]):
+                walk(other, (*trail, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        walk(name, ())
+
+
+def test_the_rules_see_what_they_should() -> None:
+    tree = ast.parse(
+        "import a\n"
+        "if TYPE_CHECKING:\n    import b\n"
+        "try:\n    import c\nexcept ImportError:\n    import d\n"
+        "class K:\n    import e\n"
+        "def f():\n    with x:\n        import g\n"
+    )
+
+    def names(deep: bool) -> list[str]:
+        return [alias.name for node in statements(tree.body, deep) for alias in node.names]
+
+    assert names(deep=False) == ["a", "c", "d", "e"]
+    assert names(deep=True) == ["a", "c", "d", "e", "g"]

@@ -1,0 +1,105 @@
+"""Facts about the checkout: files introduce themselves, folders are packages, words agree."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+ROOMS = ("minicaffe", "layers", "kernels", "distributed")
+
+
+def sources(*folders: str) -> list[Path]:
+    """The Python files below some folders, relative to the checkout; generated ones left out."""
+    found = (path for folder in folders for path in (CHECKOUT / folder).rglob("*.py"))
+    return sorted(path.relative_to(CHECKOUT) for path in found if not path.name.endswith("_pb2.py"))
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse((CHECKOUT / path).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS, "tests", "examples", "benchmarks"), ids=str)
+def test_a_file_opens_with_what_it_is(path: Path) -> None:
+    text = ast.get_docstring(parse(path))
+    assert text, f"{path} has no docstring"
+    assert text.split("\n")[0].rstrip().endswith((".", ":", "?")) or ":" in text.split("\n")[0]
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS), ids=str)
+def test_what_is_public_says_what_it_does(path: Path) -> None:
+    silent = [
+        f"{path}:{node.lineno} {node.name}"
+        for node in parse(path).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not path.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS), ids=str)
+def test_no_stubs_and_no_drawers(path: Path) -> None:
+    assert path.name not in ("utils.py", "helpers.py", "misc.py")
+    text = (CHECKOUT / path).read_text(encoding="utf-8")
+    assert not re.search(r"\b(TODO|FIXME|XXX)\b", text)
+
+
+def test_every_folder_of_code_is_a_package() -> None:
+    for path in sources(*ROOMS):
+        assert (CHECKOUT / path.parent / "__init__.py").is_file(), f"{path.parent}/__init__.py"
+
+
+def test_the_map_of_rooms_covers_every_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr("setuptools.setup", given.update)
+    monkeypatch.chdir(CHECKOUT)
+    code = compile((CHECKOUT / "setup.py").read_text(encoding="utf-8"), "setup.py", "exec")
+    exec(code, {"__name__": "setup"})
+    folders = {path.parent for path in sources(*ROOMS)}
+    names = {
+        ".".join(folder.parts if folder.parts[0] == "minicaffe" else ("minicaffe", *folder.parts))
+        for folder in folders
+    }
+    assert set(given["packages"]) == names
+    assert all(name.split(".")[0] == "minicaffe" for name in given["packages"])
+
+
+def test_extras_named_in_errors_exist() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+    for path in sources(*ROOMS):
+        for node in ast.walk(parse(path)):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "MissingExtra"
+                and len(node.args) > 1
+                and isinstance(node.args[1], ast.Constant)
+            ):
+                assert node.args[1].value in extras, f"{path}:{node.lineno}"
+
+
+def test_the_changelog_knows_the_version() -> None:
+    from minicaffe import __version__
+
+    assert f"## {__version__}" in (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_make_alone_lists_the_verbs() -> None:
+    done = subprocess.run(
+        ["make", "--no-print-directory"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    verbs = {line.split()[0] for line in done.stdout.splitlines()[1:]}
+    assert verbs == {"demo", "test", "test-all", "lint", "types", "bench", "docs", "clean", "help"}
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "examples/mnist/README.md"):
+        page = CHECKOUT / name
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{name}: {target}"
