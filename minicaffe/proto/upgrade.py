@@ -107,9 +107,9 @@ def upgrade_net(net: pb.NetParameter, source: str = "net") -> list[str]:
         net.ClearField("layers")
     if net.input:
         notes.append(_upgrade_input(net, source))
-    for layer in net.layer:
-        if layer.type == "BatchNorm" and len(layer.param) == 3 and _freeze(layer):
-            notes.append(f"layer '{layer.name}': the statistics of BatchNorm are not learned")
+    frozen = [layer.name for layer in net.layer if _freeze_statistics(layer)]
+    if frozen:
+        notes.append(f"set lr_mult to 0 for the statistics of BatchNorm: {', '.join(frozen)}")
     return notes
 
 
@@ -199,10 +199,11 @@ def _upgrade_input(net: pb.NetParameter, source: str) -> str:
     return f"declared the inputs {', '.join(names)} in an Input layer"
 
 
-def _freeze(layer: pb.LayerParameter) -> bool:
-    """Set all multipliers of a layer to 0; whether that changed anything."""
-    changed = False
+def _freeze_statistics(layer: pb.LayerParameter) -> bool:
+    """BatchNorm's mean, variance and factor are not learned; whether the layer said otherwise."""
+    if layer.type != "BatchNorm" or len(layer.param) != 3:
+        return False
+    learned = any(spec.lr_mult != 0 for spec in layer.param)
     for spec in layer.param:
-        changed |= not (spec.HasField("lr_mult") and spec.lr_mult == 0 == spec.decay_mult)
         spec.lr_mult = spec.decay_mult = 0
-    return changed
+    return learned

@@ -1,0 +1,150 @@
+"""Files of messages, text and binary: upgraded as they are read, written whole or not at all."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, EncodeError, Message
+
+from minicaffe.errors import ParseError, SnapshotError
+
+from . import minicaffe_pb2 as pb
+from .blob_proto import array_to_blob_proto, blob_from_proto, blob_shape, shape_matches
+from .reflection import fields, required
+from .text import format_text, read_text
+from .upgrade import upgrade_net, upgrade_solver
+
+__all__ = [
+    "array_to_blob_proto",
+    "blob_from_proto",
+    "blob_shape",
+    "read_binary",
+    "read_net",
+    "read_net_binary",
+    "read_solver",
+    "read_text",
+    "shape_matches",
+    "write_binary",
+    "write_text",
+]
+
+M = TypeVar("M", bound=Message)
+Name = str | PathLike[str]
+
+log = logging.getLogger("minicaffe.proto")
+
+
+def read_net(path: Name) -> pb.NetParameter:
+    """A net from prototxt, in today's form; ParseError if it cannot be read or upgraded."""
+    net = read_text(path, pb.NetParameter())
+    _tell(path, upgrade_net(net, str(path)))
+    return net
+
+
+def read_solver(path: Name) -> pb.SolverParameter:
+    """A solver from prototxt, in today's form; ParseError if it cannot be read or upgraded.
+
+    snapshot_prefix, where unset, is the path without its extension (`upgrade_solver`).
+    """
+    solver = read_text(path, pb.SolverParameter())
+    _tell(path, upgrade_solver(solver, path))
+    return solver
+
+
+def read_net_binary(path: Name) -> pb.NetParameter:
+    """A net with weights (.caffemodel), in today's form, of any size that protobuf holds.
+
+    Raises ParseError, naming the file, if it cannot be read, is truncated, or is something else.
+    At no time are there more than two copies of the numbers in memory.
+    """
+    net = read_binary(path, pb.NetParameter())
+    if not net.layer and not net.layers:
+        raise ParseError(f"{path}: holds no layers: not a NetParameter")
+    _tell(path, upgrade_net(net, str(path)))
+    return net
+
+
+def read_binary(path: Name, message: M) -> M:
+    """Fill `message` from a binary file and return it.
+
+    Raises ParseError if the file cannot be read, is truncated, or holds something else.
+    """
+    kind = message.DESCRIPTOR.name
+    try:
+        data = Path(path).read_bytes()
+    except OSError as problem:
+        raise ParseError(f"{path}: cannot be read: {problem.strerror}") from problem
+    if not data:
+        raise ParseError(f"{path}: an empty file where a {kind} was expected")
+    if data.startswith(b"\x89HDF"):
+        raise ParseError(f"{path}: an HDF5 file where a binary {kind} was expected")
+    try:
+        message.ParseFromString(data)
+        del data
+        _check(message)
+    except (DecodeError, UnicodeDecodeError) as problem:
+        raise ParseError(f"{path}: truncated, or not a {kind} ({problem})") from problem
+    return message
+
+
+def write_binary(path: Name, message: Message) -> None:
+    """Write a message so that the file is complete or as it was.
+
+    Raises SnapshotError if the folder cannot be written or the message has no binary form.
+    """
+    try:
+        data = message.SerializeToString()
+    except (EncodeError, ValueError) as problem:
+        raise SnapshotError(f"{path}: cannot be written: {problem}") from problem
+    _replace(path, data)
+
+
+def write_text(path: Name, message: Message) -> None:
+    """Write a message as prototxt so that the file is complete or as it was.
+
+    Raises SnapshotError if the folder cannot be written.
+    """
+    _replace(path, format_text(message).encode("utf-8"))
+
+
+def _replace(path: Name, data: bytes) -> None:
+    """Write beside the place (through links), then move into it: a reader sees old or new."""
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        try:
+            with open(beside, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as problem:
+        raise SnapshotError(f"{path}: cannot be written: {problem.strerror}") from problem
+
+
+def _check(message: Message) -> None:
+    """Raise DecodeError for what protobuf lets pass: missing required fields, broken strings."""
+    if isinstance(message, pb.BlobProto):
+        return  # numbers alone
+    name, table = message.DESCRIPTOR.name, fields(message.DESCRIPTOR)
+    for required_name in required(message.DESCRIPTOR):
+        if not message.HasField(required_name):
+            raise DecodeError(f"{name} has no {required_name}")
+    for descriptor, value in message.ListFields():
+        field = table[descriptor.name]
+        for item in value if field.repeated else [value]:
+            if field.message is not None:
+                _check(item)
+            elif isinstance(item, bytes) and not field.is_bytes:
+                raise DecodeError(f"the {field.name} of a {name} is not UTF-8")
+
+
+def _tell(path: Name, notes: Iterable[str]) -> None:
+    for note in notes:
+        log.info("%s: %s", path, note)
