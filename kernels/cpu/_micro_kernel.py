@@ -124,6 +124,11 @@ def _transpose_lanes(
             target[t0 + k * t_step + i] = value
 
 
+def _copy_lanes(source: F32, s0: int, target: F32, t0: int) -> None:
+    """Copy LANES numbers."""
+    target[t0 : t0 + LANES] = source[s0 : s0 + LANES]
+
+
 # ---- the same, as LLVM instructions
 
 
@@ -335,6 +340,21 @@ def _transpose_intrinsic(
     return types.void(count, source, n, n, target, n, n), emit
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy_intrinsic(typing: Any, source: Any, s0: Any, target: Any, t0: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, s0, target, t0 = args
+        kinds = signature.args
+        e = _Emitter(context, builder)
+        vector = e.load(e.at(e.data(kinds[0], source), s0))
+        e.store(vector, e.at(e.data(kinds[2], target), t0))
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(source, n, target, n), emit
+
+
 multiply_panels = _multiply_panels if DISABLED else _panels_intrinsic
 multiply_taps = _multiply_taps if DISABLED else _taps_intrinsic
 transpose_lanes = _transpose_lanes if DISABLED else _transpose_intrinsic
+copy_lanes = _copy_lanes if DISABLED else _copy_intrinsic

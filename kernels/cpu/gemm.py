@@ -35,13 +35,13 @@ from numpy.typing import NDArray
 from minicaffe.errors import Error
 
 from ._jit import inner, kernel, num_threads
-from ._micro_kernel import COLUMNS, LANES, ROWS, multiply_panels, transpose_lanes
+from ._micro_kernel import COLUMNS, LANES, ROWS, copy_lanes, multiply_panels, transpose_lanes
 
 F32 = NDArray[np.float32]
 
 DEPTH_BLOCK = 256
 ROW_BLOCK = 16 * ROWS
-COLUMN_BLOCK = 128 * COLUMNS
+COLUMN_BLOCK = 64 * COLUMNS
 CACHE_LINE = 16  # floats
 
 _PARALLEL_FROM = 64 * 1024  # multiplications below which one thread is faster
@@ -62,7 +62,7 @@ def gemm(
     contiguous.
     """
     m, n = c.shape
-    k = a.shape[0] if trans_a else a.shape[1]
+    k = a.shape[0 if trans_a else 1]
     if not c.flags.c_contiguous:
         raise Error("gemm: the result must be a C-contiguous array")
     if a.shape != ((k, m) if trans_a else (m, k)) or b.shape != ((n, k) if trans_b else (k, n)):
@@ -70,14 +70,15 @@ def gemm(
             f"gemm: A {a.shape} and B {b.shape} with trans_a={trans_a}, trans_b={trans_b} "
             f"do not give C {c.shape}"
         )
+    a_step, a_k = (1, m) if trans_a else (k, 1)
+    b_step, b_k = (k, 1) if trans_b else (1, n)
     threads = num_threads() if m * n * k >= _PARALLEL_FROM else 1
-    across, down = grid(m, n, threads)
+    across, down = grid(m, n, threads) if threads > 1 else (1, 1)
     run = _gemm if threads > 1 else _gemm.serial
     run(
-        m, n, k, np.float32(alpha), np.float32(beta),
-        a.reshape(-1), *((1, m) if trans_a else (k, 1)),
-        b.reshape(-1), *((1, k) if trans_b else (n, 1)),
-        c.reshape(-1), down, across, workspace(threads * work_size(m, n, k)),
+        m, n, k, np.float32(alpha), np.float32(beta), a.reshape(-1), a_step, a_k,
+        b.reshape(-1), b_step, b_k, c.reshape(-1), down, across,
+        workspace(threads * work_size(m, n, k)),
     )  # fmt: skip
 
 
@@ -118,53 +119,84 @@ def workspace(size: int) -> F32:
     return buffer
 
 
-def _packer(width: int) -> Callable[[F32, int, int, int, int, int, F32, int], None]:
-    """Make the function that packs panels of a width (ROWS for A, COLUMNS for B)."""
-    whole = width // LANES * LANES
-    rest = width - whole
+Packer = Callable[[F32, int, int, int, int, int, F32, int], None]
+
+
+def _packer(width: int) -> Packer:
+    """Make the function that packs panels of a width: ROWS for A, COLUMNS for B.
+
+    Its arguments are matrix, start, step, k_step, count, depth, out, out0: number k < depth of
+    vector i < count is matrix[start + i * step + k * k_step], where step or k_step is 1, and goes
+    to out[out0 + panel * width * depth + k * width + i - panel * width]. The last panel is filled
+    with zeros; up to LANES floats after it are overwritten.
+    """
+    group = 64 // width * width  # so many numbers in a row are read for each k: four cache lines
+    lanes = width // LANES * LANES
+    rest = width - lanes
+
+    @inner
+    def fill(
+        matrix: F32, start: int, step: int, k_step: int, count: int, depth: int, out: F32, out0: int
+    ) -> None:
+        """One panel or what is left of it, number by number."""
+        for k in range(depth):
+            for i in range(width):
+                value = matrix[start + i * step + k * k_step] if i < count else np.float32(0)
+                out[out0 + k * width + i] = value
+
+    @inner
+    def copy(
+        matrix: F32, start: int, k_step: int, count: int, depth: int, out: F32, out0: int
+    ) -> None:
+        """Whole panels of a matrix whose vectors lie side by side.
+
+        Where `width` is not a multiple of LANES, a copy has a surplus: what it reads is in the
+        matrix except in the last row, and what it writes is overwritten by the copy for the next
+        k. So the last row is copied number by number.
+        """
+        smooth = depth if rest == 0 else depth - 1
+        for first in range(0, count, group):
+            last = min(first + group, count)
+            for k in range(smooth):
+                source = start + k * k_step
+                for i in range(first, last, width):
+                    for lane in range(0, width, LANES):
+                        to = out0 + i * depth + k * width + lane
+                        copy_lanes(matrix, source + i + lane, out, to)
+            for k in range(smooth, depth):
+                for i in range(first, last, width):
+                    for j in range(width):
+                        out[out0 + i * depth + k * width + j] = matrix[start + k * k_step + i + j]
+
+    @inner
+    def transpose(
+        matrix: F32, start: int, step: int, count: int, depth: int, out: F32, out0: int
+    ) -> None:
+        """Whole panels of a matrix whose vectors are contiguous, LANES by LANES numbers at once."""
+        for i in range(0, count, width):
+            source = start + i * step
+            to = out0 + i * depth
+            for k in range(0, depth - LANES + 1, LANES):
+                for lane in range(0, lanes, LANES):
+                    at = to + k * width + lane
+                    transpose_lanes(LANES, matrix, source + lane * step + k, step, out, at, width)
+                if rest > 0:
+                    at = to + k * width + lanes
+                    transpose_lanes(rest, matrix, source + lanes * step + k, step, out, at, width)
+            k = depth // LANES * LANES
+            fill(matrix, source + k, step, 1, width, depth - k, out, to + k * width)
 
     @inner
     def pack(
         matrix: F32, start: int, step: int, k_step: int, count: int, depth: int, out: F32, out0: int
     ) -> None:
-        """Pack `count` vectors of `depth` numbers; number k of vector i is at
-        matrix[start + i * step + k * k_step]. Writes whole panels, then up to LANES more floats.
-        """
-        whole_depth = depth // LANES * LANES if k_step == 1 else 0
-        for panel in range(0, count, width):
-            here = start + panel * step
-            to = out0 + panel * depth
-            if panel + width <= count:
-                if k_step == 1:
-                    for k in range(0, whole_depth, LANES):
-                        for i in range(0, whole, LANES):
-                            transpose_lanes(
-                                LANES,
-                                matrix,
-                                here + i * step + k,
-                                step,
-                                out,
-                                to + k * width + i,
-                                width,
-                            )
-                        if rest > 0:
-                            transpose_lanes(
-                                rest, matrix, here + whole * step + k, step,
-                                out, to + k * width + whole, width,
-                            )  # fmt: skip
-                    for k in range(whole_depth, depth):
-                        for i in range(width):
-                            out[to + k * width + i] = matrix[here + i * step + k]
-                else:
-                    for k in range(depth):
-                        for i in range(width):
-                            out[to + k * width + i] = matrix[here + i + k * k_step]
-            else:
-                for k in range(depth):
-                    for i in range(width):
-                        inside = panel + i < count
-                        value = matrix[here + i * step + k * k_step] if inside else np.float32(0)
-                        out[to + k * width + i] = value
+        whole = count // width * width
+        if k_step == 1:
+            transpose(matrix, start, step, whole, depth, out, out0)
+        else:
+            copy(matrix, start, k_step, whole, depth, out, out0)
+        for i in range(whole, count, width):
+            fill(matrix, start + i * step, step, k_step, count - i, depth, out, out0 + i * depth)
 
     return pack
 
@@ -245,7 +277,7 @@ def multiply(
 @kernel
 def _gemm(
     m: int, n: int, k: int, alpha: np.float32, beta: np.float32,
-    a: F32, a_step: int, a_k: int, b: F32, b_k: int, b_step: int, c: F32,
+    a: F32, a_step: int, a_k: int, b: F32, b_step: int, b_k: int, c: F32,
     down: int, across: int, work: F32,
 ) -> None:  # fmt: skip
     high = ((m + down - 1) // down + ROWS - 1) // ROWS * ROWS
