@@ -1,0 +1,160 @@
+"""Formulas of one element, written once; every compiled device makes its own functions of them.
+
+`formulas(compiled, strict)` takes a device's decorators for functions that kernels call inside
+their loops: `strict` keeps the order of float32 operations as written. A formula `name(x, ...)`
+has its derivative beside it, `name_slope(x, y, ...)`, where y is the value at x.
+Constants are float32, so that nothing is computed in float64 by accident.
+"""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+F = np.float32
+Real = Any  # a float32, typed by the device's compiler
+Decorator = Callable[[Callable[..., Real]], Any]
+
+ZERO, HALF, ONE, TWO, MINUS_ONE = F(0), F(0.5), F(1), F(2), F(-1)
+BNLL_LIMIT = F(50)  # exp(50) / (exp(50) + 1) is 1
+LOG2_E = F(1.44269504)
+LN2_HIGH, LN2_LOW = F(0.693359375), F(-2.12194440e-4)  # their sum is ln 2; n * LN2_HIGH is exact
+EXP_LOWEST, EXP_HIGHEST = F(-104), F(89)  # beyond: 0, infinity
+TANH_SMALL = F(0.625)
+
+
+def formulas(compiled: Decorator, strict: Decorator) -> Any:
+    """The functions below, made by a device's decorators."""
+
+    @strict
+    def exp(x: Real) -> Real:
+        # Cephes' expf (Moshier): x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial in r, times 2^n
+        # in two factors, since n reaches 129. Relative error 1e-7; in loops, LLVM makes vectors.
+        x = EXP_HIGHEST if x > EXP_HIGHEST else x
+        x = EXP_LOWEST if x < EXP_LOWEST else x
+        whole = np.floor(x * LOG2_E + HALF)
+        r = x - whole * LN2_HIGH - whole * LN2_LOW
+        p = F(1.9875691500e-4)
+        p = p * r + F(1.3981999507e-3)
+        p = p * r + F(8.3334519073e-3)
+        p = p * r + F(4.1665795894e-2)
+        p = p * r + F(1.6666665459e-1)
+        p = p * r + F(5.0000001201e-1)
+        p = p * r * r + r + ONE
+        n = np.int32(whole)
+        low = np.int32(n >> np.int32(1))
+        high = np.int32(n - low)
+        low_factor = np.int32((low + np.int32(127)) << np.int32(23)).view(np.float32)
+        high_factor = np.int32((high + np.int32(127)) << np.int32(23)).view(np.float32)
+        return p * low_factor * high_factor
+
+    @compiled
+    def tanh(x: Real) -> Real:
+        # Cephes' tanhf: an odd polynomial near 0, where 1 - 2 / (e^2x + 1) would cancel
+        z = x * x
+        p = F(-5.70498872745e-3)
+        p = p * z + F(2.06390887954e-2)
+        p = p * z + F(-5.37397155531e-2)
+        p = p * z + F(1.33314422036e-1)
+        p = p * z + F(-3.33332819422e-1)
+        near = p * z * x + x
+        far = ONE - TWO / (exp(TWO * abs(x)) + ONE)
+        far = -far if x < ZERO else far
+        return near if abs(x) < TANH_SMALL else far
+
+    @compiled
+    def tanh_slope(x: Real, y: Real) -> Real:
+        return ONE - y * y
+
+    @compiled
+    def sigmoid(x: Real) -> Real:
+        return ONE / (ONE + exp(-x))
+
+    @compiled
+    def sigmoid_slope(x: Real, y: Real) -> Real:
+        return y * (ONE - y)
+
+    @compiled
+    def swish(x: Real, beta: Real) -> Real:
+        return x * sigmoid(beta * x)
+
+    @compiled
+    def swish_slope(x: Real, y: Real, beta: Real) -> Real:
+        return beta * y + sigmoid(beta * x) * (ONE - beta * y)
+
+    @compiled
+    def bnll(x: Real) -> Real:
+        return max(x, ZERO) + np.log(ONE + exp(-abs(x)))
+
+    @compiled
+    def bnll_slope(x: Real, y: Real) -> Real:
+        grown = exp(min(x, BNLL_LIMIT))
+        return grown / (grown + ONE)
+
+    @compiled
+    def elu(x: Real, alpha: Real) -> Real:
+        return x if x > ZERO else alpha * (exp(x) - ONE)
+
+    @compiled
+    def elu_slope(x: Real, y: Real, alpha: Real) -> Real:
+        return ONE if x > ZERO else alpha + y
+
+    @compiled
+    def clip(x: Real, low: Real, high: Real) -> Real:
+        return max(low, min(x, high))
+
+    @compiled
+    def clip_slope(x: Real, y: Real, low: Real, high: Real) -> Real:
+        return ONE if low <= x <= high else ZERO
+
+    @compiled
+    def abs_val(x: Real) -> Real:
+        return abs(x)
+
+    @compiled
+    def abs_val_slope(x: Real, y: Real) -> Real:
+        return ONE if x > ZERO else (MINUS_ONE if x < ZERO else ZERO)
+
+    @compiled
+    def exponential(x: Real, inner: Real, outer: Real) -> Real:
+        return outer * exp(inner * x)
+
+    @compiled
+    def exponential_slope(x: Real, y: Real, inner: Real, outer: Real) -> Real:
+        return inner * y
+
+    @compiled
+    def logarithm(x: Real, scale: Real, shift: Real, factor: Real) -> Real:
+        return factor * np.log(scale * x + shift)
+
+    @compiled
+    def logarithm_slope(x: Real, y: Real, scale: Real, shift: Real, factor: Real) -> Real:
+        return factor * scale / (scale * x + shift)
+
+    @compiled
+    def affine(x: Real, scale: Real, shift: Real) -> Real:
+        return scale * x + shift
+
+    @compiled
+    def affine_slope(x: Real, y: Real, scale: Real, shift: Real) -> Real:
+        return scale
+
+    @compiled
+    def square(x: Real, scale: Real, shift: Real) -> Real:
+        base = scale * x + shift
+        return base * base
+
+    @compiled
+    def square_slope(x: Real, y: Real, scale: Real, shift: Real) -> Real:
+        return TWO * scale * (scale * x + shift)
+
+    @compiled
+    def power(x: Real, scale: Real, shift: Real, exponent: Real) -> Real:
+        return (scale * x + shift) ** exponent
+
+    @compiled
+    def power_slope(x: Real, y: Real, scale: Real, shift: Real, exponent: Real) -> Real:
+        return exponent * scale * (scale * x + shift) ** (exponent - ONE)
+
+    return SimpleNamespace(**locals())

@@ -1,0 +1,15 @@
+"""The formulas of `kernels/_scalar.py`, for use inside kernels of this device: `f.sigmoid(x)`."""
+
+from .._scalar import formulas
+from ._jit import inner
+
+_made = formulas(inner, inner(strict=True))
+
+exp = _made.exp
+tanh = _made.tanh
+sigmoid = _made.sigmoid
+ACTIVATIONS = {
+    name: (getattr(_made, name), getattr(_made, f"{name}_slope"))
+    for name in vars(_made)
+    if hasattr(_made, f"{name}_slope")
+}
