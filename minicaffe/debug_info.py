@@ -1,0 +1,75 @@
+"""`debug_info: true`: the mean magnitude of every blob in the log, as a net computes it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from .net import Net
+
+log = logging.getLogger("minicaffe.net")
+
+
+class DebugInfo:
+    """Logs a net's passes, layer by layer, while `enabled`."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.enabled = False
+        net.callbacks.after_forward.append(self._after_forward)
+        net.callbacks.after_backward.append(self._after_backward)
+
+    def _after_forward(self, index: int) -> None:
+        if not self.enabled:
+            return
+        where = f"    [Forward] Layer {self.net.layer_names[index]}"
+        names = self.net.nodes[index].top_names
+        for name, blob in zip(names, self.net.layer_tops[index], strict=True):
+            log.info("%s, top blob %s data: %g", where, name, _mean_magnitude(blob.data))
+        for number, blob in enumerate(self.net.layers[index].blobs):
+            name = self._param_name(index, number)
+            log.info("%s, param blob %s data: %g", where, name, _mean_magnitude(blob.data))
+
+    def _after_backward(self, index: int) -> None:
+        if not self.enabled:
+            return
+        node, layer = self.net.nodes[index], self.net.layers[index]
+        where = f"    [Backward] Layer {self.net.layer_names[index]}"
+        if node.needs_backward:
+            bottoms = zip(
+                node.bottom_names, self.net.layer_bottoms[index], node.propagate_down, strict=True
+            )
+            for name, blob, propagated in bottoms:
+                if propagated:
+                    log.info("%s, bottom blob %s diff: %g", where, name, _mean_magnitude(blob.diff))
+            for number, blob in enumerate(layer.blobs):
+                if layer.param_propagate_down[number]:
+                    name, mean = self._param_name(index, number), _mean_magnitude(blob.diff)
+                    log.info("%s, param blob %s diff: %g", where, name, mean)
+        if index == 0:
+            self._log_all_params()
+
+    def _param_name(self, index: int, number: int) -> str:
+        """The name that the prototxt gives a parameter, or its number."""
+        specs = self.net.layers[index].param.param
+        return (specs[number].name if number < len(specs) else "") or str(number)
+
+    def _log_all_params(self) -> None:
+        data, diff = (
+            array.read("cpu").astype(np.float64)
+            for array in (self.net.flat_params.data, self.net.flat_params.diff)
+        )
+        log.error(
+            "    [Backward] All net params (data, diff): L1 norm = (%g, %g); L2 norm = (%g, %g)",
+            np.abs(data).sum(),
+            np.abs(diff).sum(),
+            np.sqrt((data**2).sum()),
+            np.sqrt((diff**2).sum()),
+        )
+
+
+def _mean_magnitude(array: Any) -> float:
+    values = array.read("cpu")
+    return float(np.abs(values).sum(dtype=np.float64)) / max(int(values.size), 1)

@@ -1,0 +1,1 @@
+"""Update rules: one file a solver type, found by `create_solver` through its `type`."""
