@@ -1,4 +1,4 @@
-"""The runnable prototxt inside a layer's docstring: what tests check and documentation pages show."""
+"""The runnable prototxt in a layer's docstring: what tests check and documentation shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exceptions of minicaffe: one tree, so that a caller can catch one level and a reader sees them all.
+"""The exceptions of minicaffe: one tree, so that a caller can catch as much as it wants.
 
 Error
 |-- ParseError          a file or a text that cannot be read: "file:line:column: ..."
@@ -51,7 +51,7 @@ class CommunicationError(Error):
 
 
 class ClusterError(Error):
-    """A Spark job that cannot start or has failed; the message names the rank where there is one."""
+    """A Spark job that cannot start or has failed; the message names the rank if there is one."""
 
 
 class MissingExtra(Error, ImportError):

@@ -30,7 +30,7 @@ LAYER_FIELDS = pb.LayerParameter.DESCRIPTOR.fields_by_name
 def _parameter_messages() -> dict[str, Descriptor]:
     """Layer types (and P's names) to their parameter messages, from the fields' message names."""
     return {
-        field.message_type.name.removesuffix("Parameter"): field.message_type
+        field.message_type.name.removesuffix("Parameter"): field.message_type  # type: ignore[misc]
         for name, field in LAYER_FIELDS.items()
         if name.endswith("_param") and field.message_type is not None
     }

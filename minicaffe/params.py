@@ -101,7 +101,7 @@ class ParamCollector:
                 + ("" if permissive else " (share_mode: STRICT wants equal shapes)")
             )
         for what, mults in (("lr_mult", self.lr_mults), ("decay_mult", self.decay_mults)):
-            if spec.HasField(what):  # type: ignore[arg-type]
+            if spec.HasField(what):
                 value = getattr(spec, what)
                 if mults[owner] not in (None, value):
                     raise layer.error(

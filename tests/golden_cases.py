@@ -30,7 +30,7 @@ def file(case: dict[str, Any], what: str) -> str:
 
 @pytest.fixture
 def golden_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory where the cases' relative paths lead to the goldens, and is ours to write."""
+    """A working directory of our own, where the cases' relative paths lead to the goldens."""
     for name in ("files", "pylayers.py"):
         (tmp_path / name).symlink_to(GOLDENS / name)
     (tmp_path / "layers").mkdir()

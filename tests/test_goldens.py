@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 import minicaffe
+from minicaffe.errors import Error
+from minicaffe.proto.files import read_solver
+from minicaffe.rng import Generator
 from tests.golden_cases import (
     GOLDENS,
     assert_close,
@@ -90,19 +93,23 @@ def test_net_rule(case: dict[str, Any], golden_folder: None) -> None:
 
 
 @pytest.mark.parametrize("case", cases("net"))
-def test_training_follows_caffe(case: dict[str, Any], device: str, golden_folder: None) -> None:
+def test_training_follows_caffe(
+    case: dict[str, Any], device: str, golden_folder: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Five iterations of training, then a forward of the test net with the trained weights."""
     minicaffe.use_device(device)
     arrays = np.load(file(case, "npz"))
-    solver = minicaffe.get_solver(file(case, "solver").replace(str(GOLDENS) + "/", ""))
+    param = read_solver(file(case, "solver"))
+    param.net = file(case, "prototxt")
+    solver = minicaffe.get_solver(param)
     net: Any = solver.net
     set_params(net, arrays)
-    masks: dict[str, Any] = {}
-    _inject_masks(net, masks)
+    masks: list[Any] = []  # what Dropout kept, layer by layer
+    monkeypatch.setattr(Generator, "bernoulli", lambda rng, count, p: masks.pop(0) != 0)
     for iteration in range(case["iters"]):
         for name, values in entries(arrays, iteration, "in"):
             net.blobs[name].data[...] = values
-        masks.update(dict(entries(arrays, iteration, "mask")))
+        masks[:] = [mask.ravel() for _, mask in entries(arrays, iteration, "mask")]
         solver.step(1)
         for name, expected in zip(arrays["loss_names"], arrays["loss"][iteration], strict=True):
             assert_close(expected, net.blobs[str(name)].data, f"loss {name} of {iteration}")
@@ -118,3 +125,23 @@ def test_training_follows_caffe(case: dict[str, Any], device: str, golden_folder
         if key.startswith("test/out/"):
             name = key.removeprefix("test/out/")
             assert_close(arrays[key], test.blobs[name].data, f"test output {name}")
+
+
+@pytest.mark.parametrize("case", cases("error"))
+def test_what_caffe_refuses_is_refused(case: dict[str, Any], golden_folder: None) -> None:
+    """Where Caffe aborts, minicaffe raises an error of its own, with a message."""
+    with pytest.raises(Error, match=r".{10,}"):
+        _run(case)
+
+
+def _run(case: dict[str, Any]) -> None:
+    if case["solver"]:
+        solver = minicaffe.get_solver(file(case, "prototxt"))
+        if case["needs_forward"]:
+            solver.step(1)
+        return
+    net = minicaffe.Net(file(case, "prototxt"), PHASES[case["phase"]])
+    if case["needs_forward"] or case["needs_backward"]:
+        net.forward()
+    if case["needs_backward"]:
+        net.backward()
