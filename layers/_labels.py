@@ -34,3 +34,17 @@ def check_one_label_each(layer: Layer, bottom: Sequence[Blob]) -> tuple[int, int
             "one label a sample"
         )
     return scores.shape[0], scores.count(1)
+
+
+def check_labels_fit(layer: Layer, bottom: Sequence[Blob], class_axis: int) -> tuple[int, int, int]:
+    """(outer, classes, inner) of the scores in bottom 0; bottom 1 has outer x inner labels."""
+    scores, labels = bottom[0], bottom[1]
+    axis = layer.axis(scores, class_axis)
+    outer, inner = scores.count(0, axis), scores.count(axis + 1)
+    if labels.count() != outer * inner:
+        raise layer.error(
+            f"{labels.count()} labels for {outer * inner} positions: scores of shape "
+            f"{scores.shape} with classes along axis {axis} do not fit labels of shape "
+            f"{labels.shape}"
+        )
+    return outer, scores.shape[axis], inner

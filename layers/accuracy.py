@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from minicaffe.blob import Blob
 from minicaffe.layer import Layer
 
-from ._labels import label_error
+from ._labels import check_labels_fit, label_error
 
 
 class AccuracyLayer(Layer):
@@ -39,36 +39,29 @@ class AccuracyLayer(Layer):
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label for each position of the scores, and enough classes."""
-        scores, labels = bottom
-        axis = self.axis(scores, self.class_axis)
-        self.outer, self.inner = scores.count(0, axis), scores.count(axis + 1)
-        self.classes = scores.shape[axis]
-        if labels.count() != self.outer * self.inner:
-            raise self.error(
-                f"{labels.count()} labels for {self.outer * self.inner} positions: scores of shape "
-                f"{scores.shape} with classes along axis {axis} do not fit labels of shape "
-                f"{labels.shape}"
-            )
-        if self.top_k > self.classes:
-            raise self.error(f"top_k {self.top_k} is more than the {self.classes} classes")
-        self.hits.reshape(self.outer, self.inner)
+        self.view = check_labels_fit(self, bottom, self.class_axis)
+        outer, classes, inner = self.view
+        if self.top_k > classes:
+            raise self.error(f"top_k {self.top_k} is more than the {classes} classes")
+        self.hits.reshape(outer, inner)
         top[0].reshape(())
         if len(top) > 1:
-            top[1].reshape(self.classes)
+            top[1].reshape(classes)
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Count the positions that are right."""
-        labels = bottom[1].data.read(self.device).reshape(self.outer, self.inner)
+        outer, classes, inner = self.view
+        labels = bottom[1].data.read(self.device).reshape(outer, inner)
         hits = self.hits.data.write(self.device)
         right, valid, bad = self.ops.forward(
-            bottom[0].data.read(self.device).reshape(self.outer, self.classes, self.inner),
+            bottom[0].data.read(self.device).reshape(self.view),
             labels,
             hits,
             self.top_k,
             self.ignore,
         )
         if bad >= 0:
-            raise label_error(self, bottom[1], bad, self.classes, self.ignore)
+            raise label_error(self, bottom[1], bad, classes, self.ignore)
         top[0].data[...] = right / valid if valid else 0.0
         if len(top) > 1:
             self.ops.per_class(hits, labels, top[1].data.write(self.device), self.ignore)

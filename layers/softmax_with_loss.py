@@ -10,7 +10,7 @@ from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from ._engine import check_engine
-from ._labels import label_error
+from ._labels import check_labels_fit, label_error
 from ._normalization import divisor, read_normalization
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # no probability counts as less: FLT_MIN
@@ -49,34 +49,25 @@ class SoftmaxWithLossLayer(LossLayer):
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label for each position of the scores."""
         super().reshape(bottom, top)
-        scores, labels = bottom
-        axis = self.axis(scores, self.class_axis)
-        self.outer, self.inner = scores.count(0, axis), scores.count(axis + 1)
-        self.classes = scores.shape[axis]
-        if labels.count() != self.outer * self.inner:
-            raise self.error(
-                f"{labels.count()} labels for {self.outer * self.inner} positions: scores of shape "
-                f"{scores.shape} with classes along axis {axis} do not fit labels of shape "
-                f"{labels.shape}"
-            )
-        self.prob.reshape_like(scores)
-        self.losses.reshape(self.outer, self.inner)
+        self.view = check_labels_fit(self, bottom, self.class_axis)
+        self.prob.reshape_like(bottom[0])
+        self.losses.reshape(self.view[0], self.view[2])
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Softmax, then the mean of -log p over the labels that count."""
-        view = (self.outer, self.classes, self.inner)
-        prob = self.prob.data.write(self.device).reshape(view)
-        self.softmax.forward(bottom[0].data.read(self.device).reshape(view), prob)
+        outer, classes, inner = self.view
+        prob = self.prob.data.write(self.device).reshape(self.view)
+        self.softmax.forward(bottom[0].data.read(self.device).reshape(self.view), prob)
         loss, valid, bad = self.ops.forward(
             prob,
-            bottom[1].data.read(self.device).reshape(self.outer, self.inner),
+            bottom[1].data.read(self.device).reshape(outer, inner),
             self.losses.data.write(self.device),
             SMALLEST,
             self.ignore,
         )
         if bad >= 0:
-            raise label_error(self, bottom[1], bad, self.classes, self.ignore)
-        self.divisor = divisor(self.normalization, self.outer, self.inner, valid)
+            raise label_error(self, bottom[1], bad, classes, self.ignore)
+        self.divisor = divisor(self.normalization, outer, inner, valid)
         top[0].data[...] = loss / self.divisor
 
     def backward(
@@ -86,11 +77,11 @@ class SoftmaxWithLossLayer(LossLayer):
         if propagate_down[1]:
             raise self.error("labels have no gradient")
         if propagate_down[0]:
-            view = (self.outer, self.classes, self.inner)
+            outer, _, inner = self.view
             self.ops.backward_scores(
-                self.prob.data.read(self.device).reshape(view),
-                bottom[1].data.read(self.device).reshape(self.outer, self.inner),
-                bottom[0].diff.write(self.device).reshape(view),
+                self.prob.data.read(self.device).reshape(self.view),
+                bottom[1].data.read(self.device).reshape(outer, inner),
+                bottom[0].diff.write(self.device).reshape(self.view),
                 float(top[0].diff) / self.divisor,
                 self.ignore,
             )
