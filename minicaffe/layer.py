@@ -99,7 +99,12 @@ class Layer:
             raise self.error(f"{what}: {error}") from None
 
     def check_counts(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Raise LayerError unless the numbers of bottoms and tops fit the type."""
+        """Raise LayerError unless the numbers of bottoms and tops fit the type.
+
+        A layer of type Python takes any number: it checks for itself, in its setup.
+        """
+        if self.type == "Python":
+            return
         for what, blobs, (least, most) in (("bottom", bottom, self.bottoms),
                                            ("top", top, self.tops)):  # fmt: skip
             if len(blobs) < least or (most is not None and len(blobs) > most):
