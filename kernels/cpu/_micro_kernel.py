@@ -354,7 +354,7 @@ def _copy_intrinsic(typing: Any, source: Any, s0: Any, target: Any, t0: Any) -> 
     return types.void(source, n, target, n), emit
 
 
-multiply_panels = _multiply_panels if DISABLED else _panels_intrinsic
-multiply_taps = _multiply_taps if DISABLED else _taps_intrinsic
-transpose_lanes = _transpose_lanes if DISABLED else _transpose_intrinsic
-copy_lanes = _copy_lanes if DISABLED else _copy_intrinsic
+multiply_panels: Any = _multiply_panels if DISABLED else _panels_intrinsic
+multiply_taps: Any = _multiply_taps if DISABLED else _taps_intrinsic
+transpose_lanes: Any = _transpose_lanes if DISABLED else _transpose_intrinsic
+copy_lanes: Any = _copy_lanes if DISABLED else _copy_intrinsic
