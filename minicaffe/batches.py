@@ -133,7 +133,7 @@ class Batches:
             self._next = k
 
     def read(self, indices: Sequence[int]) -> Batch:
-        """These samples of the source, in this order, as a batch of its own."""
+        """These samples of the source, in this order, as a batch of its own, perhaps empty."""
         places = [Place(0, index) for index in indices]
         return self._collect(places, self._draw(HashedDraws(self.order.seed), 0, places), [])
 
@@ -156,7 +156,13 @@ class Batches:
     def _make(self, k: int) -> Batch:
         places = self.order.places(k)
         memory = self._memory[k % len(self._memory)]
-        return self._collect(places, self._draw(self.draws, k, places), memory)
+        batch = self._collect(places, self._draw(self.draws, k, places), memory)
+        if not batch.ids:
+            raise DataError(
+                f"not one of the batch's {len(places)} samples can be read;"
+                f" the first: {self.bad[places[0].index]}"
+            )
+        return batch
 
     def _draw(self, draws: RandomDraws, k: int, places: list[Place]) -> Draws:
         count = sum(transformer.draws for transformer in self.transformers if transformer)
@@ -195,13 +201,8 @@ class Batches:
                     f"sample {sample.id} has shape {shapes[0]}, the first of its batch"
                     f" {memory[0].shape[1:]}: give a crop_size, or batch_size 1"
                 )
-            self._place(sample, [top[len(ids)] for top in memory], chance)
+            self._put(sample, memory, len(ids), chance)
             ids.append(sample.id)
-        if not ids:
-            raise DataError(
-                f"not one of the batch's {len(places)} samples can be read;"
-                f" the first: {self.bad[places[0].index]}"
-            )
         return Batch(ids, [top[: len(ids)] for top in memory])
 
     def _read(self, index: int) -> tuple[Sample | None, list[Shape]]:
@@ -220,13 +221,15 @@ class Batches:
             return None, []
         return sample, shapes
 
-    def _place(self, sample: Sample, rows: list[NDArray[np.float32]], chance: Draws) -> None:
+    def _put(
+        self, sample: Sample, tops: list[NDArray[np.float32]], row: int, chance: Draws
+    ) -> None:
         at = 0
-        for value, transformer, row in zip(sample.values, self.transformers, rows, strict=True):
+        for value, transformer, top in zip(sample.values, self.transformers, tops, strict=True):
             if transformer is None:
-                row[...] = value
+                top[row] = value
             else:
-                transformer.transform(value, row, chance[at : at + transformer.draws])
+                transformer.transform(value, top[row], chance[at : at + transformer.draws])
                 at += transformer.draws
 
 

@@ -91,7 +91,7 @@ class DataTransformer:
 
 def read_mean(path: str) -> NDArray[np.float32]:
     """The mean picture of a .binaryproto, (C, H, W). Raises DataError."""
-    from .proto.files import blob_from_proto
+    from .proto.blob_proto import blob_from_proto
 
     proto = pb.BlobProto()
     try:
