@@ -1,0 +1,72 @@
+"""Convolution: filters that slide over images."""
+
+from collections.abc import Sequence
+
+from minicaffe.blob import Blob
+
+from ._convolution import BaseConvolutionLayer
+
+
+class ConvolutionLayer(BaseConvolutionLayer):
+    """Every filter, at every place: the sum of the products of its weights and the values below.
+
+        y[n, o, p] = b[o] + Σ_c,k W[o, c, k] x[n, c, stride p - pad + dilation k]
+
+    (correlation: the filters are not mirrored; outside the image x is 0).
+
+    `convolution_param`: `num_output`, the number of filters; `kernel_size`, `stride` (1), `pad`
+    (0), `dilation` (1), once or once a spatial axis, or for 2 axes `kernel_h`, `kernel_w`,
+    `stride_h` and so on; `group` (1): the channels are cut into so many groups, each with its own
+    filters; `bias_term` (true); `axis` (1), that of the channels, behind which the spatial axes
+    are; `weight_filler`, `bias_filler` (constant 0).
+
+    Bottoms: any number of (N, C, H, W), with other numbers of spatial axes too, of one shape. Tops,
+    as many: (N, num_output, H', W'), where
+    H' = floor((H + 2 pad - dilation (kernel - 1) - 1) / stride) + 1.
+    Parameters: W (num_output, C / group, *kernel), b (num_output).
+
+        layer { type: "Input" name: "x" top: "x"
+          input_param { shape { dim: 2 dim: 2 dim: 5 dim: 4 } } }
+        layer { type: "Convolution" name: "y" bottom: "x" top: "y"
+          convolution_param { num_output: 3 kernel_size: 3 pad: 1
+            weight_filler { type: "xavier" } } }
+    """
+
+    transposed = False
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Convolve, and add the bias."""
+        device = self.device
+        weight = self.blobs[0].data.read(device)
+        bias = self.blobs[1].data.read(device) if self.bias_term else None
+        for image, output in zip(bottom, top, strict=True):
+            self.ops.forward(
+                image.data.read(device).reshape(self.bottom_view),
+                weight,
+                bias,
+                output.data.write(device).reshape(self.top_view),
+                self.workspace(),
+                *self.geometry,
+            )
+
+    def backward(
+        self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
+    ) -> None:
+        """Add to dW and db, overwrite dx."""
+        device = self.device
+        weight = self.blobs[0].data.read(device)
+        for index, output in enumerate(top):
+            dy = output.diff.read(device).reshape(self.top_view)
+            if self.bias_term and self.param_propagate_down[1]:
+                self.ops.backward_bias(dy, self.blobs[1].diff.update(device))
+            if self.param_propagate_down[0]:
+                self.ops.backward_weight(
+                    bottom[index].data.read(device).reshape(self.bottom_view),
+                    dy,
+                    self.blobs[0].diff.update(device),
+                    self.workspace(),
+                    *self.geometry,
+                )
+            if propagate_down[index]:
+                dx = bottom[index].diff.write(device).reshape(self.bottom_view)
+                self.ops.backward_data(dy, weight, dx, self.workspace(), *self.geometry)
