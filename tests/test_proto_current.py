@@ -31,7 +31,7 @@ def generated(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_module_is_current(generated: Path) -> None:
     files = descriptor_pb2.FileDescriptorSet.FromString((generated / "descriptors").read_bytes())
     messages = list(files.file[0].message_type)
-    for message in [*messages, *(nested for message in messages for nested in message.nested_type)]:
+    for message in [*messages, *(nested for outer in messages for nested in outer.nested_type)]:
         for field in message.field:
             field.ClearField("json_name")  # modules do not hold it
     pool = descriptor_pool.DescriptorPool()  # writes floats in its own way, as for the module

@@ -199,7 +199,7 @@ class TextParser:
             except ValueError as problem:
                 raise self._error(self.pos, f"{problem} in the string for '{field.name}'") from None
             self.pos = match.end()
-        if not parts or self.text[self.pos : self.pos + 1] in ("'", '"'):
+        if not parts or self.text.startswith(("'", '"'), self.pos):
             raise self._expected(field)
         value = b"".join(parts)
         if field.is_bytes:
@@ -230,7 +230,7 @@ class TextParser:
     def _expected(self, field: Field) -> ParseError:
         found = self._found()
         if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-            if found[0] in "\"'":
+            if self.text.startswith(("'", '"'), self.pos):
                 return self._error(self.pos, f"the string for '{field.name}' is never closed")
             want = "a string in quotes"
         elif field.enum is not None:
