@@ -68,7 +68,12 @@ class Frame(NamedTuple):
 
 
 def make_frame(
-    kind: int, dtype: int, chunk: int, number: int, sequence: int, iteration: int,
+    kind: int,
+    dtype: int,
+    chunk: int,
+    number: int,
+    sequence: int,
+    iteration: int,
     payload: memoryview,
 ) -> Frame:
     """A frame of these fields; `kind` may carry the CHECKED bit, `dtype` is a value of DTYPES."""

@@ -82,8 +82,7 @@ class RingCommunicator(Communicator):
         everything[bounds[self.rank] : bounds[self.rank + 1]] = np.frombuffer(content, np.uint8)
         self._pass_round(Kind.ALLGATHER, everything, bounds, self.rank, self.world_size - 1)
         return [
-            everything[bounds[rank] : bounds[rank + 1]].tobytes()
-            for rank in range(self.world_size)
+            everything[bounds[rank] : bounds[rank + 1]].tobytes() for rank in range(self.world_size)
         ]
 
     def broadcast(self, array: Array, root: int = 0) -> None:
@@ -95,8 +94,13 @@ class RingCommunicator(Communicator):
         flat = _flat(array)
         segments = _segments(flat, chunk_bounds(flat.size, 1), [0])
         first, last = self.rank == root, self.rank == (root - 1) % self.world_size
-        self._run(Kind.BROADCAST, flat, [] if last else segments, [] if first else segments,
-                  lead=len(segments) if first else 0)
+        self._run(
+            Kind.BROADCAST,
+            flat,
+            [] if last else segments,
+            [] if first else segments,
+            lead=len(segments) if first else 0,
+        )
 
     def barrier(self) -> None:
         """P - 1 steps of empty frames: the last one here has been delayed by every rank."""
@@ -125,8 +129,13 @@ class RingCommunicator(Communicator):
         self._run(kind, flat, lead + passing, passing + last, len(lead), reduced)
 
     def _run(
-        self, kind: Kind, flat: Array, to_right: Sequence[Segment], from_left: Sequence[Segment],
-        lead: int, reduced: int = 0,
+        self,
+        kind: Kind,
+        flat: Array,
+        to_right: Sequence[Segment],
+        from_left: Sequence[Segment],
+        lead: int,
+        reduced: int = 0,
     ) -> None:
         """One collective: the first `reduced` segments that arrive are added, the rest replace."""
         memory = flat.view(np.uint8).data
@@ -137,16 +146,20 @@ class RingCommunicator(Communicator):
             tag = kind | self._flags, DTYPES[flat.dtype]
             turn = self._sequence, self.iteration
             return [
-                make_frame(*tag, chunk, number, *turn,
-                           self._scratch.data[: (end - start) * size] if number < reduced
-                           else memory[start * size : end * size])
+                make_frame(
+                    *tag,
+                    chunk,
+                    number,
+                    *turn,
+                    self._scratch.data[: (end - start) * size]
+                    if number < reduced
+                    else memory[start * size : end * size],
+                )
                 for number, (chunk, start, end) in enumerate(segments)
             ]
 
         try:
-            moved = self._transport.sendrecv(
-                frames(to_right, 0), frames(from_left, reduced), lead
-            )
+            moved = self._transport.sendrecv(frames(to_right, 0), frames(from_left, reduced), lead)
             for arrived in moved:
                 if arrived < reduced:
                     _, start, end = from_left[arrived]

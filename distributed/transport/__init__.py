@@ -56,9 +56,7 @@ class Listener(Protocol):
 
     address: str
 
-    def join(
-        self, right: str, me: Member, timeout: float, handshake_timeout: float
-    ) -> Transport:
+    def join(self, right: str, me: Member, timeout: float, handshake_timeout: float) -> Transport:
         """Connect to the address `right`, let the left neighbour in, and stop listening.
 
         Raises CommunicationError when that takes more than `timeout` seconds, which is also how

@@ -1,0 +1,161 @@
+"""How long does an allreduce take on this machine, and how long does Gloo's?
+
+    python benchmarks/allreduce.py --ranks 2 --kilobytes 1 64 1024 10240 102400
+
+Every rank is a process; the ring runs over TCP on the loopback address. Where PyTorch is
+installed, its Gloo backend works in the same processes on the same array, in turns. The sums of
+both are checked before anything is timed. Prints medians of the slowest rank.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+
+from minicaffe.distributed.auth import new_secret
+from minicaffe.distributed.communicator import Communicator
+from minicaffe.distributed.rendezvous import connect
+
+
+class PipeRendezvous:
+    """The ranks are child processes; the parent passes the addresses on."""
+
+    def __init__(self, parent: Connection) -> None:
+        self._parent = parent
+
+    def allgather(self, address: str) -> list[str]:
+        """All addresses, from the parent."""
+        self._parent.send(address)
+        addresses: list[str] = self._parent.recv()
+        return addresses
+
+
+def gloo(rank: int, ranks: int, folder: str) -> Callable[[np.ndarray], None] | None:
+    """Gloo's allreduce in place, None without PyTorch."""
+    try:
+        import torch
+        from torch import distributed
+    except ImportError:
+        return None
+    torch.set_num_threads(1)
+    store = f"file://{folder}/gloo"
+    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=ranks)
+    return lambda array: distributed.all_reduce(torch.from_numpy(array))
+
+
+def work(
+    rank: int, ranks: int, parent: Connection, secret: bytes, folder: str, counts: list[int]
+) -> None:
+    """One rank: the seconds of every call, by name, for each count of float32."""
+    with connect(PipeRendezvous(parent), rank, ranks, secret=secret) as ring:
+        rivals = {"ring": ring.allreduce, "gloo": gloo(rank, ranks, folder)}
+        calls = {name: call for name, call in rivals.items() if call is not None}
+        for count in counts:
+            check(ring, calls, count)
+            parent.send(measure(ring, calls, count))
+        ring.barrier()
+        parent.recv()
+        os._exit(0)  # Gloo's threads may outlive an orderly end
+
+
+def check(ring: Communicator, calls: dict[str, Callable[[np.ndarray], None]], count: int) -> None:
+    """Every sum is right and the same on all ranks."""
+    terms = [
+        np.random.default_rng(rank).random(count, np.float32) for rank in range(ring.world_size)
+    ]
+    total = np.sum(terms, axis=0, dtype=np.float64)
+    for name, call in calls.items():
+        array = terms[ring.rank].copy()
+        call(array)
+        if not np.allclose(array, total, rtol=1e-5):
+            raise SystemExit(f"{name}: wrong sum of {count} elements")
+        if len(set(ring.allgather_bytes(array.tobytes()[: 1 << 20]))) != 1:
+            raise SystemExit(f"{name}: {count} elements differ between ranks")
+
+
+def measure(
+    ring: Communicator, calls: dict[str, Callable[[np.ndarray], None]], count: int
+) -> dict[str, list[float]]:
+    """Seconds of each call, the names in turns and in alternating order."""
+    array = np.zeros(count, np.float32)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(max(9, min(60, 100_000_000 // count))):
+        for name in list(calls)[:: 1 if turn % 2 else -1]:
+            ring.barrier()
+            began = time.perf_counter()
+            calls[name](array)
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def main() -> None:
+    """Start the ranks, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--kilobytes", type=int, nargs="+", default=[1, 64, 1024, 10240, 102400])
+    options = parser.parse_args()
+    counts = [kilobytes * 256 for kilobytes in options.kilobytes]
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    start = multiprocessing.get_context("spawn")
+    secret = new_secret()
+    with tempfile.TemporaryDirectory() as folder:
+        pipes, children = [], []
+        for rank in range(options.ranks):
+            here, there = start.Pipe()
+            job = (rank, options.ranks, there, secret, folder, counts)
+            children.append(start.Process(target=work, args=job, daemon=True))
+            children[-1].start()
+            there.close()
+            pipes.append(here)
+        addresses = [pipe.recv() for pipe in pipes]
+        for pipe in pipes:
+            pipe.send(addresses)
+        print(
+            f"{options.ranks} ranks, {os.cpu_count()} cores ({cpu()}), load "
+            f"{os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
+            f"NumPy {np.__version__}"
+        )
+        print("| KB | " + "ring, ms | gloo, ms | gloo / ring |\n|---|---|---|---|")
+        for kilobytes in options.kilobytes:
+            print(row(kilobytes, [pipe.recv() for pipe in pipes]), flush=True)
+        for pipe in pipes:
+            pipe.send("done")
+        for child in children:
+            child.join()
+
+
+def row(kilobytes: int, of_ranks: list[dict[str, list[float]]]) -> str:
+    """One line of the table: medians over the calls of the slowest rank in each."""
+    medians = {
+        name: statistics.median(
+            max(turn) for turn in zip(*(rank[name] for rank in of_ranks), strict=True)
+        )
+        for name in of_ranks[0]
+    }
+    ring, other = medians["ring"], medians.get("gloo")
+    rest = f"{other * 1e3:.3f} | {other / ring:.2f}" if other else "- | -"
+    return f"| {kilobytes} | {ring * 1e3:.3f} | {rest} |"
+
+
+def cpu() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()
