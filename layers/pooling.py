@@ -24,8 +24,8 @@ class PoolingLayer(Layer):
 
     Bottom: (N, C, H, W). Top: (N, C, rounded((H + 2 pad - kernel) / stride) + 1, ...); with
     padding, no window begins behind the image. Second top of MAX: the place of each maximum,
-    h W + w. Padding never wins a MAX. A window that lies wholly outside (stride > kernel, CEIL, no pad)
-    gives -FLT_MAX and no gradient, or NaN for AVE.
+    h W + w. Padding never wins a MAX. A window that lies wholly outside (stride > kernel, CEIL, no
+    pad) gives -FLT_MAX and no gradient, or NaN for AVE.
 
         layer { type: "Input" name: "x" top: "x"
           input_param { shape { dim: 2 dim: 2 dim: 5 dim: 4 } } }

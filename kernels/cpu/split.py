@@ -12,7 +12,7 @@ F32 = NDArray[np.float32]
 
 
 def backward(dys: Sequence[F32], dx: F32) -> None:
-    """Write the sum of the arrays `dys` into dx (all of one shape)."""
+    """Write the sum of the arrays `dys` into dx (all of one shape; dx may be the first)."""
     flat = [dy.reshape(-1) for dy in dys]
     total = dx.reshape(-1)
     if len(flat) == 1:
