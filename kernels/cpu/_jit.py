@@ -148,9 +148,7 @@ def _default_threads() -> int:
     for name in ("MINICAFFE_NUM_THREADS", "NUMBA_NUM_THREADS"):
         if text := os.environ.get(name):
             if not text.isdecimal() or int(text) == 0:
-                raise DeviceError(
-                    f"{name}={text}: the number of threads is a whole number > 0"
-                )
+                raise DeviceError(f"{name}={text}: the number of threads is a whole number > 0")
             return int(text)
     return len(os.sched_getaffinity(0))
 
