@@ -1,0 +1,105 @@
+"""Batch normalisation, a channel a task: 20 bytes an element forward, 20 backward.
+
+Arrays are (N, C, inner), those of a channel (C); m = N * inner values a channel. Sums are taken
+in float32 along a row, in float64 over the rows. The moving averages, a few numbers a channel,
+are NumPy's, as on `reference`.
+"""
+
+import math
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ..reference.batch_norm import accumulate, averages
+from ._jit import inner, kernel
+
+__all__ = ["accumulate", "averages", "backward", "forward_batch", "forward_given"]
+
+F32 = NDArray[np.float32]
+
+
+def forward_batch(x: F32, mean: F32, variance: F32, eps: float, x_norm: F32, y: F32) -> None:
+    """Write x's mean and biased variance, and x normalised by them into x_norm and y."""
+    _forward_batch(x, mean, variance, np.float32(eps), x_norm, y)
+
+
+def forward_given(x: F32, mean: F32, variance: F32, eps: float, y: F32) -> None:
+    """Write (x - mean) / sqrt(variance + eps) into y (y may be x)."""
+    _forward_given(x, mean, variance, np.float32(eps), y)
+
+
+def backward(x_norm: F32 | None, dy: F32, variance: F32, eps: float, dx: F32) -> None:
+    """Write the gradient into dx (dx may be dy).
+
+    With x_norm, mean and variance depended on x; without, they were given.
+    """
+    _backward(dy if x_norm is None else x_norm, x_norm is None, dy, variance, np.float32(eps), dx)
+
+
+@inner
+def _inverse_std(variance: np.float32, eps: np.float32) -> np.float32:
+    return np.float32(1) / np.float32(math.sqrt(variance + eps))
+
+
+@kernel
+def _forward_batch(x: F32, mean: F32, variance: F32, eps: np.float32, x_norm: F32, y: F32) -> None:
+    count, channels, size = x.shape
+    for c in prange(channels):
+        total = np.float64(0)
+        for n in range(count):
+            row = np.float32(0)
+            for i in range(size):
+                row += x[n, c, i]
+            total += row
+        centre = np.float32(total / (count * size))
+        total = np.float64(0)
+        for n in range(count):
+            row = np.float32(0)
+            for i in range(size):
+                row += (x[n, c, i] - centre) * (x[n, c, i] - centre)
+            total += row
+        mean[c] = centre
+        variance[c] = total / (count * size)
+        factor = _inverse_std(variance[c], eps)
+        for n in range(count):
+            for i in range(size):
+                value = (x[n, c, i] - centre) * factor
+                x_norm[n, c, i] = value
+                y[n, c, i] = value
+
+
+@kernel
+def _forward_given(x: F32, mean: F32, variance: F32, eps: np.float32, y: F32) -> None:
+    count, channels, size = x.shape
+    for c in prange(channels):
+        factor = _inverse_std(variance[c], eps)
+        for n in range(count):
+            for i in range(size):
+                y[n, c, i] = (x[n, c, i] - mean[c]) * factor
+
+
+@kernel
+def _backward(x_norm: F32, given: bool, dy: F32, variance: F32, eps: np.float32, dx: F32) -> None:
+    count, channels, size = dy.shape
+    for c in prange(channels):
+        mean_dy = np.float32(0)
+        mean_product = np.float32(0)
+        if not given:
+            total_dy = np.float64(0)
+            total_product = np.float64(0)
+            for n in range(count):
+                row_dy = np.float32(0)
+                row_product = np.float32(0)
+                for i in range(size):
+                    row_dy += dy[n, c, i]
+                    row_product += dy[n, c, i] * x_norm[n, c, i]
+                total_dy += row_dy
+                total_product += row_product
+            mean_dy = np.float32(total_dy / (count * size))
+            mean_product = np.float32(total_product / (count * size))
+        factor = _inverse_std(variance[c], eps)
+        for n in range(count):
+            for i in range(size):
+                centred = dy[n, c, i] - mean_dy - mean_product * x_norm[n, c, i]
+                dx[n, c, i] = centred * factor
