@@ -90,3 +90,7 @@ class ScaleLayer(Layer):
             scale = self._scale(bottom).data.read(device).reshape(-1)
             dx = bottom[0].diff.write(device).reshape(self.view)
             self.ops.forward(dy, scale, None, dx)
+        elif top[0] is not bottom[0] and self._scale(bottom).count() != bottom[0].count():
+            # Caffe uses the diff that nobody asked for to hold these products, and leaves them.
+            dx = bottom[0].diff.write(device).reshape(self.view)
+            load_kernel("eltwise", device).product(x, dy, dx)
