@@ -21,8 +21,8 @@ class AccuracyLayer(Layer):
     class (C), 0 for classes without samples. Raises LayerError for other labels.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
-        layer { type: "Input" name: "t" top: "t" input_param { shape { dim: 2 } } }
-        layer { type: "Accuracy" name: "accuracy" bottom: "x" bottom: "t" top: "accuracy" }
+        layer { type: "Input" name: "label" top: "label" input_param { shape { dim: 2 } } }
+        layer { type: "Accuracy" name: "accuracy" bottom: "x" bottom: "label" top: "accuracy" }
     """
 
     kernel = "accuracy"

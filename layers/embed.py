@@ -21,8 +21,8 @@ class EmbedLayer(Layer):
     and num_output. Parameters: W (input_dim, num_output), b (num_output). Indices have no
     gradient; one outside the table raises LayerError.
 
-        layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
-        layer { type: "Embed" name: "y" bottom: "x" top: "y"
+        layer { type: "Input" name: "index" top: "index" input_param { shape { dim: 2 dim: 3 } } }
+        layer { type: "Embed" name: "y" bottom: "index" top: "y"
           embed_param { num_output: 4 input_dim: 5 weight_filler { type: "xavier" } } }
     """
 

@@ -21,8 +21,8 @@ class HingeLossLayer(LossLayer):
     integers. Top: a scalar. Raises LayerError for labels that name no class.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
-        layer { type: "Input" name: "t" top: "t" input_param { shape { dim: 2 } } }
-        layer { type: "HingeLoss" name: "loss" bottom: "x" bottom: "t" top: "loss"
+        layer { type: "Input" name: "label" top: "label" input_param { shape { dim: 2 } } }
+        layer { type: "HingeLoss" name: "loss" bottom: "x" bottom: "label" top: "loss"
           hinge_loss_param { norm: L2 } }
     """
 

@@ -28,9 +28,10 @@ class InfogainLossLayer(LossLayer):
     LayerError for labels that name no class.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
-        layer { type: "Input" name: "t" top: "t" input_param { shape { dim: 2 } } }
-        layer { type: "Input" name: "H" top: "H" input_param { shape { dim: 3 dim: 3 } } }
-        layer { type: "InfogainLoss" name: "loss" bottom: "x" bottom: "t" bottom: "H" top: "loss" }
+        layer { type: "Input" name: "label" top: "label" input_param { shape { dim: 2 } } }
+        layer { type: "Input" name: "gain" top: "gain" input_param { shape { dim: 3 dim: 3 } } }
+        layer { type: "InfogainLoss" name: "loss" bottom: "x" bottom: "label" bottom: "gain"
+          top: "loss" }
     """
 
     kernel = "infogain_loss"

@@ -21,9 +21,10 @@ class MultinomialLogisticLossLayer(LossLayer):
     for labels that name no class.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
-        layer { type: "Input" name: "t" top: "t" input_param { shape { dim: 2 } } }
+        layer { type: "Input" name: "label" top: "label" input_param { shape { dim: 2 } } }
         layer { type: "Softmax" name: "p" bottom: "x" top: "p" }
-        layer { type: "MultinomialLogisticLoss" name: "loss" bottom: "p" bottom: "t" top: "loss" }
+        layer { type: "MultinomialLogisticLoss" name: "loss" bottom: "p" bottom: "label"
+          top: "loss" }
     """
 
     kernel = "cross_entropy"

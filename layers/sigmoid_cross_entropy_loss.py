@@ -21,8 +21,9 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
     Bottoms: scores (N, ...), targets of equal count. Top: a scalar.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
-        layer { type: "Input" name: "t" top: "t" input_param { shape { dim: 2 dim: 3 } } }
-        layer { type: "SigmoidCrossEntropyLoss" name: "loss" bottom: "x" bottom: "t" top: "loss" }
+        layer { type: "Input" name: "label" top: "label" input_param { shape { dim: 2 dim: 3 } } }
+        layer { type: "SigmoidCrossEntropyLoss" name: "loss" bottom: "x" bottom: "label"
+          top: "loss" }
     """
 
     kernel = "sigmoid_cross_entropy_loss"

@@ -29,8 +29,8 @@ class SoftmaxWithLossLayer(LossLayer):
     they are truncated to integers, 0 .. C - 1. Top: a scalar. Raises LayerError for other labels.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 dim: 2 } } }
-        layer { type: "Input" name: "t" top: "t" input_param { shape { dim: 2 dim: 2 } } }
-        layer { type: "SoftmaxWithLoss" name: "loss" bottom: "x" bottom: "t" top: "loss" }
+        layer { type: "Input" name: "label" top: "label" input_param { shape { dim: 2 dim: 2 } } }
+        layer { type: "SoftmaxWithLoss" name: "loss" bottom: "x" bottom: "label" top: "loss" }
     """
 
     kernel = "cross_entropy"

@@ -80,7 +80,7 @@ def differentiable_blobs(net: Net, layer_type: str) -> list[Any]:
     inputs = [
         blob
         for name, blob in zip(net.input_names, net.input_blobs, strict=True)
-        if not any(name.startswith(word) for word in (*INTEGER_INPUTS, "cont"))
+        if not any(name.startswith(word) for word in (*INTEGER_INPUTS, "cont", "gain"))
     ]
     learn = [
         blob
