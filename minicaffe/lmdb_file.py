@@ -257,9 +257,7 @@ class LmdbWriter:
         try:
             self.path.mkdir()
         except FileExistsError:
-            raise DataError(
-                f"{self.path} exists already: name a new database"
-            ) from None
+            raise DataError(f"{self.path} exists already: name a new database") from None
         except OSError as error:
             raise DataError(f"cannot make a database at {self.path}: {error.strerror}") from error
         # One sync at the end instead of one a commit: a half-written database is removed anyway.
