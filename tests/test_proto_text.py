@@ -65,7 +65,16 @@ def test_floats(literal: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     ("literal", "value"),
-    [("7", 7), ("-7", -7), ("0x1F", 31), ("-0X1f", -31), ("017", 15), ("0", 0), ("-0", 0)],
+    [
+        ("7", 7),
+        ("-7", -7),
+        ("0x1F", 31),
+        ("-0X1f", -31),
+        ("017", 15),
+        ("0", 0),
+        ("-0", 0),
+        ("0" * 50 + "7", 7),
+    ],
 )
 def test_integers(literal: str, value: int) -> None:
     assert net(f"input_dim: {literal}").input_dim == [value]

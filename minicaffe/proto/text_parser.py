@@ -175,7 +175,7 @@ class TextParser:
         base = 10 if unsigned[0] != "0" else 16 if unsigned[1:2] in ("x", "X") else 8
         if base == 8 and not set(unsigned) <= set("01234567"):
             raise self._error(self.pos, f"{digits} for '{field.name}': a leading 0 means octal")
-        number = int(digits[:40], base)
+        number = int(digits[:40] if base == 10 else digits, base)  # 40 are out of every range
         if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
             return bool(number) if number in (0, 1) and digits == unsigned else None
         if field.enum is not None:
