@@ -1,0 +1,169 @@
+"""A solver that can travel: its nets inside it, its paths absolute, its small files beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from minicaffe.data_source import local_path
+from minicaffe.errors import ClusterError, DataError, SolverError
+from minicaffe.graph import filter_net
+from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.proto.files import read_net, read_solver
+from minicaffe.solver_nets import testing_nets, training_net
+
+# Layers without bottoms that bring no samples.
+NO_DATA = {"Input", "Parameter", "DummyData"}
+
+# Where layers name data by its path.
+SOURCES = (
+    ("memory_data_param", "source"),
+    ("data_param", "source"),
+    ("cos_data_param", "source"),
+    ("hdf5_data_param", "source"),
+    ("image_data_param", "source"),
+    ("image_data_param", "root_folder"),
+    ("window_data_param", "source"),
+    ("window_data_param", "root_folder"),
+)
+
+# Where layers name a small file that travels with the job.
+SMALL_FILES = (("transform_param", "mean_file"), ("infogain_loss_param", "source"))
+
+
+def load_solver(path: str) -> pb.SolverParameter:
+    """Read a solver prototxt, and the nets that it names into it.
+
+    A net's name is relative to the working directory, as in Caffe, or else to the solver's folder.
+    Raises ParseError with file, line and column, ClusterError for files that are not there.
+    """
+    path = local_path(path)
+    if not os.path.isfile(path):
+        raise ClusterError(f"-conf: there is no solver prototxt {path}")
+    solver = read_solver(path)
+
+    def net(name: str) -> pb.NetParameter:
+        beside = os.path.join(os.path.dirname(path), name)
+        for candidate in (local_path(name), beside):
+            if os.path.isfile(candidate):
+                return read_net(candidate)
+        raise ClusterError(f"{path}: its net is missing: no {name}, no {beside}")
+
+    if solver.HasField("net"):
+        solver.net_param.CopyFrom(net(solver.net))
+        solver.ClearField("net")
+    if solver.HasField("train_net"):
+        solver.train_net_param.CopyFrom(net(solver.train_net))
+        solver.ClearField("train_net")
+    solver.test_net_param.extend(net(name) for name in solver.test_net)
+    del solver.test_net[:]
+    return solver
+
+
+def train_net(solver: pb.SolverParameter) -> pb.NetParameter:
+    """The net to train, with its state, layers of other phases left out."""
+    return filter_net(training_net(solver).param)
+
+
+def test_net(solver: pb.SolverParameter) -> pb.NetParameter:
+    """The net to test and to take features from: the first test net, or the common net in TEST.
+
+    Unlike in training, neither test_iter nor test_interval need be there.
+    """
+    relaxed = pb.SolverParameter()
+    relaxed.CopyFrom(solver)
+    own = len(relaxed.test_net_param)
+    del relaxed.test_state[1:]
+    relaxed.test_iter[:] = [1] * max(own, 1)
+    relaxed.test_interval = 1
+    del relaxed.test_net_param[1:]
+    del relaxed.test_iter[1:]
+    try:
+        return filter_net(testing_nets(relaxed)[0].param)
+    except SolverError as error:
+        raise ClusterError(f"the solver has no net to test: {error}") from error
+
+
+def data_layer(net: pb.NetParameter, phase: int) -> int:
+    """The index of the net's first layer that brings samples in.
+
+    Raises ClusterError where there is none.
+    """
+    for index, layer in enumerate(net.layer):
+        if not layer.bottom and layer.top and layer.type not in NO_DATA:
+            return index
+    have = ", ".join(f"{layer.name} ({layer.type})" for layer in net.layer[:4])
+    raise ClusterError(
+        f"the net has no data layer in phase {pb.Phase.Name(phase)}; it begins with {have}"
+    )
+
+
+def nets_of(solver: pb.SolverParameter) -> Iterator[pb.NetParameter]:
+    """All nets inside a solver."""
+    for field in ("net_param", "train_net_param"):
+        if solver.HasField(field):
+            yield getattr(solver, field)
+    yield from solver.test_net_param
+
+
+def set_resize(net: pb.NetParameter) -> None:
+    """Make the MemoryData layers that read a source scale their pictures."""
+    for layer in net.layer:
+        if layer.type == "MemoryData" and layer.source_class:
+            layer.memory_data_param.resize = True
+
+
+def make_paths_absolute(net: pb.NetParameter, base: str | None = None) -> None:
+    """Turn the relative local paths of data into absolute ones, so that they hold anywhere."""
+    for layer in net.layer:
+        for holder, field in SOURCES:
+            path = _get(layer, holder, field)
+            if not path:
+                continue
+            try:
+                plain = local_path(path)
+            except DataError:
+                continue  # another file system's: its source knows what to do
+            setattr(getattr(layer, holder), field, _absolute(plain, base))
+
+
+def take_files(net: pb.NetParameter, files: dict[str, bytes]) -> None:
+    """Replace the paths of small files (means, infogain matrices) by keys of `files`, filled here.
+
+    Raises DataError for a file that cannot be read.
+    """
+    for layer in net.layer:
+        for holder, field in SMALL_FILES:
+            path = _get(layer, holder, field)
+            if path:
+                path = local_path(path)
+                try:
+                    with open(path, "rb") as file:
+                        content = file.read()
+                except OSError as error:
+                    raise DataError(
+                        f"layer '{layer.name}': cannot read {field} {path}: {error.strerror}"
+                    ) from error
+                key = next((k for k, v in files.items() if v == content), f"{len(files)}-{field}")
+                files[key] = content
+                setattr(getattr(layer, holder), field, key)
+
+
+def give_files(net: pb.NetParameter, folder: str) -> None:
+    """Turn the keys that `take_files` left into paths in `folder`, where the files now are."""
+    for layer in net.layer:
+        for holder, field in SMALL_FILES:
+            key = _get(layer, holder, field)
+            if key:
+                setattr(getattr(layer, holder), field, os.path.join(folder, key))
+
+
+def _get(layer: pb.LayerParameter, holder: str, field: str) -> str:
+    message: Any = getattr(layer, holder) if layer.HasField(holder) else None
+    return getattr(message, field) if message is not None else ""
+
+
+def _absolute(path: str, base: str | None) -> str:
+    trailing = "/" if path.endswith("/") else ""
+    return os.path.normpath(os.path.join(base or os.getcwd(), path)) + trailing

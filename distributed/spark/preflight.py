@@ -1,0 +1,249 @@
+"""From a Config to what travels, with every check that can be made before a job starts."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+
+from minicaffe.data_source import local_path, source_class
+from minicaffe.database import open_database
+from minicaffe.errors import ClusterError, DataError, SnapshotError
+from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.snapshot import load_state, weights_of_state
+
+from ..transport import known_schemes
+from . import nets
+from .config import CONNECTIONS, Config
+from .jobs import ForwardJob, Weights
+from .session import is_local
+
+log = logging.getLogger("minicaffe.spark")
+
+MODEL_SUFFIXES = (".h5", ".caffemodel", ".model")
+
+
+@dataclass
+class Plan:
+    """A training that may begin: what the ranks get, and where the driver writes."""
+
+    solver: pb.SolverParameter
+    files: dict[str, bytes]
+    weights: tuple[Weights, ...]
+    state: pb.SolverState | None
+    scheme: str
+    model: str  # path of the final model; "" for none
+    snapshot_folder: str  # "" without snapshots
+
+    @property
+    def start(self) -> int:
+        """The first iteration."""
+        return self.state.iter if self.state else 0
+
+    @property
+    def stem(self) -> str:
+        """The model's path without its suffixes, where the metrics go; "" without model."""
+        stem = self.model
+        for suffix in MODEL_SUFFIXES:
+            stem = stem.removesuffix(suffix)
+        return stem
+
+
+def plan_training(conf: Config, validate: bool) -> Plan:
+    """Check everything about a training and gather what it needs.
+
+    Without `validate` the solver's tests are left out. Raises an error of minicaffe, in one line.
+    """
+    scheme = _scheme(conf)
+    if conf.devices != 1:
+        raise ClusterError(
+            f"-devices {conf.devices}: a rank has one device here; use -clusterSize for more ranks"
+        )
+    solver = pb.SolverParameter()
+    solver.CopyFrom(conf.solverParameter)
+    if not validate:
+        _drop_tests(solver)
+    elif not solver.test_iter or solver.test_interval <= 0:
+        raise ClusterError(f"{conf.protoFile}: validation needs test_iter and test_interval")
+    if solver.max_iter <= 0:
+        raise ClusterError(f"{conf.protoFile}: max_iter must be above 0, not {solver.max_iter}")
+    files = _prepare_nets(conf, solver)
+    model = model_path(conf.modelPath) if conf.modelPath else ""
+    if solver.random_seed < 0:
+        solver.random_seed = secrets.randbelow(1 << 31)
+        log.info("random_seed is %d", solver.random_seed)
+    weights, state = _starting_point(conf, solver)
+    return Plan(solver, files, weights, state, scheme, model, _place_snapshots(solver, model))
+
+
+def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
+    """Check everything about a test or a feature job. Raises an error of minicaffe, in one line."""
+    if not conf.modelPath:
+        raise ClusterError("no model is given: -model FILE")
+    solver = pb.SolverParameter()
+    solver.CopyFrom(conf.solverParameter)
+    files = _prepare_nets(conf, solver, train=False)
+    net = nets.test_net(solver)
+    tops = list(dict.fromkeys(top for layer in net.layer for top in layer.top))
+    unknown = [name for name in blobs if name not in tops]
+    if unknown:
+        raise ClusterError(f"the TEST net has no blob '{unknown[0]}' (it has: {', '.join(tops)})")
+    level = logging.WARNING if is_local(conf.sc) else logging.INFO
+    weights = read_weights(conf.modelPath)
+    return ForwardJob(net.SerializeToString(), files, weights, blobs, level)
+
+
+def check_output(conf: Config) -> None:
+    """Refuse an -output that exists or cannot be written."""
+    if not conf.outputPath:
+        raise ClusterError("no place for the result is given: -output PATH")
+    jvm = conf.sc._jvm
+    try:
+        path = jvm.org.apache.hadoop.fs.Path(conf.outputPath)
+        system = path.getFileSystem(conf.sc._jsc.hadoopConfiguration())
+        exists = system.exists(path)
+        local = system.getScheme() == "file"
+    except Exception as error:
+        cause = str(getattr(error, "java_exception", error)).splitlines()[0]
+        raise ClusterError(f"-output {conf.outputPath}: {cause}") from None
+    if exists:
+        raise ClusterError(
+            f"-output {conf.outputPath} exists already: give a new one, or remove it"
+        )
+    if local:
+        check_folder(os.path.dirname(os.path.abspath(local_path(conf.outputPath))), "-output")
+
+
+def model_path(path: str) -> str:
+    """The absolute path of a -model that is to be written. Raises ClusterError."""
+    try:
+        absolute = os.path.abspath(local_path(path))
+    except DataError as error:
+        raise ClusterError(f"-model: {error}") from None
+    if os.path.isdir(absolute):
+        raise ClusterError(f"-model {path} is a folder; a file's name is expected")
+    check_folder(os.path.dirname(absolute), "-model")
+    return absolute
+
+
+def check_folder(folder: str, option: str) -> None:
+    """Raise ClusterError unless files can be made in a folder."""
+    if not os.path.isdir(folder):
+        raise ClusterError(f"{option}: there is no folder {folder} (mkdir -p {folder})")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ClusterError(f"{option}: cannot write into {folder}: {error.strerror}") from error
+
+
+def read_weights(path: str) -> Weights:
+    """A weight file's bytes. Raises SnapshotError."""
+    try:
+        plain = local_path(path)
+        with open(plain, "rb") as file:
+            return Weights(os.path.basename(plain), file.read())
+    except DataError as error:
+        raise SnapshotError(str(error)) from None
+    except OSError as error:
+        raise SnapshotError(f"cannot read the model {path}: {error.strerror}") from error
+
+
+# --- the parts of a plan ---------------------------------------------------------------------
+
+
+def _scheme(conf: Config) -> str:
+    scheme = CONNECTIONS[conf.connection]
+    if scheme not in known_schemes():
+        usable = [word for word, name in CONNECTIONS.items() if name in known_schemes()]
+        raise ClusterError(
+            f"-connection {conf.connection}: there is no transport '{scheme}' yet"
+            f" (there is: {', '.join(usable)})"
+        )
+    return scheme
+
+
+def _drop_tests(solver: pb.SolverParameter) -> None:
+    for name in ("test_iter", "test_net", "test_net_param", "test_state", "test_interval"):
+        solver.ClearField(name)
+
+
+def _prepare_nets(conf: Config, solver: pb.SolverParameter, train: bool = True) -> dict[str, bytes]:
+    """Make the solver's nets fit to travel, and check their data; the small files they need."""
+    files: dict[str, bytes] = {}
+    for net in nets.nets_of(solver):
+        if conf.resize:
+            nets.set_resize(net)
+        nets.make_paths_absolute(net)
+    used = [nets.train_net(solver)] if train else []
+    if solver.test_iter or not train:
+        used.append(nets.test_net(solver))
+    for net in used:
+        _check_data(conf, net)
+    for net in nets.nets_of(solver):
+        nets.take_files(net, files)
+    return files
+
+
+def _check_data(conf: Config, net: pb.NetParameter) -> None:
+    """Check the sources that the driver can see; the executors may have others."""
+    for layer in net.layer:
+        if layer.type == "MemoryData":
+            if not layer.source_class:
+                raise ClusterError(
+                    f"layer '{layer.name}' (MemoryData): source_class must be given, such as LMDB"
+                )
+            name = source_class(layer.source_class).__name__
+            path = layer.memory_data_param.source
+        elif layer.type == "Data":
+            lmdb = layer.data_param.backend == pb.DataParameter.LMDB
+            name, path = "LMDB" if lmdb else "LevelDB", layer.data_param.source
+        else:
+            continue
+        if not path:
+            raise ClusterError(f"layer '{layer.name}' ({layer.type}): source must be given")
+        with contextlib.suppress(DataError):
+            path = local_path(path)
+        if name in ("LMDB", "LevelDB") and (os.path.exists(path) or is_local(conf.sc)):
+            with open_database(path, name):
+                pass
+
+
+def _starting_point(
+    conf: Config, solver: pb.SolverParameter
+) -> tuple[tuple[Weights, ...], pb.SolverState | None]:
+    """The weights to start from, and the state to go on from."""
+    if conf.snapshotStateFile:
+        path = local_path(conf.snapshotStateFile)
+        state = load_state(path)
+        if state.iter >= solver.max_iter:
+            raise ClusterError(
+                f"-snapshot {path} is of iteration {state.iter}, and max_iter is"
+                f" {solver.max_iter}: there is nothing left to train"
+            )
+        model = conf.snapshotModelFile or weights_of_state(state, path)
+        if not model:
+            raise ClusterError(f"-snapshot {path} names no weights: give them with -weights")
+        return (read_weights(model),), state
+    given = [conf.snapshotModelFile] if conf.snapshotModelFile else list(solver.weights)
+    names = [name.strip() for entry in given for name in entry.split(",") if name.strip()]
+    return tuple(read_weights(name) for name in names), None
+
+
+def _place_snapshots(solver: pb.SolverParameter, model: str) -> str:
+    """Send the snapshots where the model goes; their folder, or "" if there are none."""
+    if solver.snapshot <= 0 and not (
+        solver.HasField("snapshot_after_train") and solver.snapshot_after_train
+    ):
+        solver.snapshot_after_train = False
+        return ""
+    prefix = solver.snapshot_prefix
+    if model:
+        prefix = os.path.join(os.path.dirname(model), os.path.basename(prefix))
+    solver.snapshot_prefix = os.path.abspath(prefix)
+    folder = os.path.dirname(solver.snapshot_prefix)
+    check_folder(folder, "snapshot_prefix")
+    return folder

@@ -1,0 +1,120 @@
+"""The program that spark-submit runs: CaffeOnSpark's command line.
+
+    spark-submit --master M minicaffe_submit.py -train -conf lenet_solver.prototxt -model M
+
+Exit status: 0; 1 with one line on standard error for what went wrong; 130 when interrupted. With
+-debug the tracebacks and Spark's log are shown.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from minicaffe.cli._log import glog
+from minicaffe.data_source import local_path
+from minicaffe.errors import ClusterError, Error, MissingExtra
+
+from .caffe_on_spark import CaffeOnSpark, has_validation
+from .config import OPTIONS, Config, parse
+from .data_source import DataSource
+from .preflight import check_output
+
+INTERRUPTED = 130
+
+# Where the user's settings say nothing.
+SETTINGS = {
+    "spark.ui.showConsoleProgress": "false",  # there is a progress bar of our own
+    "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (default sys.argv) and return its exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if any(word in ("-h", "-help", "--help") for word in args):
+        print(usage())
+        return 0
+    debug = "-debug" in args or "--debug" in args
+    try:
+        with glog():
+            logging.getLogger("minicaffe").setLevel(logging.INFO if debug else logging.WARNING)
+            parse(args)  # before Spark takes its seconds to start
+            _run(args, debug)
+        return 0
+    except KeyboardInterrupt:
+        print("minicaffe: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (Error, OSError) as error:
+        if debug:
+            raise
+        print(f"minicaffe: error: {error}", file=sys.stderr)
+        return 1
+
+
+def usage() -> str:
+    """The options, one a line."""
+    lines = [f"  -{name:<16} {option.help}" for name, option in OPTIONS.items()]
+    return "\n".join([(__doc__ or "").strip(), "", "Options:", *lines])
+
+
+def _run(args: Sequence[str], debug: bool) -> None:
+    sc = _context(debug)
+    try:
+        run(sc, Config(sc, args))
+    finally:
+        sc.stop()
+
+
+def _context(debug: bool) -> Any:
+    try:
+        from pyspark import SparkConf, SparkContext
+    except ImportError as error:
+        raise MissingExtra("pyspark", "spark", "CaffeOnSpark") from error
+    conf = SparkConf()
+    for name, value in SETTINGS.items():
+        conf.setIfMissing(name, value)
+    conf.setIfMissing("spark.app.name", "minicaffe")
+    sc = SparkContext.getOrCreate(conf)
+    if not debug:
+        sc.setLogLevel("OFF")  # what goes wrong is told in one line, below
+    return sc
+
+
+def run(sc: Any, conf: Config) -> None:
+    """Do what a Config says: train, then test or extract features with the model."""
+    if not (conf.isTraining or conf.isTest or conf.isFeature):
+        raise ClusterError("nothing to do: give -train, -test or -features BLOB,BLOB")
+    if conf.isTraining and not conf.modelPath:
+        raise ClusterError("-train needs a place for the trained model: -model FILE")
+    if conf.isTest or conf.isFeature:
+        check_output(conf)
+    spark = CaffeOnSpark(sc)
+    if conf.isTraining:
+        source = DataSource.getSource(conf, True)
+        if has_validation(conf.solverParameter):
+            spark.trainWithValidation(source, DataSource.getSource(conf, False))
+        else:
+            spark.train(source)
+    if conf.isFeature:
+        frame = spark.features(DataSource.getSource(conf, False))
+        frame.write.format(conf.outputFormat).save(conf.outputPath)
+        frame.unpersist()
+    elif conf.isTest:
+        _write_test(sc, conf, spark.test(DataSource.getSource(conf, False)))
+
+
+def _write_test(sc: Any, conf: Config, result: dict[str, list[float]]) -> None:
+    """A line an output: `accuracy: 0.99`."""
+    lines = [f"{name}: {','.join(map(str, values))}" for name, values in result.items()]
+    text = "\n".join(lines) + "\n"
+    print(text, end="")
+    path = local_path(conf.outputPath)
+    with open(path, "x", encoding="utf-8") as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

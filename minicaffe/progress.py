@@ -1,0 +1,77 @@
+"""The progress of a training: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, TextIO
+
+
+class Progress:
+    """Shows iteration, loss, learning rate, samples/s, share of communication, time left.
+
+    `total` and `start` are iterations; `stream` is standard error by default. On a terminal one
+    line is redrawn; elsewhere `update(..., line=True)` prints one.
+    """
+
+    def __init__(self, total: int, start: int = 0, stream: TextIO | None = None) -> None:
+        self.total = total
+        self.start = start
+        self.stream = stream or sys.stderr
+        self._began = time.monotonic()
+        self._bar: Any = _bar(total, start, self.stream) if self.stream.isatty() else None
+
+    def update(
+        self,
+        iteration: int,
+        loss: float,
+        lr: float,
+        samples_per_second: float,
+        communication: float,
+        *,
+        line: bool = False,
+    ) -> None:
+        """Tell how far it is: `iteration` are done; `communication` is a share, 0 to 1."""
+        facts = (
+            f"loss {loss:.4g}  lr {lr:.4g}  {samples_per_second:.0f} samples/s"
+            f"  communication {communication:.0%}"
+        )
+        if self._bar is not None:
+            self._bar.set_postfix_str(facts, refresh=False)
+            self._bar.update(iteration - self._bar.n)
+        elif line:
+            done = iteration - self.start
+            spent = time.monotonic() - self._began
+            left = spent / done * (self.total - iteration) if done > 0 else 0.0
+            self.write(f"iteration {iteration}/{self.total}  {facts}  {_clock(left)} left")
+
+    def write(self, text: str) -> None:
+        """Print a line of its own, above the bar."""
+        if self._bar is not None:
+            self._bar.write(text, file=self.stream)
+        else:
+            print(text, file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _bar(total: int, start: int, stream: TextIO) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        initial=start,
+        file=stream,
+        dynamic_ncols=True,
+        bar_format="{n_fmt}/{total_fmt} |{bar}| {postfix} {remaining} left",
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
