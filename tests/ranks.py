@@ -1,0 +1,48 @@
+"""Rings whose ranks are threads of the test's process."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from minicaffe.distributed.communicator import Communicator
+from minicaffe.distributed.rendezvous import ThreadRendezvous, connect
+
+T = TypeVar("T")
+
+URLS = ("inproc://test", "tcp://127.0.0.1:0")
+SECRET = b"the secret of the tests"
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[Any]:
+    """What each call returned or raised, each in a thread of its own."""
+    with ThreadPoolExecutor(len(calls)) as threads:
+        running = [threads.submit(call) for call in calls]
+        return [each.exception() or each.result() for each in running]
+
+
+def outcomes(
+    world_size: int, work: Callable[[Communicator], T], url: str = URLS[0], **options: Any
+) -> list[Any]:
+    """What `work` returned or raised on each rank of a new ring, by rank."""
+    meeting = ThreadRendezvous.of(world_size, timeout=20)
+
+    def rank_of(rank: int) -> Callable[[], T]:
+        def call() -> T:
+            settings = {"secret": SECRET, "timeout": 20.0, **options}
+            with connect(meeting[rank], rank, world_size, url, **settings) as ring:
+                return work(ring)
+
+        return call
+
+    return at_once([rank_of(rank) for rank in range(world_size)])
+
+
+def run_ranks(
+    world_size: int, work: Callable[[Communicator], T], url: str = URLS[0], **options: Any
+) -> list[T]:
+    """What `work` returned on each rank; an error of any rank is raised."""
+    results = outcomes(world_size, work, url, **options)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
