@@ -144,9 +144,9 @@ class AllreduceSync:
 def plan_buckets(net: Net, bucket_bytes: int | None) -> list[Bucket]:
     """The slices of a net's flat diff in the order in which backward completes them.
 
-    A bucket is closed at the first parameter with which it holds `bucket_bytes`; what is left at
-    the start of the flat diff makes the last one. A parameter that layers share is complete after
-    the first of them in the net.
+    A bucket is closed at the first layer with which it holds `bucket_bytes`; what is left at the
+    start of the flat diff makes the last one. A parameter that layers share is complete after the
+    first of them in the net.
     """
     params = net.flat_params
     if bucket_bytes is None or place(net.device) != "host":
@@ -155,13 +155,13 @@ def plan_buckets(net: Net, bucket_bytes: int | None) -> list[Bucket]:
     for index, layer in enumerate(net.layers):
         for blob in layer.blobs:
             first.setdefault(blob.diff.offset, index)
+    users = [first[where.start] for where in params.slices]
     buckets: list[Bucket] = []
-    end = params.count
-    complete = len(net.layers)
-    for where in reversed(params.slices):
-        complete = min(complete, first[where.start])
-        if 4 * (end - where.start) >= bucket_bytes or where.start == 0 < end:
-            buckets.append(Bucket(complete, where.start, end))
-            end = where.start
-            complete = len(net.layers)
+    last = len(users)
+    for index in reversed(range(len(users))):
+        start, end = params.slices[index].start, params.slices[last - 1].stop
+        split = index > 0 and users[index - 1] == users[index]
+        if index == 0 or (4 * (end - start) >= bucket_bytes and not split):
+            buckets.append(Bucket(min(users[index:last]), start, end))
+            last = index
     return buckets
