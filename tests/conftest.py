@@ -5,7 +5,8 @@ import os
 # Before NumPy, Numba or a JVM is loaded: several test processes share the machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")  # what a test may ask for
+os.environ.setdefault("MINICAFFE_NUM_THREADS", "1")  # what it gets: each core has a test process
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
