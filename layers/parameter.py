@@ -15,7 +15,9 @@ class ParameterLayer(Layer):
 
     `parameter_param`: `shape`. The values are 0 until they are loaded or trained. No bottom.
 
-        layer { type: "Parameter" name: "p" top: "p" parameter_param { shape { dim: 2 dim: 3 } } }
+        layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+        layer { type: "Parameter" name: "p" top: "p" parameter_param { shape { dim: 3 } } }
+        layer { type: "Scale" name: "y" bottom: "x" bottom: "p" top: "y" }
     """
 
     bottoms = (0, 0)

@@ -37,6 +37,7 @@ def build(layer_type: str, device: str) -> Net:
     for blob in net.flat_params.blobs:
         if not blob.data.any():
             blob.data[...] = rng.uniform(0.1, 0.5, blob.shape)
+    net.propagate_shapes()  # the tops of Filter are as long as its selector's values say
     return net
 
 
