@@ -21,6 +21,9 @@ BNLL_LIMIT = F(50)  # exp(50) / (exp(50) + 1) is 1
 LOG2_E = F(1.44269504)
 LN2_HIGH, LN2_LOW = F(0.693359375), F(-2.12194440e-4)  # their sum is ln 2; n * LN2_HIGH is exact
 EXP_LOWEST, EXP_HIGHEST = F(-104), F(89)  # beyond: 0, infinity
+SMALLEST, LIFT, LIFT_POWER = F(np.finfo(F).tiny), F(1 << 24), F(24)
+SQRT_HALF = F(0.707106781)
+INFINITY, NAN = F(np.inf), F(np.nan)
 TANH_SMALL = F(0.625)
 
 
@@ -48,6 +51,31 @@ def formulas(compiled: Decorator, strict: Decorator) -> Any:
         low_factor = np.int32((low + np.int32(127)) << np.int32(23)).view(np.float32)
         high_factor = np.int32((high + np.int32(127)) << np.int32(23)).view(np.float32)
         return p * low_factor * high_factor
+
+    @strict
+    def log(x: Real) -> Real:
+        # Cephes' logf (Moshier): x = m 2^n with m in [sqrt(1/2), sqrt(2)), a polynomial in m - 1.
+        # Relative error 1e-7; numbers below the smallest normal one are lifted into its range.
+        tiny = x < SMALLEST
+        bits = np.float32(x * LIFT if tiny else x).view(np.int32)
+        n = np.int32(((bits >> np.int32(23)) & np.int32(255)) - np.int32(126))
+        m = np.int32((bits & np.int32(0x7FFFFF)) | np.int32(0x3F000000)).view(np.float32)
+        low = m < SQRT_HALF
+        z = m + m - ONE if low else m - ONE
+        whole = F(n) - (ONE if low else ZERO) - (LIFT_POWER if tiny else ZERO)
+        p = F(7.0376836292e-2)
+        p = p * z - F(1.1514610310e-1)
+        p = p * z + F(1.1676998740e-1)
+        p = p * z - F(1.2420140846e-1)
+        p = p * z + F(1.4249322787e-1)
+        p = p * z - F(1.6668057665e-1)
+        p = p * z + F(2.0000714765e-1)
+        p = p * z - F(2.4999993993e-1)
+        p = p * z + F(3.3333331174e-1)
+        y = p * z * z * z + whole * LN2_LOW - HALF * z * z + z + whole * LN2_HIGH
+        y = y if x < INFINITY else x  # infinity stays, and NaN
+        y = y if x > ZERO or x != x else NAN
+        return -INFINITY if x == ZERO else y
 
     @compiled
     def tanh(x: Real) -> Real:

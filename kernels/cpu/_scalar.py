@@ -6,6 +6,7 @@ from ._jit import inner
 _made = formulas(inner, inner(strict=True))
 
 exp = _made.exp
+log = _made.log
 tanh = _made.tanh
 sigmoid = _made.sigmoid
 ACTIVATIONS = {

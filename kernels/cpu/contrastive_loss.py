@@ -1,7 +1,5 @@
 """ContrastiveLoss of pairs (samples, channels); `similar` is not 0 for a similar pair."""
 
-import math
-
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
@@ -41,12 +39,12 @@ def _forward(
             difference[n, c] = a[n, c] - b[n, c]
             total += difference[n, c] * difference[n, c]
         squared[n] = total
-        if math.trunc(similar[n]) != 0:
+        if np.trunc(similar[n]) != 0:
             losses[n] = total
         elif legacy:
             losses[n] = max(np.float32(0), margin - total)
         else:
-            gap = max(np.float32(0), margin - np.float32(math.sqrt(total)))
+            gap = max(np.float32(0), margin - np.sqrt(total))
             losses[n] = gap * gap
 
 
@@ -56,10 +54,10 @@ def _backward(
     legacy: bool,
 ) -> None:  # fmt: skip
     for n in prange(dx.shape[0]):
-        distance = np.float32(math.sqrt(squared[n]))
+        distance = np.sqrt(squared[n])
         gap = margin - (squared[n] if legacy else distance)
         factor = np.float32(0)
-        if math.trunc(similar[n]) != 0:
+        if np.trunc(similar[n]) != 0:
             factor = scale
         elif gap > 0:
             factor = -scale if legacy else -scale * gap / (distance + NEAR)

@@ -1,13 +1,12 @@
 """InfogainLoss of probabilities (outer, classes, inner), labels (outer, inner), matrix H."""
 
-import math
-
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import kernel
 from ._labels import class_of, ignored_label, tally
+from ._scalar import log
 
 F32 = NDArray[np.float32]
 
@@ -40,7 +39,7 @@ def _forward(prob: F32, label: F32, matrix: F32, losses: F32, ignore: int) -> No
         total = np.float32(0)
         if number >= 0:
             for c in range(classes):
-                total -= matrix[number, c] * np.float32(math.log(max(prob[n, c, i], SMALLEST)))
+                total -= matrix[number, c] * log(max(prob[n, c, i], SMALLEST))
         losses[n, i] = total
 
 

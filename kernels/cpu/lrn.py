@@ -6,13 +6,12 @@ its rows, then along its columns: 2 size additions a pixel instead of size². Wi
 everyone takes, the power is two square roots.
 """
 
-import math
-
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import inner, kernel
+from ._scalar import exp, log
 
 F = np.float32
 F32 = NDArray[np.float32]
@@ -46,22 +45,23 @@ def within_forward(
     x: F32, scale: F32, y: F32, size: int, alpha: float, beta: float, k: float
 ) -> None:
     """Write s over windows of size x size pixels into scale, and the quotient into y."""
-    _within_forward(x, scale, y, size, F(alpha / size**2), F(beta), F(k))
+    planes = (x.shape[0] * x.shape[1], x.shape[2] * x.shape[3])
+    _within_forward(
+        x.reshape(planes), scale.reshape(planes), y.reshape(planes), max(1, x.shape[3]), size,
+        F(alpha / size**2), F(beta), F(k),
+    )  # fmt: skip
 
 
 def within_backward(
     x: F32, scale: F32, y: F32, dy: F32, dx: F32, ratio: F32, size: int, alpha: float, beta: float
 ) -> None:
     """Write the gradient into dx; `ratio` is scratch of x's shape."""
-    _within_backward(x, scale, y, dy, dx, ratio, size, F(2 * beta * alpha / size**2), F(beta))
-
-
-@inner
-def _to_minus_beta(s: F, beta: F) -> F:
-    if beta == THREE_QUARTERS:
-        root = F(math.sqrt(s))
-        return F(1) / (root * F(math.sqrt(root)))
-    return F(s**-beta)
+    planes = (x.shape[0] * x.shape[1], x.shape[2] * x.shape[3])
+    _within_backward(
+        x.reshape(planes), scale.reshape(planes), y.reshape(planes), dy.reshape(planes),
+        dx.reshape(planes), ratio.reshape(planes), max(1, x.shape[3]), size,
+        F(2 * beta * alpha / size**2), F(beta),
+    )  # fmt: skip
 
 
 @kernel
@@ -72,22 +72,22 @@ def _across_forward(x: F32, scale: F32, y: F32, size: int, mean: F, beta: F, k: 
         n = task // tiles
         start = task % tiles * TILE
         stop = min(pixels, start + TILE)
+        total = np.empty(stop - start, np.float32)
         for c in range(channels):
-            for i in range(start, stop):
-                scale[n, c, i] = 0
+            total[:] = 0
             for near in range(max(0, c - size // 2), min(channels, c + size // 2 + 1)):
-                for i in range(start, stop):
-                    scale[n, c, i] += x[n, near, i] * x[n, near, i]
-            for i in range(start, stop):
-                scale[n, c, i] = k + mean * scale[n, c, i]
-                y[n, c, i] = x[n, c, i] * _to_minus_beta(scale[n, c, i], beta)
+                row = x[n, near, start:stop]
+                _add_products(row, row, total)
+            _scale_and_divide(
+                x[n, c, start:stop], total, mean, k, beta, scale[n, c, start:stop],
+                y[n, c, start:stop],
+            )  # fmt: skip
 
 
 @kernel
 def _across_backward(
-    x: F32, scale: F32, y: F32, dy: F32, dx: F32, ratio: F32, size: int, factor: F,
-    beta: F,
-) -> None:  # fmt: skip
+    x: F32, scale: F32, y: F32, dy: F32, dx: F32, ratio: F32, size: int, factor: F, beta: F
+) -> None:
     images, channels, pixels = x.shape
     tiles = (pixels + TILE - 1) // TILE
     for task in prange(images * tiles):
@@ -95,69 +95,104 @@ def _across_backward(
         start = task % tiles * TILE
         stop = min(pixels, start + TILE)
         for c in range(channels):
-            for i in range(start, stop):
-                ratio[n, c, i] = dy[n, c, i] * y[n, c, i] / scale[n, c, i]
-        total = np.empty(TILE, np.float32)
+            _ratios(
+                y[n, c, start:stop], dy[n, c, start:stop], scale[n, c, start:stop],
+                ratio[n, c, start:stop],
+            )  # fmt: skip
+        total = np.empty(stop - start, np.float32)
         for c in range(channels):
             total[:] = 0
             for near in range(max(0, c - size // 2), min(channels, c + size // 2 + 1)):
-                for i in range(start, stop):
-                    total[i - start] += ratio[n, near, i]
-            for i in range(start, stop):
-                own = dy[n, c, i] * _to_minus_beta(scale[n, c, i], beta)
-                dx[n, c, i] = own - factor * x[n, c, i] * total[i - start]
-
-
-@inner
-def _sum_rows(plane: F32, sums: F32, size: int) -> None:
-    height, width = plane.shape
-    for h in range(height):
-        for w in range(width):
-            total = F(0)
-            for near in range(max(0, w - size // 2), min(width, w + size // 2 + 1)):
-                total += plane[h, near]
-            sums[h, w] = total
-
-
-@inner
-def _sum_columns(plane: F32, h: int, sums: F32, size: int) -> None:
-    sums[:] = 0
-    for near in range(max(0, h - size // 2), min(plane.shape[0], h + size // 2 + 1)):
-        for w in range(plane.shape[1]):
-            sums[w] += plane[near, w]
+                _add(ratio[n, near, start:stop], total)
+            _gradient(
+                x[n, c, start:stop], scale[n, c, start:stop], dy[n, c, start:stop], total, factor,
+                beta, dx[n, c, start:stop],
+            )  # fmt: skip
 
 
 @kernel
-def _within_forward(x: F32, scale: F32, y: F32, size: int, mean: F, beta: F, k: F) -> None:
-    images, channels, height, width = x.shape
-    for p in prange(images * channels):
-        n, c = p // channels, p % channels
-        for h in range(height):
-            for w in range(width):
-                scale[n, c, h, w] = x[n, c, h, w] * x[n, c, h, w]
-        _sum_rows(scale[n, c], y[n, c], size)
-        for h in range(height):
-            _sum_columns(y[n, c], h, scale[n, c, h], size)
-        for h in range(height):
-            for w in range(width):
-                scale[n, c, h, w] = k + mean * scale[n, c, h, w]
-                y[n, c, h, w] = x[n, c, h, w] * _to_minus_beta(scale[n, c, h, w], beta)
+def _within_forward(
+    x: F32, scale: F32, y: F32, width: int, size: int, mean: F, beta: F, k: F
+) -> None:
+    planes, pixels = x.shape
+    for p in prange(planes):
+        scale[p] = 0
+        _add_products(x[p], x[p], scale[p])
+        y[p] = 0
+        for h in range(0, pixels, width):
+            _add_neighbours(scale[p, h : h + width], size, 1, y[p, h : h + width])
+        scale[p] = 0
+        _add_neighbours(y[p], size, width, scale[p])
+        _scale_and_divide(x[p], scale[p], mean, k, beta, scale[p], y[p])
 
 
 @kernel
 def _within_backward(
-    x: F32, scale: F32, y: F32, dy: F32, dx: F32, ratio: F32, size: int, factor: F,
+    x: F32, scale: F32, y: F32, dy: F32, dx: F32, ratio: F32, width: int, size: int, factor: F,
     beta: F,
 ) -> None:  # fmt: skip
-    images, channels, height, width = x.shape
-    for p in prange(images * channels):
-        n, c = p // channels, p % channels
-        for h in range(height):
-            for w in range(width):
-                dx[n, c, h, w] = dy[n, c, h, w] * y[n, c, h, w] / scale[n, c, h, w]
-        _sum_rows(dx[n, c], ratio[n, c], size)
-        for h in range(height):
-            _sum_columns(ratio[n, c], h, dx[n, c, h], size)
-            for w in range(width):
-                own = dy[n, c, h, w] * _to_minus_beta(scale[n, c, h, w], beta)
-                dx[n, c, h, w] = own - factor * x[n, c, h, w] * dx[n, c, h, w]
+    planes, pixels = x.shape
+    for p in prange(planes):
+        _ratios(y[p], dy[p], scale[p], ratio[p])
+        dx[p] = 0
+        for h in range(0, pixels, width):
+            _add_neighbours(ratio[p, h : h + width], size, 1, dx[p, h : h + width])
+        ratio[p] = 0
+        _add_neighbours(dx[p], size, width, ratio[p])
+        _gradient(x[p], scale[p], dy[p], ratio[p], factor, beta, dx[p])
+
+
+# ---- what the loops above do to runs of pixels
+
+
+@inner
+def _add(x: F32, total: F32) -> None:
+    for i in range(x.size):
+        total[i] += x[i]
+
+
+@inner
+def _add_products(a: F32, b: F32, total: F32) -> None:
+    for i in range(a.size):
+        total[i] += a[i] * b[i]
+
+
+@inner
+def _add_neighbours(x: F32, size: int, step: int, total: F32) -> None:
+    for shift in range(-(size // 2) * step, (size // 2) * step + 1, step):
+        begin, end = max(0, -shift), min(x.size, x.size - shift)
+        if begin < end:
+            _add(x[begin + shift : end + shift], total[begin:end])
+
+
+@inner
+def _scale_and_divide(x: F32, total: F32, mean: F, k: F, beta: F, scale: F32, y: F32) -> None:
+    for i in range(x.size):
+        scale[i] = k + mean * total[i]
+    _to_minus_beta(scale, beta, y)
+    for i in range(x.size):
+        y[i] *= x[i]
+
+
+@inner
+def _ratios(y: F32, dy: F32, scale: F32, ratio: F32) -> None:
+    for i in range(y.size):
+        ratio[i] = dy[i] * y[i] / scale[i]
+
+
+@inner
+def _gradient(x: F32, scale: F32, dy: F32, total: F32, factor: F, beta: F, dx: F32) -> None:
+    _to_minus_beta(scale, beta, dx)
+    for i in range(x.size):
+        dx[i] = dy[i] * dx[i] - factor * x[i] * total[i]
+
+
+@inner
+def _to_minus_beta(s: F32, beta: F, power: F32) -> None:
+    if beta == THREE_QUARTERS:
+        for i in range(s.size):
+            root = np.sqrt(s[i])
+            power[i] = F(1) / (root * np.sqrt(root))
+    else:
+        for i in range(s.size):
+            power[i] = exp(-beta * log(s[i]))

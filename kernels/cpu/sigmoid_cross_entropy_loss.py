@@ -1,13 +1,11 @@
 """SigmoidCrossEntropyLoss: max(x, 0) - x t + log(1 + exp(-|x|)), which never overflows."""
 
-import math
-
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import kernel
-from ._scalar import exp, sigmoid
+from ._scalar import exp, log, sigmoid
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -36,13 +34,15 @@ def _ignored_value(ignore: int | None) -> np.float32:
 @kernel
 def _forward(x: F32, target: F32, sums: F64, counts: I64, ignore: np.float32) -> None:
     for block in prange(sums.size):
+        start, stop = block * BLOCK, min(x.size, (block + 1) * BLOCK)
         total = 0.0
+        for i in range(start, stop):
+            soft = log(np.float32(1) + exp(-abs(x[i])))
+            loss = max(x[i], np.float32(0)) - x[i] * target[i] + soft
+            total += np.float64(loss if np.trunc(target[i]) != ignore else np.float32(0))
         count = 0
-        for i in range(block * BLOCK, min(x.size, (block + 1) * BLOCK)):
-            if math.trunc(target[i]) != ignore:
-                log = np.float32(math.log(np.float32(1) + exp(-abs(x[i]))))
-                total += np.float64(max(x[i], np.float32(0)) - x[i] * target[i] + log)
-                count += 1
+        for i in range(start, stop):  # apart: a loop with two sums would not become vector code
+            count += np.trunc(target[i]) != ignore
         sums[block] = total
         counts[block] = count
 
@@ -51,4 +51,4 @@ def _forward(x: F32, target: F32, sums: F64, counts: I64, ignore: np.float32) ->
 def _backward(x: F32, target: F32, dx: F32, scale: np.float32, ignore: np.float32) -> None:
     for i in prange(x.size):
         value = scale * (sigmoid(x[i]) - target[i])
-        dx[i] = value if math.trunc(target[i]) != ignore else np.float32(0)
+        dx[i] = value if np.trunc(target[i]) != ignore else np.float32(0)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 from ._scalar import exp
 
 F32 = NDArray[np.float32]
@@ -59,40 +59,64 @@ def _backward_rows(y: F32, dy: F32, dx: F32) -> None:
 
 @kernel
 def _forward_maps(x: F32, y: F32) -> None:
-    outer, classes, inner = x.shape
-    tiles = (inner + TILE - 1) // TILE
+    outer, classes, width = x.shape
+    tiles = (width + TILE - 1) // TILE
     for task in prange(outer * tiles):
         n = task // tiles
         start = task % tiles * TILE
-        size = min(TILE, inner - start)
-        top = np.full(size, -np.inf, np.float32)
-        total = np.zeros(size, np.float32)
+        stop = min(width, start + TILE)
+        top = np.full(stop - start, -np.inf, np.float32)
+        total = np.zeros(stop - start, np.float32)
         for c in range(classes):
-            for i in range(size):
-                top[i] = max(top[i], x[n, c, start + i])
+            _maximum(top, x[n, c, start:stop])
         for c in range(classes):
-            for i in range(size):
-                value = exp(x[n, c, start + i] - top[i])
-                y[n, c, start + i] = value
-                total[i] += value
+            _exponentials(x[n, c, start:stop], top, y[n, c, start:stop], total)
         for c in range(classes):
-            for i in range(size):
-                y[n, c, start + i] /= total[i]
+            _divide(y[n, c, start:stop], total)
 
 
 @kernel
 def _backward_maps(y: F32, dy: F32, dx: F32) -> None:
-    outer, classes, inner = y.shape
-    tiles = (inner + TILE - 1) // TILE
+    outer, classes, width = y.shape
+    tiles = (width + TILE - 1) // TILE
     for task in prange(outer * tiles):
         n = task // tiles
         start = task % tiles * TILE
-        size = min(TILE, inner - start)
-        dot = np.zeros(size, np.float32)
+        stop = min(width, start + TILE)
+        dot = np.zeros(stop - start, np.float32)
         for c in range(classes):
-            for i in range(size):
-                dot[i] += y[n, c, start + i] * dy[n, c, start + i]
+            _add_products(y[n, c, start:stop], dy[n, c, start:stop], dot)
         for c in range(classes):
-            for i in range(size):
-                at = start + i
-                dx[n, c, at] = (dy[n, c, at] - dot[i]) * y[n, c, at]
+            _gradient(y[n, c, start:stop], dy[n, c, start:stop], dot, dx[n, c, start:stop])
+
+
+@inner
+def _maximum(top: F32, x: F32) -> None:
+    for i in range(x.size):
+        top[i] = x[i] if x[i] > top[i] else top[i]
+
+
+@inner
+def _exponentials(x: F32, top: F32, y: F32, total: F32) -> None:
+    for i in range(x.size):
+        value = exp(x[i] - top[i])
+        y[i] = value
+        total[i] += value
+
+
+@inner
+def _divide(y: F32, total: F32) -> None:
+    for i in range(y.size):
+        y[i] /= total[i]
+
+
+@inner
+def _add_products(y: F32, dy: F32, dot: F32) -> None:
+    for i in range(y.size):
+        dot[i] += y[i] * dy[i]
+
+
+@inner
+def _gradient(y: F32, dy: F32, dot: F32, dx: F32) -> None:
+    for i in range(y.size):
+        dx[i] = (dy[i] - dot[i]) * y[i]
