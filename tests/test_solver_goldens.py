@@ -26,7 +26,7 @@ CASES = {
 
 
 def set_params(net, arrays):
-    for key in arrays.files:
+    for key in arrays:
         kind, _, place = key.partition("/")
         if kind == "param":
             layer, index = place.rsplit("/", 1)
@@ -37,11 +37,11 @@ def expected(arrays, prefix):
     return {key[len(prefix) :]: arrays[key] for key in arrays.files if key.startswith(prefix)}
 
 
-def check_params(net, wanted, atol=ATOL):
+def check_params(net, wanted):
     for place, values in wanted.items():
         layer, index = place.rsplit("/", 1)
         blob = net.layers[net.layer_names.index(layer)].blobs[int(index)]
-        np.testing.assert_allclose(np.asarray(blob.data), values, RTOL, atol, err_msg=place)
+        np.testing.assert_allclose(np.asarray(blob.data), values, RTOL, ATOL, err_msg=place)
 
 
 def check_history(solver, wanted):
