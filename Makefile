@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 bin    := $(VENV)/bin
 rooms  := minicaffe layers kernels distributed
-pip     = $(bin)/python -m pip install --quiet --disable-pip-version-check --no-input
+pip     = $(bin)/python -m pip install -qq --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

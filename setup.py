@@ -27,4 +27,5 @@ setup(
     packages=packages(),
     package_dir=dict(ROOMS),
     package_data={"": ["*.proto", "*.pyi", "py.typed"]},
+    scripts=["minicaffe_submit.py"],  # spark-submit takes a file, not a command
 )
