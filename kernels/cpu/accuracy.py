@@ -4,7 +4,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import inner, kernel
+from ._jit import kernel
 from ._labels import class_of, ignored_label, tally
 
 F32 = NDArray[np.float32]
@@ -43,14 +43,13 @@ def _forward(score: F32, label: F32, hits: F32, top_k: int, ignore: int) -> None
         hits[n, i] = np.float32(hit)
 
 
-@inner
+@kernel
 def _per_class(hits: F32, label: F32, share: F32, ignore: int) -> None:
-    samples = np.zeros(share.size, np.int64)
-    right = np.zeros(share.size, np.int64)
-    for i in range(label.size):
-        number = class_of(label[i], share.size, ignore)
-        if number >= 0:
-            samples[number] += 1
-            right[number] += int(hits[i])
-    for c in range(share.size):
-        share[c] = right[c] / max(samples[c], 1)
+    for c in prange(share.size):
+        samples = 0
+        right = 0
+        for i in range(label.size):
+            if class_of(label[i], share.size, ignore) == c:
+                samples += 1
+                right += int(hits[i])
+        share[c] = right / max(samples, 1)

@@ -41,7 +41,7 @@ def forward(
     """y = W * x + bias."""
     filters = _filters(weight, groups)
     if bias is not None:
-        _fill(bias, y.reshape(*y.shape[:2], -1))
+        _fill(bias, _flat(y))
     for n in range(x.shape[0]):
         col = _col(x.shape, y.shape, scratch, kernel)
         im2col(x[n : n + 1], col, kernel, stride, pad, dilation)
@@ -83,12 +83,17 @@ def backward_weight(
 
 def backward_bias(dy: F32, dbias: F32) -> None:
     """Add the sums of dy (N, O, *out) over images and places to dbias (O)."""
-    _add_sums(dy.reshape(*dy.shape[:2], -1), dbias)
+    _add_sums(_flat(dy), dbias)
 
 
 def add_bias(bias: F32, y: F32) -> None:
     """Add bias (O) to every place of y (N, O, *out)."""
-    _add_bias(bias, y.reshape(*y.shape[:2], -1))
+    _add_bias(bias, _flat(y))
+
+
+def _flat(maps: F32) -> F32:
+    """(N, O, *out) -> (N, O, P), N = 0 too."""
+    return maps.reshape(*maps.shape[:2], math.prod(maps.shape[2:]))
 
 
 def _filters(weight: F32, groups: int) -> F32:

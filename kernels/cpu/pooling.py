@@ -37,7 +37,10 @@ def max_forward(x: F32, y: F32, mask: I32, kernel: Pair, stride: Pair, pad: Pair
 def max_backward(dy: F32, mask: I32, dx: F32) -> None:
     """Overwrite dx: each gradient of dy is added where the maximum was."""
     planes = dx.shape[0] * dx.shape[1]
-    _max_backward(dy.reshape(planes, -1), mask.reshape(planes, -1), dx.reshape(planes, -1))
+    places, pixels = dy.shape[2] * dy.shape[3], dx.shape[2] * dx.shape[3]
+    _max_backward(
+        dy.reshape(planes, places), mask.reshape(planes, places), dx.reshape(planes, pixels)
+    )
 
 
 def average_forward(x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:

@@ -23,7 +23,7 @@ LOWEST = np.finfo(np.float32).min
 
 def max_forward(x: F32, y: F32, mask: I32, kernel: Pair, stride: Pair, pad: Pair) -> None:
     """Write the maxima into y, and where they are (h * W + w; the first of equals) into mask."""
-    images, channels, height, width = x.shape
+    images, channels, _, width = x.shape
     for i, j, rows, columns, _ in _windows(x, y, kernel, stride, pad):
         seen = x[:, :, rows, columns]
         if seen.size == 0:
@@ -44,8 +44,9 @@ def max_forward(x: F32, y: F32, mask: I32, kernel: Pair, stride: Pair, pad: Pair
 def max_backward(dy: F32, mask: I32, dx: F32) -> None:
     """Overwrite dx: each gradient of dy is added where the maximum was."""
     planes = dx.shape[0] * dx.shape[1]
-    gradients, places = dy.reshape(planes, -1), mask.reshape(planes, -1)
-    out = dx.reshape(planes, -1)
+    count = dy.shape[2] * dy.shape[3]
+    gradients, places = dy.reshape(planes, count), mask.reshape(planes, count)
+    out = dx.reshape(planes, dx.shape[2] * dx.shape[3])
     out[...] = 0
     for plane in range(planes):
         found = places[plane] >= 0
@@ -70,7 +71,7 @@ def average_backward(dy: F32, dx: F32, kernel: Pair, stride: Pair, pad: Pair) ->
 def _windows(
     x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair
 ) -> Iterator[tuple[int, int, slice, slice, int]]:
-    """Every place (i, j) of the output: the part of the image it sees, the divisor of its average."""
+    """Every place (i, j) of the output: the part of the image it sees, the area it averages."""
     for i in range(y.shape[2]):
         rows, high = _extent(i, x.shape[2], kernel[0], stride[0], pad[0])
         for j in range(y.shape[3]):
