@@ -4,8 +4,8 @@
 and the parallel one. Which of them runs is decided at every call by `num_threads()`. The serial
 twin is not a luxury: a parallel loop costs 1 to 40 microseconds to start, and a process that uses
 one thread (a Spark executor with one core a task) then never starts a thread pool at all.
-`@inner` is for functions that kernels call inside their loops; compiled code can call these, and
-cannot call a kernel.
+`@inner` and `@inlined` are for functions that kernels call inside their loops; compiled code can
+call these, and cannot call a kernel.
 
 Compilation happens at the first call with new argument types, and is kept on disk (`_cache.py`).
 Three of Numba's habits decide the details here:
@@ -46,6 +46,10 @@ FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 config: Any = numba.config
 pool: Any = parallel
+# Only `prange` is parallel: whole-array expressions are small here, and costly to compile so.
+PRANGE_ONLY = dict.fromkeys(
+    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
+) | {"prange": True}
 DISABLED = bool(config.DISABLE_JIT)
 
 P = ParamSpec("P")
@@ -74,8 +78,15 @@ def inner(body: Callable[P, R]) -> Callable[P, R]: ...
 @overload
 def inner(*, strict: bool) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def inner(body: Callable[P, R] | None = None, *, strict: bool = False) -> Any:
-    """Compile a function that kernels call inside their loops."""
-    return _compiled(body, strict) if body else lambda body: _compiled(body, strict)
+    """Compile a function that kernels call inside their loops, and nobody else."""
+    options = {"strict": strict, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return _compiled(body, **options) if body else lambda body: _compiled(body, **options)
+
+
+def inlined(body: Callable[P, R]) -> Callable[P, R]:
+    """Like `inner`, but pasted into its caller: a part of it that has a name, quick to compile."""
+    made: Callable[P, R] = _compiled(body, inline="always")
+    return made
 
 
 class Kernel(Generic[P, R]):
@@ -94,7 +105,7 @@ class Kernel(Generic[P, R]):
     @cached_property
     def parallel(self) -> Any:
         """The twin whose `prange` is shared among threads."""
-        return _compiled(self.body, self.strict, parallel=True)
+        return _compiled(self.body, self.strict, parallel=dict(PRANGE_ONLY))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run on `num_threads()` threads."""
@@ -108,17 +119,17 @@ class Kernel(Generic[P, R]):
             return self.parallel(*args, **kwargs)  # type: ignore[no-any-return]
 
 
-def _compiled(body: Callable[P, R], strict: bool, parallel: bool = False) -> Any:
+def _compiled(body: Callable[P, R], strict: bool = False, **options: Any) -> Any:
     if DISABLED:
         return body
     assert isinstance(body, FunctionType)
-    named = _named(body, parallel)
+    named = _named(body, parallel="parallel" in options)
     dispatcher: Any = numba.njit(
         named,
         nogil=True,
         error_model="numpy",
         fastmath=False if strict else FASTMATH,
-        parallel=parallel,
+        **options,
     )
     dispatcher._cache = KernelCache(named, dispatcher.targetoptions)
     return dispatcher

@@ -116,12 +116,11 @@ def _transpose_lanes(
 ) -> None:
     """target[k, i] = source[i, k] for i < count <= LANES, k < LANES.
 
-    LANES numbers are written for each k: those with i >= count are zero.
+    LANES numbers are written for each k; those with i >= count mean nothing.
     """
     for k in range(LANES):
         for i in range(LANES):
-            value = source[s0 + i * s_step + k] if i < count else np.float32(0)
-            target[t0 + k * t_step + i] = value
+            target[t0 + k * t_step + i] = source[s0 + min(i, count - 1) * s_step + k]
 
 
 def _copy_lanes(source: F32, s0: int, target: F32, t0: int) -> None:
@@ -303,21 +302,18 @@ def _taps_intrinsic(
 def _transpose_intrinsic(
     typing: Any, count: Any, source: Any, s0: Any, s_step: Any, target: Any, t0: Any, t_step: Any
 ) -> Any:
-    if not isinstance(count, types.IntegerLiteral):
-        return None
-    rows = count.literal_value
-
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, source, s0, s_step, target, t0, t_step = args
+        count, source, s0, s_step, target, t0, t_step = args
         kinds = signature.args
         e = _Emitter(context, builder)
         read = e.at(e.data(kinds[1], source), s0)
         write = e.at(e.data(kinds[4], target), t0)
-        zero = ir.Constant(_VECTOR, [0.0] * LANES)
-        lines = [
-            e.load(e.at(read, builder.mul(s_step, _INT(i)))) if i < rows else zero
-            for i in range(LANES)
-        ]
+        last = builder.sub(count, _INT(1))
+        lines = []
+        for i in range(LANES):
+            there = builder.icmp_signed("<", _INT(i), last)
+            line = builder.select(there, _INT(i), last)
+            lines.append(e.load(e.at(read, builder.mul(s_step, line))))
         # In step s, blocks of s x s numbers change places across the diagonal of 2s x 2s blocks.
         s = 1
         while s < LANES:
@@ -337,7 +333,7 @@ def _transpose_intrinsic(
         return context.get_dummy_value()
 
     n = types.int64
-    return types.void(count, source, n, n, target, n, n), emit
+    return types.void(n, source, n, n, target, n, n), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]

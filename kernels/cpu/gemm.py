@@ -26,7 +26,6 @@ thread does the product for its own block, packing included.
 """
 
 import threading
-from collections.abc import Callable
 
 import numpy as np
 from numba import prange
@@ -34,7 +33,7 @@ from numpy.typing import NDArray
 
 from minicaffe.errors import Error
 
-from ._jit import inner, kernel, num_threads
+from ._jit import inlined, inner, kernel, num_threads
 from ._micro_kernel import COLUMNS, LANES, ROWS, copy_lanes, multiply_panels, transpose_lanes
 
 F32 = NDArray[np.float32]
@@ -119,90 +118,71 @@ def workspace(size: int) -> F32:
     return buffer
 
 
-Packer = Callable[[F32, int, int, int, int, int, F32, int], None]
+@inner
+def pack(
+    matrix: F32, start: int, step: int, k_step: int, count: int, depth: int, width: int,
+    out: F32, out0: int,
+) -> None:  # fmt: skip
+    """Pack `count` vectors of `depth` numbers into panels: of ROWS for A, of COLUMNS for B.
 
-
-def _packer(width: int) -> Packer:
-    """Make the function that packs panels of a width: ROWS for A, COLUMNS for B.
-
-    Its arguments are matrix, start, step, k_step, count, depth, out, out0: number k < depth of
-    vector i < count is matrix[start + i * step + k * k_step], where step or k_step is 1, and goes
-    to out[out0 + panel * width * depth + k * width + i - panel * width]. The last panel is filled
-    with zeros; up to LANES floats after it are overwritten.
+    Number k of vector i is matrix[start + i * step + k * k_step], where step or k_step is 1. It
+    goes to out[out0 + first * depth + k * width + i - first], `first` being the first vector of
+    its panel. The last panel is filled with zeros; up to LANES floats behind it are overwritten.
     """
-    group = 64 // width * width  # so many numbers in a row are read for each k: four cache lines
-    lanes = width // LANES * LANES
-    rest = width - lanes
-
-    @inner
-    def fill(
-        matrix: F32, start: int, step: int, k_step: int, count: int, depth: int, out: F32, out0: int
-    ) -> None:
-        """One panel or what is left of it, number by number."""
+    whole = count // width * width
+    if k_step == 1:
+        _pack_transposing(matrix, start, step, whole, depth, width, out, out0)
+    else:
+        _pack_copying(matrix, start, k_step, whole, depth, width, out, out0)
+    if whole < count:
+        to = out0 + whole * depth
         for k in range(depth):
             for i in range(width):
-                value = matrix[start + i * step + k * k_step] if i < count else np.float32(0)
-                out[out0 + k * width + i] = value
-
-    @inner
-    def copy(
-        matrix: F32, start: int, k_step: int, count: int, depth: int, out: F32, out0: int
-    ) -> None:
-        """Whole panels of a matrix whose vectors lie side by side.
-
-        Where `width` is not a multiple of LANES, a copy has a surplus: what it reads is in the
-        matrix except in the last row, and what it writes is overwritten by the copy for the next
-        k. So the last row is copied number by number.
-        """
-        smooth = depth if rest == 0 else depth - 1
-        for first in range(0, count, group):
-            last = min(first + group, count)
-            for k in range(smooth):
-                source = start + k * k_step
-                for i in range(first, last, width):
-                    for lane in range(0, width, LANES):
-                        to = out0 + i * depth + k * width + lane
-                        copy_lanes(matrix, source + i + lane, out, to)
-            for k in range(smooth, depth):
-                for i in range(first, last, width):
-                    for j in range(width):
-                        out[out0 + i * depth + k * width + j] = matrix[start + k * k_step + i + j]
-
-    @inner
-    def transpose(
-        matrix: F32, start: int, step: int, count: int, depth: int, out: F32, out0: int
-    ) -> None:
-        """Whole panels of a matrix whose vectors are contiguous, LANES by LANES numbers at once."""
-        for i in range(0, count, width):
-            source = start + i * step
-            to = out0 + i * depth
-            for k in range(0, depth - LANES + 1, LANES):
-                for lane in range(0, lanes, LANES):
-                    at = to + k * width + lane
-                    transpose_lanes(LANES, matrix, source + lane * step + k, step, out, at, width)
-                if rest > 0:
-                    at = to + k * width + lanes
-                    transpose_lanes(rest, matrix, source + lanes * step + k, step, out, at, width)
-            k = depth // LANES * LANES
-            fill(matrix, source + k, step, 1, width, depth - k, out, to + k * width)
-
-    @inner
-    def pack(
-        matrix: F32, start: int, step: int, k_step: int, count: int, depth: int, out: F32, out0: int
-    ) -> None:
-        whole = count // width * width
-        if k_step == 1:
-            transpose(matrix, start, step, whole, depth, out, out0)
-        else:
-            copy(matrix, start, k_step, whole, depth, out, out0)
-        for i in range(whole, count, width):
-            fill(matrix, start + i * step, step, k_step, count - i, depth, out, out0 + i * depth)
-
-    return pack
+                at = start + (whole + i) * step + k * k_step
+                out[to + k * width + i] = matrix[at] if whole + i < count else np.float32(0)
 
 
-pack_rows = _packer(ROWS)
-pack_columns = _packer(COLUMNS)
+@inlined
+def _pack_copying(
+    matrix: F32, start: int, k_step: int, count: int, depth: int, width: int, out: F32, out0: int
+) -> None:
+    """Whole panels of a matrix whose vectors lie side by side.
+
+    Where `width` is not a multiple of LANES a copy has a surplus: what it reads is in the matrix,
+    except in the last row, and what it writes is overwritten by the copy for the next k. So the
+    last row is copied number by number.
+    """
+    group = 64 // width * width  # so many numbers in a row are read for each k: four cache lines
+    smooth = depth if width % LANES == 0 else depth - 1
+    for first in range(0, count, group):
+        last = min(first + group, count)
+        for k in range(smooth):
+            source = start + k * k_step
+            for i in range(first, last, width):
+                for lane in range(0, width, LANES):
+                    copy_lanes(matrix, source + i + lane, out, out0 + i * depth + k * width + lane)
+        for k in range(smooth, depth):
+            for i in range(first, last, width):
+                for j in range(width):
+                    out[out0 + i * depth + k * width + j] = matrix[start + k * k_step + i + j]
+
+
+@inlined
+def _pack_transposing(
+    matrix: F32, start: int, step: int, count: int, depth: int, width: int, out: F32, out0: int
+) -> None:
+    """Whole panels of a matrix whose vectors are contiguous, LANES by LANES numbers at once."""
+    smooth = depth // LANES * LANES
+    for i in range(0, count, width):
+        to = out0 + i * depth
+        for k in range(0, smooth, LANES):
+            for lane in range(0, width, LANES):
+                source = start + (i + lane) * step + k
+                high = min(LANES, width - lane)
+                transpose_lanes(high, matrix, source, step, out, to + k * width + lane, width)
+        for k in range(smooth, depth):
+            for j in range(width):
+                out[to + k * width + j] = matrix[start + (i + j) * step + k]
 
 
 @inner
@@ -215,13 +195,14 @@ def multiply_block(
         wide = min(COLUMNS, columns - j)
         for i in range(0, rows, ROWS):
             high = min(ROWS, rows - i)
-            a_at = a0 + i * depth
-            b_at = b0 + j * depth
             c_at = c0 + i * c_step + j
-            if high == ROWS and wide == COLUMNS:
-                multiply_panels(depth, a, a_at, b, b_at, COLUMNS, c, c_at, c_step, add)
-            else:
-                multiply_panels(depth, a, a_at, b, b_at, COLUMNS, tile, tile0, COLUMNS, False)
+            whole = high == ROWS and wide == COLUMNS
+            multiply_panels(
+                depth, a, a0 + i * depth, b, b0 + j * depth, COLUMNS,
+                c if whole else tile, c_at if whole else tile0, c_step if whole else COLUMNS,
+                add and whole,
+            )  # fmt: skip
+            if not whole:
                 for r in range(high):
                     for s in range(wide):
                         sums = tile[tile0 + r * COLUMNS + s]
@@ -257,14 +238,12 @@ def multiply(
         for depth0 in range(0, k, DEPTH_BLOCK):
             depth = min(DEPTH_BLOCK, k - depth0)
             add = depth0 > 0 or beta != 0
-            pack_columns(
-                b, b0 + j * b_step + depth0 * b_k, b_step, b_k, wide, depth, work, packed_b
-            )
+            b_at = b0 + j * b_step + depth0 * b_k
+            pack(b, b_at, b_step, b_k, wide, depth, int(COLUMNS), work, packed_b)
             for i in range(0, m, ROW_BLOCK):
                 high = min(ROW_BLOCK, m - i)
-                pack_rows(
-                    a, a0 + i * a_step + depth0 * a_k, a_step, a_k, high, depth, work, packed_a
-                )
+                a_at = a0 + i * a_step + depth0 * a_k
+                pack(a, a_at, a_step, a_k, high, depth, int(ROWS), work, packed_a)
                 if alpha != 1:
                     for at in range(packed_a, packed_a + (high + ROWS - 1) // ROWS * ROWS * depth):
                         work[at] *= alpha
