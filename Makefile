@@ -34,11 +34,11 @@ types: $(VENV)/dev.stamp  ## mypy --strict on the four rooms
 bench: $(VENV)/dev.stamp  ## the benchmarks
 	@$(bin)/python -m pytest benchmarks -q -p no:xdist --benchmark-only
 
-docs: $(VENV)/dev.stamp  ## the pages of layers, made of their docstrings, in docs/_build
+docs: $(VENV)/dev.stamp  ## the pages of layers, made of their docstrings,
 	@$(bin)/python docs/build.py
 
 clean:  ## remove what the verbs made, the virtual environment too
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks docs/_build
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
 	rm -rf examples/*/*_lmdb examples/*/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
