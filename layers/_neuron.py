@@ -32,10 +32,16 @@ class NeuronLayer(Layer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Apply the function."""
-        x = bottom[0].data.read(self.device)
         if self.input is not bottom[0]:
-            load_kernel("copy", self.device).copy(x, self.input.data.write(self.device))
-        self.ops.forward(self.function, x, top[0].data.write(self.device), *self.scalars)
+            load_kernel("copy", self.device).copy(
+                bottom[0].data.read(self.device), self.input.data.write(self.device)
+            )
+        self.ops.forward(
+            self.function,
+            self.input.data.read(self.device),
+            top[0].data.write(self.device),
+            *self.scalars,
+        )
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

@@ -58,11 +58,12 @@ class PReLULayer(Layer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Rectify."""
-        x = bottom[0].data.read(self.device)
-        if top[0] is bottom[0]:
-            load_kernel("copy", self.device).copy(x, self.input.data.write(self.device))
+        if self.input is not bottom[0]:
+            load_kernel("copy", self.device).copy(
+                bottom[0].data.read(self.device), self.input.data.write(self.device)
+            )
         self.ops.forward(
-            x.reshape(self.view),
+            self.input.data.read(self.device).reshape(self.view),
             self.blobs[0].data.read(self.device).reshape(-1),
             top[0].data.write(self.device).reshape(self.view),
         )

@@ -61,11 +61,12 @@ class ScaleLayer(Layer):
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Multiply, and add the bias."""
         device = self.device
-        x = bottom[0].data.read(device)
-        if top[0] is bottom[0]:
-            load_kernel("copy", device).copy(x, self.input.data.write(device))
+        if self.input is not bottom[0]:
+            load_kernel("copy", device).copy(
+                bottom[0].data.read(device), self.input.data.write(device)
+            )
         self.ops.forward(
-            x.reshape(self.view),
+            self.input.data.read(device).reshape(self.view),
             self._scale(bottom).data.read(device).reshape(-1),
             self.blobs[-1].data.read(device).reshape(-1) if self.bias_term else None,
             top[0].data.write(device).reshape(self.view),

@@ -27,5 +27,8 @@ def _copy_columns(x: F32, x_start: int, y: F32, y_start: int, count: int) -> Non
     for task in prange(x.shape[0] * parts):
         row = task // parts
         first = task % parts * PART
-        for i in range(first, min(first + PART, count)):
-            y[row, y_start + i] = x[row, x_start + i]
+        last = min(first + PART, count)
+        source = x[row, x_start + first : x_start + last]
+        target = y[row, y_start + first : y_start + last]
+        for i in range(target.size):
+            target[i] = source[i]

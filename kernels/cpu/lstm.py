@@ -38,15 +38,22 @@ def backward(
 def _forward(c_prev: F32, gates: F32, cont: F32, acts: F32, c: F32, h: F32) -> None:
     size = c.shape[1]
     for n in prange(c.shape[0]):
-        for j in range(3 * size):
-            acts[n, j] = sigmoid(gates[n, j])
-        for j in range(3 * size, 4 * size):
-            acts[n, j] = tanh(gates[n, j])
+        i, f = acts[n, :size], acts[n, size : 2 * size]
+        o, g = acts[n, 2 * size : 3 * size], acts[n, 3 * size :]
+        for j in range(acts.shape[1]):
+            acts[n, j] = gates[n, j]
         for j in range(size):
-            acts[n, size + j] *= cont[n]
-            cell = acts[n, size + j] * c_prev[n, j] + acts[n, j] * acts[n, 3 * size + j]
-            c[n, j] = cell
-            h[n, j] = acts[n, 2 * size + j] * tanh(cell)
+            i[j] = sigmoid(i[j])
+        for j in range(size):
+            f[j] = cont[n] * sigmoid(f[j])
+        for j in range(size):
+            o[j] = sigmoid(o[j])
+        for j in range(size):
+            g[j] = tanh(g[j])
+        for j in range(size):
+            c[n, j] = f[j] * c_prev[n, j] + i[j] * g[j]
+        for j in range(size):
+            h[n, j] = o[j] * tanh(c[n, j])
 
 
 @kernel
@@ -55,13 +62,18 @@ def _backward(
 ) -> None:
     size = c.shape[1]
     for n in prange(c.shape[0]):
+        i, f = acts[n, :size], acts[n, size : 2 * size]
+        o, g = acts[n, 2 * size : 3 * size], acts[n, 3 * size :]
+        di, df = dgates[n, :size], dgates[n, size : 2 * size]
+        do, dg = dgates[n, 2 * size : 3 * size], dgates[n, 3 * size :]
         for j in range(size):
-            i, f = acts[n, j], acts[n, size + j]
-            o, g = acts[n, 2 * size + j], acts[n, 3 * size + j]
             tanh_c = tanh(c[n, j])
-            cell = (dc[n, j] if given else ZERO) + dh[n, j] * o * (ONE - tanh_c * tanh_c)
-            dgates[n, j] = cell * g * i * (ONE - i)
-            dgates[n, size + j] = cell * c_prev[n, j] * f * (ONE - f)
-            dgates[n, 2 * size + j] = dh[n, j] * tanh_c * o * (ONE - o)
-            dgates[n, 3 * size + j] = cell * i * (ONE - g * g)
-            dc_prev[n, j] = cell * f
+            do[j] = dh[n, j] * tanh_c * o[j] * (ONE - o[j])
+            # the gradient of the cell, for a moment in the place of that of g
+            dg[j] = (dc[n, j] if given else ZERO) + dh[n, j] * o[j] * (ONE - tanh_c * tanh_c)
+        for j in range(size):
+            cell = dg[j]
+            di[j] = cell * g[j] * i[j] * (ONE - i[j])
+            df[j] = cell * c_prev[n, j] * f[j] * (ONE - f[j])
+            dg[j] = cell * i[j] * (ONE - g[j] * g[j])
+            dc_prev[n, j] = cell * f[j]

@@ -11,6 +11,8 @@ from ._jit import kernel
 
 F32 = NDArray[np.float32]
 
+ZERO, ONE = np.float32(0), np.float32(1)
+
 
 def forward(x: F32, slope: F32, y: F32) -> None:
     """Write the rectified x into y (y may be x)."""
@@ -33,9 +35,9 @@ def _select(x: F32, slope: F32, source: F32, target: F32) -> None:
     for task in prange(x.shape[0] * channels):
         n = task // channels
         c = task % channels
+        factor = slope[c]
         for i in range(x.shape[2]):
-            value = source[n, c, i]
-            target[n, c, i] = value if x[n, c, i] > 0 else slope[c] * value
+            target[n, c, i] = source[n, c, i] * (ONE if x[n, c, i] > ZERO else factor)
 
 
 @kernel
@@ -43,8 +45,8 @@ def _backward_slope(x: F32, dy: F32, dslope: F32) -> None:
     for c in prange(x.shape[1]):
         total = np.float64(0)
         for n in range(x.shape[0]):
-            row = np.float32(0)
+            row = ZERO
             for i in range(x.shape[2]):
-                row += dy[n, c, i] * min(x[n, c, i], np.float32(0))
+                row += dy[n, c, i] * min(x[n, c, i], ZERO)
             total += row
         dslope[c] += total
