@@ -43,12 +43,13 @@ def _cards() -> list[str]:
         return []
     from numba import cuda
 
-    if not cuda.is_available():
+    if not cuda.is_available():  # type: ignore[no-untyped-call]
         return []
     lines = []
-    for device in cuda.list_devices():
+    for device in cuda.list_devices():  # type: ignore[no-untyped-call]
         with cuda.gpus[device.id]:
-            free, total = cuda.current_context().get_memory_info()
+            context = cuda.current_context()  # type: ignore[no-untyped-call]
+            free, total = context.get_memory_info()
         name = device.name.decode() if isinstance(device.name, bytes) else device.name
         major, minor = device.compute_capability
         gib = 1 << 30

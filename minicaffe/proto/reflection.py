@@ -8,6 +8,8 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 
 class Field(NamedTuple):
+    """A field of a message type; `message` or `enum` is the type of its values, where one is."""
+
     name: str
     cpp_type: int  # FieldDescriptor.CPPTYPE_...; strings and bytes are both CPPTYPE_STRING
     is_bytes: bool
