@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 
 from minicaffe import TEST, TRAIN
 from minicaffe.net import Net
@@ -172,3 +173,32 @@ def test_weights_with_the_shapes_of_old_files_are_loaded(goldens):
         mine = net.layers[net.layer_names.index(name)].blobs
         for blob, wanted in zip(mine, blobs, strict=True):
             assert np.asarray(blob.data).reshape(-1).tolist() == list(wanted.data)
+
+
+def test_data_goes_on_where_it_was_with_its_crops_and_mirrors(goldens, monkeypatch, tmp_path):
+    monkeypatch.chdir(goldens)
+
+    def solver():
+        param = read_solver("files/logs/solver.prototxt")
+        param.snapshot_prefix = f"{tmp_path}/s"
+        text_format.Parse(
+            """
+            layer { name: "data" type: "Data" top: "data" top: "label"
+                    transform_param { crop_size: 7 mirror: true scale: 0.004 }
+                    data_param { source: "files/db_lmdb" batch_size: 4 backend: LMDB } }
+            layer { name: "drop" type: "Dropout" bottom: "data" top: "data" }
+            layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+                    inner_product_param { num_output: 7 weight_filler { type: "xavier" } } }
+            layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" }
+            """,
+            param.net_param,
+        )
+        param.ClearField("net")
+        return create_solver(param)
+
+    whole, resumed = solver(), None
+    whole.solve()
+    resumed = solver()
+    resumed.solve(f"{tmp_path}/s_iter_5.solverstate")
+    assert np.array_equal(whole.net.flat_params.data, resumed.net.flat_params.data)
+    assert np.array_equal(whole.history[0], resumed.history[0])
