@@ -11,10 +11,7 @@ import logging
 import pkgutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
-
-import numpy as np
 
 from . import context, solver_log, solver_state
 from .blob import SyncedArray
@@ -29,26 +26,11 @@ from .snapshot import check_writable, load_weights
 from .solver_callbacks import Callbacks, Functions, Iteration
 from .solver_log import Clock, WindowMean
 from .solver_nets import WantedNet, testing_nets, training_net
+from .solver_update import Step, update_parameters
 
 log = logging.getLogger("minicaffe.solver")
 
 REQUESTS = frozenset({"stop", "snapshot"})
-F = np.float32
-
-
-@dataclass(frozen=True)
-class Step:
-    """The scalars of one parameter's update that every rule takes."""
-
-    rate: float  # times the parameter's multiplier
-    clip: float  # the factor that brings the gradients down to the greatest norm
-    normalizer: float  # 1 / iter_size
-    decay: float  # times the parameter's multiplier
-    l1: bool  # decay by the sign of the weight instead of the weight
-
-    def scalars(self) -> tuple[float, float, float, float, bool]:
-        """As the kernels take them, at the end of their arguments."""
-        return self.rate, self.clip, self.normalizer, self.decay, self.l1
 
 
 class Solver:
@@ -263,37 +245,8 @@ class Solver:
         rate = self.rate(self.iter)
         if self._display_is_due():
             self._log("Iteration %d, lr = %g", self.iter, rate)
-        params = self.net.flat_params
-        clip = self._clip_factor()
-        data = params.data.update(self.device)
-        diff = params.diff.update(self.device)
-        history = [array.update(self.device) for array in self.history]
-        for index, where in enumerate(params.slices):
-            step = Step(
-                rate=float(rate * F(params.lr_mults[index])),
-                clip=clip,
-                normalizer=float(F(1) / F(self.param.iter_size)),
-                decay=float(F(self.param.weight_decay) * F(params.decay_mults[index])),
-                l1=self.param.regularization_type == "L1",
-            )
-            self.update(data[where], diff[where], [each[where] for each in history], step)
+        update_parameters(self, rate)
         return float(rate)
-
-    def _clip_factor(self) -> float:
-        """The factor that brings the norm of all gradients down to clip_gradients."""
-        limit = self.param.clip_gradients
-        if limit < 0:
-            return 1.0
-        diff = self.net.flat_params.diff.read(self.device)
-        norm = load_kernel("norm", self.device).sum_of_squares(diff) ** 0.5
-        if not norm > limit:
-            return 1.0
-        factor = float(F(limit) / F(norm))
-        self._log(
-            "Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g",
-            norm, limit, factor,
-        )  # fmt: skip
-        return factor
 
     # --- tests -------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..solver import Solver, Step
+from ..solver import Solver
+from ..solver_update import Step
 
 
 class AdaDeltaSolver(Solver):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import SolverError
-from ..solver import Solver, Step
+from ..solver import Solver
+from ..solver_update import Step
 
 
 class AdamSolver(Solver):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import SolverError
-from ..solver import Solver, Step
+from ..solver import Solver
+from ..solver_update import Step
 
 
 class RMSPropSolver(Solver):
