@@ -1,0 +1,61 @@
+"""Show a net: layers, shapes, parameters, FLOPs, memory: minicaffe summary -model net.prototxt"""
+
+import argparse
+
+from ._commands import Parser
+
+
+def configure(parser: Parser) -> None:
+    """The flags that select a net, as `minicaffe time` has them."""
+    parser.flag("model", "the net's prototxt", metavar="FILE")
+    parser.flag("phase", "TRAIN or TEST (default TEST)", default="TEST", choices=("TRAIN", "TEST"))
+    parser.flag("level", "the net's level", type=int, default=0)
+    parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
+    parser.set_defaults(error=parser.error)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a row for each layer, and the sums."""
+    if not args.model:
+        args.error("a model is needed: -model FILE")
+    import logging
+
+    from .. import TEST, TRAIN
+    from ..cost import layer_cost
+    from ..pycaffe import Net
+
+    logging.getLogger("minicaffe").setLevel(logging.WARNING)
+    stages = args.stage.split(",") if args.stage else []
+    phase = TRAIN if args.phase == "TRAIN" else TEST
+    net = Net(args.model, phase, level=args.level, stages=stages)
+    rows = [("layer", "type", "top shapes", "parameters", "MFLOP", "MB of tops")]
+    costs = [layer_cost(net, index) for index in range(len(net.layers))]
+    for name, layer, tops, cost in zip(
+        net.layer_names, net.layers, net.layer_tops, costs, strict=True
+    ):
+        shapes = ", ".join(" x ".join(map(str, top.shape)) or "scalar" for top in tops)
+        numbers = f"{cost.learnable:,}", _digits(cost.forward_flops), _digits(cost.top_bytes)
+        rows.append((name, layer.type, shapes, *numbers))
+    net.close()
+    flops = sum(cost.forward_flops for cost in costs)
+    memory = sum(cost.top_bytes for cost in costs)
+    rows.append(("sum", "", "", f"{net.flat_params.count:,}", _digits(flops), _digits(memory)))
+    print_table(rows)
+    print(f"parameters: {4 * net.flat_params.count / 1e6:.2f} MB; MFLOP are those of one forward")
+
+
+def _digits(count: int) -> str:
+    return f"{count / 1e6:,.2f}"
+
+
+def print_table(rows: list[tuple[str, ...]], text_columns: int = 3) -> None:
+    """Print rows in columns as wide as they need; the first ones flush left, numbers right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        cells = (
+            cell.ljust(width) if column < text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join(cells).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
