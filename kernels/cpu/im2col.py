@@ -7,6 +7,8 @@ the places where the tap leaves the image. The other axes are counted through, s
 compiled loop serves images of one, two, three and more axes.
 """
 
+import math
+
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
@@ -23,7 +25,8 @@ def im2col(
 ) -> None:
     """Write col (N, C * taps, *out) from the images x (N, C, *spatial)."""
     table = window_table(x.shape[2:], col.shape[2:], kernel, stride, pad, dilation)
-    _im2col(x.reshape(-1), col.reshape(-1), x.shape[0] * x.shape[1], table)
+    planes, lines = x.shape[0] * x.shape[1], math.prod(col.shape[2:-1])
+    _im2col(x.reshape(planes, -1), col.reshape(planes, -1), table, math.prod(kernel), lines)
 
 
 def col2im(
@@ -31,7 +34,11 @@ def col2im(
 ) -> None:
     """Overwrite the images dx (N, C, *spatial) with the sums of what col has for each value."""
     table = window_table(dx.shape[2:], col.shape[2:], kernel, stride, pad, dilation)
-    _col2im(col.reshape(-1), dx.reshape(-1), dx.shape[0] * dx.shape[1], table)
+    planes, lines = dx.shape[0] * dx.shape[1], math.prod(col.shape[2:-1])
+    _col2im(col.reshape(planes, -1), dx.reshape(planes, -1), table, math.prod(kernel), lines)
+
+
+SPATIAL, OUT, KERNEL, STRIDE, PAD, DILATION = range(6)  # rows of a window table
 
 
 def window_table(
@@ -49,28 +56,24 @@ def window_table(
 
 
 @inner
-def rows_of(table: I64) -> tuple[I64, I64, I64, I64, I64, I64]:
-    """The rows of a window table."""
-    return table[0], table[1], table[2], table[3], table[4], table[5]
-
-
-@inner
 def line_start(tap: int, line: int, table: I64) -> int:
-    """Where a tap reads a line of places: the index of the image's line, or -1 if outside.
+    """Where in its plane the line begins that a tap reads for a line of places; -1 if outside.
 
-    `tap` and `line` count the taps and the places of all axes but the innermost.
+    `tap` counts all taps, `line` the places of all axes but the innermost.
     """
-    spatial, out, kernel, stride, pad, dilation = rows_of(table)
+    last = table.shape[1] - 1
+    size = table[SPATIAL, last]
+    tap //= table[KERNEL, last]
     start = 0
-    size = 1
-    for axis in range(table.shape[1] - 2, -1, -1):
-        at = line % out[axis] * stride[axis] + tap % kernel[axis] * dilation[axis] - pad[axis]
-        if at < 0 or at >= spatial[axis]:
+    for axis in range(last - 1, -1, -1):
+        place, r = line % table[OUT, axis], tap % table[KERNEL, axis]
+        at = place * table[STRIDE, axis] + r * table[DILATION, axis] - table[PAD, axis]
+        if at < 0 or at >= table[SPATIAL, axis]:
             return -1
         start += at * size
-        size *= spatial[axis]
-        line //= out[axis]
-        tap //= kernel[axis]
+        size *= table[SPATIAL, axis]
+        line //= table[OUT, axis]
+        tap //= table[KERNEL, axis]
     return start
 
 
@@ -83,47 +86,41 @@ def places_inside(shift: int, stride: int, size: int, out: int) -> tuple[int, in
 
 
 @kernel
-def _im2col(x: F32, col: F32, planes: int, table: I64) -> None:
-    spatial, out, kernel, stride, pad, dilation = rows_of(table)
-    taps, lines = np.prod(kernel), np.prod(out[:-1])
-    width, out_width = spatial[-1], out[-1]
-    size = np.prod(spatial)
-    for row in prange(planes * taps):
-        tap = row % taps
-        shift = tap % kernel[-1] * dilation[-1] - pad[-1]
-        first, last = places_inside(shift, stride[-1], width, out_width)
+def _im2col(x: F32, col: F32, table: I64, taps: int, lines: int) -> None:
+    last_axis = table.shape[1] - 1
+    width, out_width = table[SPATIAL, last_axis], table[OUT, last_axis]
+    stride = table[STRIDE, last_axis]
+    for row in prange(x.shape[0] * taps):
+        plane, tap = row // taps, row % taps
+        shift = tap % table[KERNEL, last_axis] * table[DILATION, last_axis] - table[PAD, last_axis]
+        inside = places_inside(shift, stride, width, out_width)
         for line in range(lines):
-            to = (row * lines + line) * out_width
-            start = line_start(tap // kernel[-1], line, table)
-            if start < 0:
-                for p in range(out_width):
-                    col[to + p] = 0
-                continue
-            source = row // taps * size + start * width + shift
+            to = (tap * lines + line) * out_width
+            start = line_start(tap, line, table)
+            first, last = inside if start >= 0 else (out_width, out_width)
             for p in range(first):
-                col[to + p] = 0
+                col[plane, to + p] = 0
             for p in range(first, last):
-                col[to + p] = x[source + p * stride[-1]]
+                col[plane, to + p] = x[plane, start + shift + p * stride]
             for p in range(last, out_width):
-                col[to + p] = 0
+                col[plane, to + p] = 0
 
 
 @kernel
-def _col2im(col: F32, dx: F32, planes: int, table: I64) -> None:
-    spatial, out, kernel, stride, pad, dilation = rows_of(table)
-    taps, lines = np.prod(kernel), np.prod(out[:-1])
-    width, out_width = spatial[-1], out[-1]
-    size = np.prod(spatial)
-    for plane in prange(planes):
-        for at in range(plane * size, (plane + 1) * size):
-            dx[at] = 0
+def _col2im(col: F32, dx: F32, table: I64, taps: int, lines: int) -> None:
+    last_axis = table.shape[1] - 1
+    width, out_width = table[SPATIAL, last_axis], table[OUT, last_axis]
+    stride = table[STRIDE, last_axis]
+    for plane in prange(dx.shape[0]):
+        for at in range(dx.shape[1]):
+            dx[plane, at] = 0
         for tap in range(taps):
-            shift = tap % kernel[-1] * dilation[-1] - pad[-1]
-            first, last = places_inside(shift, stride[-1], width, out_width)
+            r = tap % table[KERNEL, last_axis]
+            shift = r * table[DILATION, last_axis] - table[PAD, last_axis]
+            first, last = places_inside(shift, stride, width, out_width)
             for line in range(lines):
-                start = line_start(tap // kernel[-1], line, table)
+                start = line_start(tap, line, table)
                 if start >= 0:
-                    source = ((plane * taps + tap) * lines + line) * out_width
-                    to = plane * size + start * width + shift
+                    source = (tap * lines + line) * out_width
                     for p in range(first, last):
-                        dx[to + p * stride[-1]] += col[source + p]
+                        dx[plane, start + shift + p * stride] += col[plane, source + p]
