@@ -117,6 +117,8 @@ def connect(
         raise CommunicationError(f"no rank {rank} in a ring of {world_size} (at most {MAX_RANKS})")
     if world_size == 1:
         return LocalCommunicator()
+    if not secret:
+        raise CommunicationError(f"rank {rank}: a ring needs a secret (see auth.new_secret)")
     me = Member(rank, world_size, generation, run, secret)
     listener = open_transport(url)
     try:

@@ -93,14 +93,9 @@ class RingCommunicator(Communicator):
             )
         flat = _flat(array)
         segments = _segments(flat, chunk_bounds(flat.size, 1), [0])
-        first, last = self.rank == root, self.rank == (root - 1) % self.world_size
-        self._run(
-            Kind.BROADCAST,
-            flat,
-            [] if last else segments,
-            [] if first else segments,
-            lead=len(segments) if first else 0,
-        )
+        to_right = [] if self.rank == (root - 1) % self.world_size else segments
+        from_left = [] if self.rank == root else segments
+        self._run(Kind.BROADCAST, flat, to_right, from_left, len(segments) - len(from_left))
 
     def barrier(self) -> None:
         """P - 1 steps of empty frames: the last one here has been delayed by every rank."""
@@ -138,29 +133,11 @@ class RingCommunicator(Communicator):
         reduced: int = 0,
     ) -> None:
         """One collective: the first `reduced` segments that arrive are added, the rest replace."""
-        memory = flat.view(np.uint8).data
         scratch = self._scratch.view(flat.dtype)
-        size = flat.itemsize
-
-        def frames(segments: Iterable[Segment], reduced: int) -> list[Frame]:
-            tag = kind | self._flags, DTYPES[flat.dtype]
-            turn = self._sequence, self.iteration
-            return [
-                make_frame(
-                    *tag,
-                    chunk,
-                    number,
-                    *turn,
-                    self._scratch.data[: (end - start) * size]
-                    if number < reduced
-                    else memory[start * size : end * size],
-                )
-                for number, (chunk, start, end) in enumerate(segments)
-            ]
-
+        outgoing = self._frames(kind, flat, to_right)
+        awaited = self._frames(kind, flat, from_left, reduced)
         try:
-            moved = self._transport.sendrecv(frames(to_right, 0), frames(from_left, reduced), lead)
-            for arrived in moved:
+            for arrived in self._transport.sendrecv(outgoing, awaited, lead):
                 if arrived < reduced:
                     _, start, end = from_left[arrived]
                     here = flat[start:end]
@@ -169,6 +146,21 @@ class RingCommunicator(Communicator):
             self.close()
             raise
         self._sequence += 1
+
+    def _frames(
+        self, kind: Kind, flat: Array, segments: Iterable[Segment], reduced: int = 0
+    ) -> list[Frame]:
+        """The frames of these segments; the first `reduced` of them lie in the scratch memory."""
+        memory, size = flat.view(np.uint8).data, flat.itemsize
+        tag = kind | self._flags, DTYPES[flat.dtype]
+        turn = self._sequence, self.iteration
+        frames = []
+        for number, (chunk, start, end) in enumerate(segments):
+            payload = memory[start * size : end * size]
+            if number < reduced:
+                payload = self._scratch.data[: len(payload)]
+            frames.append(make_frame(*tag, chunk, number, *turn, payload))
+        return frames
 
 
 def _flat(array: Array) -> Array:

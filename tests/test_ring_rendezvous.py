@@ -73,6 +73,11 @@ def test_a_rank_outside_the_ring_is_refused(rank: int, world_size: int) -> None:
         connect(FixedRendezvous([]), rank, world_size, secret=SECRET)
 
 
+def test_a_ring_without_a_secret_is_refused() -> None:
+    with pytest.raises(CommunicationError, match="needs a secret"):
+        connect(FixedRendezvous([]), 0, 2, secret=b"")
+
+
 def test_one_rank_needs_nobody() -> None:
     ring = connect(FixedRendezvous([]), 0, 1, secret=SECRET)
     assert isinstance(ring, LocalCommunicator)

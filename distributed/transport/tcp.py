@@ -111,8 +111,10 @@ class TcpListener:
                     missing = f"rank {me.left} did not connect to {self.address}"
                     if left is not None:
                         missing = f"{dial.peer} did not answer"
-                    missing += f" within {timeout:.1f} s ({self.refused} strangers were refused)"
-                    raise CommunicationError(f"rank {me.rank}: {missing}")
+                    raise CommunicationError(
+                        f"rank {me.rank}: {missing} within {timeout:.1f} s "
+                        f"({self.refused} strangers were refused)"
+                    )
             transport = StreamTransport(me, dial.socket, left.socket, timeout)
             hang_up.pop_all()
         return transport
