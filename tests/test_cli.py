@@ -428,3 +428,19 @@ def test_seconds_pass_midnight(tmp_path: Path) -> None:
     log = read_training_log(tmp_path / "log")
     assert [(row.iteration, row.seconds) for row in log.train] == [(0, 5.5), (9, 15.0)]
     assert log.train[1].loss == 1e-05
+
+
+@pytest.mark.parametrize(
+    ("database", "backend", "wanted"),
+    [
+        ("db_lmdb", "lmdb", "mean.binaryproto"),
+        ("db_leveldb", "leveldb", "mean_from_leveldb.binaryproto"),
+    ],
+)
+def test_the_mean_image_is_caffes(
+    goldens: Path, tmp_path: Path, database: str, backend: str, wanted: str
+) -> None:
+    files, out = goldens / "files", tmp_path / "mean.binaryproto"
+    words = ["compute_image_mean", f"--backend={backend}", str(files / database), str(out)]
+    assert main(words) == 0
+    assert out.read_bytes() == (files / wanted).read_bytes()
