@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, Shape
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -55,7 +55,8 @@ class PoolingLayer(Layer):
             self._check_global()
         else:
             self.kernel_shape = self._kernel()
-        self.mask = Blob()
+        self.mask = Blob()  # of MAX; its memory is made when it is first written
+        self.bottom_shape: Shape | None = None
 
     def _pair(self, name: str) -> Pair:
         param = self.param.pooling_param
@@ -91,17 +92,20 @@ class PoolingLayer(Layer):
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """One value a window."""
         shape = bottom[0].shape
+        if shape != self.bottom_shape:
+            self._reshape(shape)
+        for blob in top:
+            blob.reshape(self.mask.shape)
+
+    def _reshape(self, shape: Shape) -> None:
         if len(shape) != 4:
             raise self.error(f"bottom of shape {shape} must have 4 axes (N, C, H, W)")
         extents = (shape[2], shape[3])
         kernel = extents if self.global_pooling else self.kernel_shape
         self.window = PoolingWindow(kernel, self.stride, self.pad, self.ceil)
         self.window.check(self, extents)
-        top_shape = (*shape[:2], *self.window.pooled(extents))
-        for blob in top:
-            blob.reshape(top_shape)
-        if self.max:
-            self.mask.reshape(top_shape)
+        self.mask.reshape((*shape[:2], *self.window.pooled(extents)))
+        self.bottom_shape = shape
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Pool; MAX keeps the places of its maxima."""

@@ -8,7 +8,8 @@ F32 = NDArray[np.float32]
 
 def forward(x: F32, y: F32) -> None:
     """Write exp(x - max x), divided by its sum over the classes, into y (y may be x)."""
-    exp = np.exp(x - x.max(axis=1, keepdims=True, initial=-np.inf))
+    with np.errstate(over="ignore", invalid="ignore"):  # differences of huge scores: -inf, NaN
+        exp = np.exp(x - x.max(axis=1, keepdims=True, initial=-np.inf))
     y[...] = exp / exp.sum(axis=1, keepdims=True)
 
 
