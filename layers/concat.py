@@ -25,9 +25,13 @@ class ConcatLayer(Layer):
     bottoms = (1, None)
     in_place = False
 
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Read the axis."""
+        self.along = joined_axis(self, self.param.concat_param, "concat_dim")
+
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The top's axis is the sum of the bottoms'."""
-        axis = joined_axis(self, bottom[0], self.param.concat_param, "concat_dim")
+        axis = self.axis(bottom[0], self.along)
         shape = list(bottom[0].shape)
         for blob in bottom[1:]:
             others = [*blob.shape[:axis], *blob.shape[axis + 1 :]]

@@ -19,12 +19,17 @@ class FlattenLayer(Layer):
 
     in_place = False
 
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Read the run of axes."""
+        param = self.param.flatten_param
+        self.first_axis: int = param.axis
+        self.end_axis: int = param.end_axis
+
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The top is another view of the bottom."""
-        param = self.param.flatten_param
         shape = bottom[0].shape
-        first = self.axis(bottom[0], param.axis)
-        last = self.axis(bottom[0], param.end_axis, "end_axis")
+        first = self.axis(bottom[0], self.first_axis)
+        last = self.axis(bottom[0], self.end_axis, "end_axis")
         if last < first:
             raise self.error(f"end_axis {last} is before axis {first} (bottom {shape})")
         merged = math.prod(shape[first : last + 1])

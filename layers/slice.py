@@ -28,7 +28,8 @@ class SliceLayer(Layer):
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Read the points."""
+        """Read the axis and the points."""
+        self.along = joined_axis(self, self.param.slice_param, "slice_dim")
         self.points = list(self.param.slice_param.slice_point)
         if self.points and len(self.points) != len(top) - 1:
             raise self.error(f"{len(self.points)} slice_points make {len(self.points) + 1} tops, "
@@ -48,7 +49,7 @@ class SliceLayer(Layer):
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Divide the axis among the tops."""
-        axis = joined_axis(self, bottom[0], self.param.slice_param, "slice_dim")
+        axis = self.axis(bottom[0], self.along)
         shape = bottom[0].shape
         for blob, length in zip(top, self._lengths(shape[axis], len(top)), strict=True):
             blob.reshape((*shape[:axis], length, *shape[axis + 1 :]))

@@ -22,14 +22,15 @@ class TileLayer(Layer):
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Read the number of copies."""
+        """Read the axis and the number of copies."""
+        self.along: int = self.param.tile_param.axis
         self.tiles: int = self.param.tile_param.tiles
         if self.tiles <= 0:
             raise self.error("tiles must be given and positive")
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The top's axis is `tiles` times the bottom's."""
-        axis = self.axis(bottom[0], self.param.tile_param.axis)
+        axis = self.axis(bottom[0], self.along)
         shape = list(bottom[0].shape)
         shape[axis] *= self.tiles
         top[0].reshape(shape)

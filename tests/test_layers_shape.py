@@ -237,7 +237,7 @@ class TestDummyData:
         (
             layer("Concat", "concat_param { concat_dim: 2 }"),
             [(2, 3)],
-            "concat_dim: axis 2 is outside",
+            "axis 2 is outside",
         ),
         (layer("Concat", bottom="x z"), [(2, 3), (2, 3, 1)], "differ outside axis 1"),
         (layer("Concat", top="x"), [(2, 3)], "cannot run in place"),
