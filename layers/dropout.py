@@ -1,6 +1,7 @@
 """Dropout: while training, a random part of the elements is 0."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from minicaffe import context
 from minicaffe.blob import Blob
@@ -38,6 +39,7 @@ class DropoutLayer(Layer):
         """The top has the bottom's shape."""
         top[0].reshape_like(bottom[0])
         self.mask.reshape_like(bottom[0])
+        self.overwrites = top[0] is bottom[0]
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Draw a mask and apply it."""
@@ -53,8 +55,8 @@ class DropoutLayer(Layer):
         if propagate_down[0]:
             self._apply(top[0].diff.read(self.device), bottom[0].diff.write(self.device))
 
-    def _apply(self, source: object, target: object) -> None:
+    def _apply(self, source: Any, target: Any) -> None:
         if self.phase == pb.TRAIN:
             self.ops.apply(source, self.mask.data.read(self.device), target, 1 / (1 - self.ratio))
-        elif source is not target:
+        elif not self.overwrites:
             load_kernel("copy", self.device).copy(source, target)
