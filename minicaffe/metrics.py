@@ -15,6 +15,7 @@ from .errors import Error
 log = logging.getLogger("minicaffe.metrics")
 
 FIRST_COLUMNS = ("phase", "iteration", "seconds")
+NEXT_COLUMNS = ("loss", "learning_rate", "samples_per_second", "communication")
 WIDEST_OUTPUT = 16  # elements of a net's output that get columns of their own
 TABLE_ROWS = 24
 
@@ -50,7 +51,7 @@ class Metrics:
         self.rows.append(row)
         if self.csv_path:
             new = [name for name in row if name not in self._columns]
-            self._columns += new
+            self._columns = sorted([*self._columns, *new], key=_rank_of_column)
             if new or not self._on_disk:
                 self._write_all()
             else:
@@ -71,7 +72,7 @@ class Metrics:
 
     def table(self) -> str:
         """The rows as text: a line an iteration, tests beside training; long ones are thinned."""
-        columns = ["iteration"]
+        columns: list[str] = []
         lines: dict[int, Row] = {}
         for row in self.rows:
             line = lines.setdefault(row["iteration"], {"iteration": row["iteration"]})
@@ -81,6 +82,7 @@ class Metrics:
                     if title not in columns:
                         columns.append(title)
                     line[title] = value
+        columns = ["iteration", *sorted(columns, key=_rank_of_column)]
         chosen = _thinned([lines[iteration] for iteration in sorted(lines)], TABLE_ROWS)
         cells = [columns] + [[_text(line.get(name)) for name in columns] for line in chosen]
         widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
@@ -143,6 +145,12 @@ def _event_writer(folder: str, resume_at: int | None) -> Any:
         return None
     purge = None if resume_at is None else resume_at + 1
     return SummaryWriter(folder, purge_step=purge, flush_secs=10)
+
+
+def _rank_of_column(name: str) -> int:
+    """Sorts the columns that every training has to the front; others stay as they came."""
+    known = (*FIRST_COLUMNS, *NEXT_COLUMNS)
+    return known.index(name) if name in known else len(known)
 
 
 def _thinned(lines: list[Row], most: int) -> list[Row]:

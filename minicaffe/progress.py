@@ -16,9 +16,8 @@ class Progress:
 
     def __init__(self, total: int, start: int = 0, stream: TextIO | None = None) -> None:
         self.total = total
-        self.start = start
         self.stream = stream or sys.stderr
-        self._began = time.monotonic()
+        self._first: tuple[int, float] | None = None  # iteration and time of the first update
         self._bar: Any = _bar(total, start, self.stream) if self.stream.isatty() else None
 
     def update(
@@ -40,10 +39,16 @@ class Progress:
             self._bar.set_postfix_str(facts, refresh=False)
             self._bar.update(iteration - self._bar.n)
         elif line:
-            done = iteration - self.start
-            spent = time.monotonic() - self._began
-            left = spent / done * (self.total - iteration) if done > 0 else 0.0
-            self.write(f"iteration {iteration}/{self.total}  {facts}  {_clock(left)} left")
+            self.write(f"iteration {iteration}/{self.total}  {facts}{self._left(iteration)}")
+
+    def _left(self, iteration: int) -> str:
+        """The time left at the pace since the first update, which had much to wait for."""
+        now = time.monotonic()
+        if self._first is None or iteration <= self._first[0]:
+            self._first = self._first or (iteration, now)
+            return ""
+        done, spent = iteration - self._first[0], now - self._first[1]
+        return f"  {_clock(spent / done * (self.total - iteration))} left"
 
     def write(self, text: str) -> None:
         """Print a line of its own, above the bar."""

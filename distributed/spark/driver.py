@@ -38,6 +38,7 @@ from .session import (
     is_local,
     reason_of,
     ship_code,
+    terminal,
 )
 
 log = logging.getLogger("minicaffe.spark")
@@ -66,18 +67,24 @@ class Training:
         stem = plan.stem
         csv, events = (f"{stem}.metrics.csv", f"{stem}.tensorboard") if stem else ("", "")
         self.metrics = Metrics(csv, events, resumed)
-        self.progress = Progress(plan.solver.max_iter, plan.start)
+        self.screen = terminal() or sys.stderr
+        self.progress = Progress(plan.solver.max_iter, plan.start, self.screen)
 
     def run(self) -> Training:
         """Train to the end, write the model, show the table. Raises ClusterError."""
+        if self.conf.solverParameter.random_seed < 0:
+            self.progress.write(f"random_seed: {self.plan.solver.random_seed} (none was given)")
         try:
             with self._beacon() as beacon:
                 answers = Generation(self, 0, beacon).run()
             self._write_model(answers)
+            self.progress.close()
+            self._tell_the_end()
         finally:
             self.progress.close()
             self.metrics.close()
-        self._tell_the_end()
+            if self.screen is not sys.stderr:
+                self.screen.close()
         return self
 
     @contextlib.contextmanager
@@ -117,7 +124,7 @@ class Training:
                 os.remove(beside)
 
     def _tell_the_end(self) -> None:
-        say = functools.partial(print, file=self.progress.stream, flush=True)
+        say = functools.partial(print, file=self.screen, flush=True)
         if self.metrics.rows:
             say(self.metrics.table())
         if self.plan.model:
@@ -154,7 +161,7 @@ class Generation:
             scheme=plan.scheme,
             control=(host, self.server.address[1]),
             beacon=beacon,
-            log_level=_log_levels(sc, training.progress.stream.isatty()),
+            log_level=_log_levels(sc, training.screen.isatty()),
         )
 
     def run(self) -> list[Answer]:

@@ -129,13 +129,20 @@ class Reporter:
         self.last = param.max_iter - 1
         self.samples = 0
         self.seconds = 0.0
-        self.waited = sync.waited
+        self.waited = 0.0
+        self.seen: float | None = None  # sync.waited after the last iteration
         self.told = 0.0
+
+    def on_start(self, solver: Solver) -> None:
+        """Count the waiting between two iterations, where the ranks agree on requests."""
+        if self.seen is not None:
+            self.seconds += self.sync.waited - self.seen
 
     def on_iteration(self, solver: Solver, done: Iteration) -> None:
         """A row of every rank at a display and at the end; in between a tick of rank 0."""
         self.samples += done.samples
         self.seconds += done.seconds
+        self.seen = self.sync.waited
         row = done.number % self.every == 0 or done.number == self.last
         now = time.monotonic()
         if not row and (not solver.root or now - self.told < TICK):

@@ -21,8 +21,6 @@ from .config import CONNECTIONS, Config
 from .jobs import ForwardJob, Weights
 from .session import is_local
 
-log = logging.getLogger("minicaffe.spark")
-
 MODEL_SUFFIXES = (".h5", ".caffemodel", ".model")
 
 
@@ -74,7 +72,6 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     model = model_path(conf.modelPath) if conf.modelPath else ""
     if solver.random_seed < 0:
         solver.random_seed = secrets.randbelow(1 << 31)
-        log.info("random_seed is %d", solver.random_seed)
     weights, state = _starting_point(conf, solver)
     return Plan(solver, files, weights, state, scheme, model, _place_snapshots(solver, model))
 

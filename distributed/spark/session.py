@@ -7,13 +7,14 @@ import hashlib
 import importlib
 import os
 import re
+import sys
 import tempfile
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TextIO, TypeVar
 
 import minicaffe
 from minicaffe.errors import ClusterError, MissingExtra
@@ -91,11 +92,35 @@ def driver_addresses(sc: Any) -> tuple[str, str]:
     return conf.get("spark.driver.bindAddress", host), host
 
 
+def terminal() -> TextIO | None:
+    """The user's terminal where spark-submit stands between it and this process, which has pipes.
+
+    None where standard error is right: it is a terminal itself, or the user has none.
+    """
+    if sys.stderr.isatty() or "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return None
+    try:
+        name = os.readlink(f"/proc/{os.getppid()}/fd/2")
+        stream = open(name, "w", encoding="utf-8") if name.startswith("/dev/") else None
+    except OSError:
+        return None
+    if stream is not None and not stream.isatty():
+        stream.close()
+        return None
+    return stream
+
+
 # --- code ----------------------------------------------------------------------------------------
 
 
 def ship_code(sc: Any) -> None:
-    """Make minicaffe importable on the executors, once a context, if --py-files does not."""
+    """Make minicaffe importable on the executors, once a context, if --py-files does not.
+
+    Executors on this machine run this Python, unless the user has named one.
+    """
+    named = "PYSPARK_PYTHON" in os.environ or sc.getConf().get("spark.pyspark.python")
+    if sc.master.startswith("local") and not named:
+        sc.pythonExec = sys.executable
     if ".zip" in str(minicaffe.__file__) or getattr(sc, "_minicaffe_shipped", False):
         return
     sc.addPyFile(str(package_zip(Path(tempfile.mkdtemp(prefix="minicaffe-")))))
@@ -209,6 +234,8 @@ def reason_of(error: BaseException) -> str:
     python = [(kind, message) for kind, message in causes if not kind.startswith("Py4J")]
     if python:
         kind, message = python[-1]
+        if kind in ("ImportError", "ModuleNotFoundError"):
+            message += " (on an executor: PYSPARK_PYTHON names the Python that runs there)"
         return f"{kind}: {message.strip()}"
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__
 

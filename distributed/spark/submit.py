@@ -28,6 +28,7 @@ INTERRUPTED = 130
 SETTINGS = {
     "spark.ui.showConsoleProgress": "false",  # there is a progress bar of our own
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+    "spark.app.name": "minicaffe",
 }
 
 
@@ -76,11 +77,9 @@ def _context(debug: bool) -> Any:
     conf = SparkConf()
     for name, value in SETTINGS.items():
         conf.setIfMissing(name, value)
-    conf.setIfMissing("spark.app.name", "minicaffe")
-    sc = SparkContext.getOrCreate(conf)
     if not debug:
-        sc.setLogLevel("OFF")  # what goes wrong is told in one line, below
-    return sc
+        conf.setIfMissing("spark.log.level", "OFF")  # what goes wrong is told in one line
+    return SparkContext.getOrCreate(conf)
 
 
 def run(sc: Any, conf: Config) -> None:

@@ -1,0 +1,107 @@
+"""Spark for tests: sessions, and a small data set with a net that learns it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicaffe.database import create_database
+from minicaffe.java import use_java
+from minicaffe.proto import minicaffe_pb2 as pb
+
+SETTINGS = {
+    # The JVM only schedules here: a quick start is worth more than its peak speed.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "OFF",
+    "spark.sql.shuffle.partitions": "2",
+}
+
+
+@contextmanager
+def spark_context(master: str, **settings: str) -> Iterator[Any]:
+    """A SparkContext for the length of a `with` block; settings with _ for the dots."""
+    from pyspark import SparkConf, SparkContext
+
+    use_java()
+    conf = SparkConf().setMaster(master).setAppName("minicaffe tests")
+    given = {name.replace("_", "."): value for name, value in settings.items()}
+    conf.setAll(list((SETTINGS | {"spark.ui.enabled": "false"} | given).items()))
+    sc = SparkContext(conf=conf)
+    try:
+        yield sc
+    finally:
+        sc.stop()
+
+
+NET = """
+name: "small"
+layer {{ name: "data" type: "MemoryData" top: "data" top: "label" include {{ phase: TRAIN }}
+        source_class: "com.yahoo.ml.caffe.LMDB"
+        memory_data_param {{ source: "{folder}/train" batch_size: {batch} }}
+        transform_param {{ scale: 0.00390625 }} }}
+layer {{ name: "data" type: "MemoryData" top: "data" top: "label" include {{ phase: TEST }}
+        source_class: "com.yahoo.ml.caffe.LMDB"
+        memory_data_param {{ source: "{folder}/test" batch_size: 8 }}
+        transform_param {{ scale: 0.00390625 }} }}
+layer {{ name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1"
+        inner_product_param {{ num_output: 12 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "relu" type: "ReLU" bottom: "ip1" top: "ip1" }}
+{more}
+layer {{ name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+        inner_product_param {{ num_output: {classes} weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "accuracy" type: "Accuracy" bottom: "ip2" bottom: "label" top: "accuracy"
+        include {{ phase: TEST }} }}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }}
+"""
+
+SOLVER = """
+net: "{folder}/net.prototxt" type: "SGD"
+base_lr: 0.1 momentum: 0.9 weight_decay: 0.0005 lr_policy: "fixed"
+random_seed: 17 display: 5 max_iter: {max_iter} snapshot_prefix: "small"
+{more}
+"""
+
+
+class SmallSet:
+    """50 + 21 pictures of 1 x 6 x 6 in 4 classes, as LMDBs `train` and `test` of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        rng = np.random.default_rng(0)
+        self.pictures = {name: [self._picture(rng, i % 4) for i in range(count)]
+                         for name, count in (("train", 50), ("test", 21))}  # fmt: skip
+        for name, pictures in self.pictures.items():
+            with create_database(folder / name) as out:
+                for i, picture in enumerate(pictures):
+                    datum = pb.Datum(channels=1, height=6, width=6, label=i % 4)
+                    datum.data = picture.tobytes()
+                    out.put(f"{i:08d}".encode(), datum.SerializeToString())
+
+    @staticmethod
+    def _picture(rng: np.random.Generator, label: int) -> Any:
+        picture = rng.integers(0, 120, (6, 6), np.uint8)
+        row, column = divmod(label, 2)
+        picture[3 * row : 3 * row + 3, 3 * column : 3 * column + 3] += 100
+        return picture
+
+    def solver(
+        self,
+        name: str = "solver",
+        *,
+        batch: int = 5,
+        max_iter: int = 20,
+        net: str = "",
+        more: str = "",
+    ) -> str:
+        """Write a net and a solver of this name; the solver's path."""
+        text = NET.format(folder=self.folder, batch=batch, classes=4, more=net)
+        (self.folder / f"{name}_net.prototxt").write_text(text)
+        text = SOLVER.format(folder=self.folder, max_iter=max_iter, more=more)
+        text = text.replace("net.prototxt", f"{name}_net.prototxt")
+        path = self.folder / f"{name}.prototxt"
+        path.write_text(text)
+        return str(path)

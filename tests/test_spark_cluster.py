@@ -1,0 +1,200 @@
+"""CaffeOnSpark on executors of their own: local-cluster, a standalone cluster, spark-submit."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyspark")
+
+from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
+from minicaffe.distributed.spark.session import package_zip
+from minicaffe.errors import ClusterError
+from minicaffe.java import find_java
+from minicaffe.proto.files import read_net_binary
+from tests.conftest import CHECKOUT
+from tests.spark_cluster import SETTINGS, SmallSet, spark_context
+
+pytestmark = [pytest.mark.xdist_group("spark"), pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def weights(model: Path) -> list[np.ndarray]:
+    layers = read_net_binary(model).layer
+    return [np.array(blob.data) for layer in layers for blob in layer.blobs]
+
+
+# --- local-cluster -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    os.environ["SPARK_WORKER_DIR"] = str(tmp_path_factory.mktemp("worker"))
+    try:
+        with spark_context("local-cluster[2,1,1024]") as sc:
+            yield sc
+    finally:
+        del os.environ["SPARK_WORKER_DIR"]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SmallSet:
+    return SmallSet(tmp_path)
+
+
+def test_executors_get_their_code_and_give_their_model(sc: Any, small: SmallSet) -> None:
+    """Two executors with disks that count as their own: nothing is shipped by hand."""
+    args = ["-conf", small.solver(), "-clusterSize", "2", "-model", str(small.folder / "m"),
+            "-features", "ip2", "-label", "label"]  # fmt: skip
+    conf = Config(sc, args)
+    spark = CaffeOnSpark(sc)
+    spark.train(DataSource.getSource(conf, True))
+    frame = spark.features(DataSource.getSource(conf, False))
+    rows = frame.collect()
+    assert [row.SampleID for row in rows] == [f"{i:08d}" for i in range(21)]
+    right = [int(np.argmax(row.ip2)) == row.label[0] for row in rows]
+    assert np.mean(right) > 0.8
+    frame.unpersist()
+
+
+def test_fewer_executors_than_asked_for(sc: Any, small: SmallSet) -> None:
+    conf = Config(sc, ["-conf", small.solver(), "-clusterSize", "3"])
+    began = time.monotonic()
+    with pytest.raises(
+        ClusterError, match=r"3 ranks .* slots for 2 \(2 executors\).*-clusterSize 2"
+    ):
+        CaffeOnSpark(sc).train(DataSource.getSource(conf, True))
+    assert time.monotonic() - began < 6
+
+
+# --- spark-submit ------------------------------------------------------------------------------
+
+
+def environment(folder: Path) -> dict[str, str]:
+    import pyspark
+
+    return os.environ | {
+        "JAVA_HOME": str(find_java().home),
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_WORKER_DIR": str(folder / "work"),
+        "SPARK_NO_DAEMONIZE": "1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
+
+
+def submit(folder: Path, master: str, *args: str, spark: tuple[str, ...] = ()) -> Any:
+    """Run spark-submit with the code as a zip, from a folder where there is no checkout."""
+    env = environment(folder)
+    env.pop("PYTHONPATH", None)
+    program = shutil.copy(CHECKOUT / "minicaffe_submit.py", folder)
+    java = f"spark.driver.extraJavaOptions={SETTINGS['spark.driver.extraJavaOptions']}"
+    command = [f"{env['SPARK_HOME']}/bin/spark-submit", "--master", master, "--conf", java,
+               "--py-files", str(package_zip(folder)), *spark, program, *args]  # fmt: skip
+    return subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+def test_spark_submit_trains_and_extracts(small: SmallSet) -> None:
+    done = submit(
+        small.folder, "local[2]", "-train", "-conf", small.solver(), "-clusterSize", "2",
+        "-model", "m.caffemodel", "-features", "ip2", "-label", "label", "-output", "features",
+        "-outputFormat", "parquet",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "error" not in done.stdout
+    assert (small.folder / "m.caffemodel").exists()
+    assert list((small.folder / "features").glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (["-trian"], "there is no option -trian (did you mean -train?)"),
+        (["-train", "-conf", "none", "-model", "m"], "-conf: there is no solver prototxt none"),
+        (["-clusterSize", "2"], "label"),
+    ],
+)
+def test_spark_submit_fails_with_one_line(small: SmallSet, args: list[str], line: str) -> None:
+    if args[0] == "-clusterSize":
+        solver = small.solver()
+        net = small.folder / "solver_net.prototxt"
+        net.write_text(net.read_text().replace("num_output: 4", "num_output: 2"))
+        args = [*args, "-train", "-conf", solver, "-model", "m"]
+    done = submit(small.folder, "local[2]", *args)
+    assert done.returncode == 1
+    # spark-submit sends a Python program's standard error to its standard output.
+    said = done.stdout.splitlines()
+    assert said[-1].startswith("minicaffe: error: ")
+    assert line in said[-1]
+    assert sum("rror" in each for each in said) == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Exception" not in done.stdout + done.stderr
+    assert not (small.folder / "m").exists()
+
+
+# --- a standalone cluster ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def standalone(tmp_path: Path) -> Iterator[str]:
+    """A Master and two Workers of one core each; the master's URL."""
+    env = environment(tmp_path)
+    spark_class = f"{env['SPARK_HOME']}/bin/spark-class"
+    deploy = "org.apache.spark.deploy"
+    log = (tmp_path / "cluster.log").open("w")
+    processes = []
+
+    def start(*command: str) -> None:
+        processes.append(subprocess.Popen([spark_class, *command], env=env, stdout=log, stderr=log))
+
+    def wait_for(pattern: str, count: int = 1) -> list[str]:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            found = re.findall(pattern, (tmp_path / "cluster.log").read_text())
+            if len(found) >= count:
+                return found
+            time.sleep(0.1)
+        raise AssertionError((tmp_path / "cluster.log").read_text()[-3000:])
+
+    try:
+        start(f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
+        (url,) = wait_for(r"Starting Spark master at (spark://\S+)")
+        for number in range(2):
+            start(f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0",
+                  "--cores", "1", "--memory", "1200m", "-d", str(tmp_path / f"work{number}"),
+                  url)  # fmt: skip
+        wait_for("Successfully registered with master", 2)
+        yield url
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(30)
+        log.close()
+
+
+def test_a_standalone_cluster(small: SmallSet, standalone: str) -> None:
+    solver = small.solver(more="snapshot: 10 test_iter: 2 test_interval: 10")
+    done = submit(
+        small.folder, standalone, "-train", "-conf", solver, "-clusterSize", "2",
+        "-model", "m.caffemodel", "-test", "-output", "result",
+        spark=("--executor-memory", "900m", "--total-executor-cores", "2"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "2 ranks: 0 on" in done.stdout
+    assert re.search(r"^accuracy: [\d.]+$", done.stdout, re.MULTILINE)
+    assert (small.folder / "small_iter_20.solverstate").exists()
+    assert len(weights(small.folder / "m.caffemodel")) == 4
+    logs = [path.read_text() for path in small.folder.glob("work*/app-*/*/stderr")]
+    assert len(logs) == 2
+    assert all("Creating Layer ip1" in text for text in logs)
