@@ -22,6 +22,8 @@ from tests.golden_cases import (
 
 __all__ = ["golden_folder"]
 PHASES = {"TRAIN": minicaffe.TRAIN, "TEST": minicaffe.TEST}
+# What Caffe refuses and minicaffe does on purpose: docs/differences.md
+ALLOWED = {"error_hdf5output_second_forward"}
 UNTOUCHED = np.float32(7777.25)  # shows a diff that nobody wrote
 
 
@@ -127,7 +129,7 @@ def test_training_follows_caffe(
             assert_close(arrays[key], test.blobs[name].data, f"test output {name}")
 
 
-@pytest.mark.parametrize("case", cases("error"))
+@pytest.mark.parametrize("case", [case for case in cases("error") if case.id not in ALLOWED])
 def test_what_caffe_refuses_is_refused(case: dict[str, Any], golden_folder: None) -> None:
     """Where Caffe aborts, minicaffe raises an error of its own, with a message."""
     with pytest.raises(Error, match=r".{10,}"):

@@ -1,0 +1,85 @@
+"""ImageData: batches of picture files that a list names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe import context
+from minicaffe.batches import Batches, StreamDraws
+from minicaffe.blob import Blob
+from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.transformer import DataTransformer
+
+from ._batched import BatchedLayer
+from ._image_list import ListedImages, ListOrder
+
+
+class ImageDataLayer(BatchedLayer):
+    """Pictures and labels from the files that a list names, one "path label" a line.
+
+    `image_data_param`: `source`, the list; `root_folder`, put before its paths as it is;
+    `batch_size` (1); `new_height` and `new_width` (0: as stored), to which pictures are scaled;
+    `is_color` (true: blue, green, red; false: grey); `shuffle` (false), anew before each pass;
+    `rand_skip` (0): begin behind up to so many lines less one. `transform_param`: see
+    DataTransformer. Shuffles, skips, windows and mirrors are Caffe's for the same random seed.
+    Several ranks share the lines among them in phase TRAIN: line i is for rank i mod ranks (in
+    Caffe each would read all of them). A file that cannot be read is left out of its batch, and
+    named in the log. Tops: data (N, C, H, W) and label (N).
+
+        layer {
+          type: "ImageData" name: "pictures" top: "data" top: "label"
+          transform_param { mirror: true mean_value: 104 mean_value: 117 mean_value: 123 }
+          image_data_param {
+            source: "train.txt" root_folder: "pictures/" batch_size: 32 shuffle: true
+            new_height: 227 new_width: 227
+          }
+        }
+    """
+
+    tops = (2, 2)
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Read the list and its first picture."""
+        param: pb.ImageDataParameter = self.param.image_data_param
+        if param.batch_size == 0:
+            raise self.error("image_data_param.batch_size must be above 0")
+        if (param.new_height == 0) != (param.new_width == 0):
+            raise self.error("image_data_param: give both of new_height and new_width, or neither")
+        transformer = DataTransformer(self.param.transform_param, self.phase)
+        source = ListedImages(self.param, self.phase)
+        here = context.current()
+        divided = self.phase == pb.TRAIN and here.solver_count > 1
+        if divided and (param.shuffle or param.rand_skip) and here.data_seed is None:
+            raise self.error("several ranks need a common data_seed to share the pictures")
+        # The order of the draws is Caffe's: the transformer's first seed (not used), the list's,
+        # the skip, the transformer's second seed, the reading thread's.
+        if transformer.draws:
+            here.rng.draw()
+        seed = here.rng.draw() if param.shuffle else 0
+        skip = here.rng.draw() % param.rand_skip if param.rand_skip else 0
+        if divided and here.data_seed is not None:
+            seed = here.data_seed
+            skip = here.data_seed % param.rand_skip if param.rand_skip else 0
+        if skip >= len(source):
+            raise self.error(f"rand_skip passes over {skip} lines, the list has {len(source)}")
+        chance = here.rng.draw() if transformer.draws else 0
+        here.rng.draw()
+        order = ListOrder(
+            len(source),
+            param.batch_size,
+            shuffle=param.shuffle,
+            seed=seed,
+            rank=here.solver_rank if divided else 0,
+            world_size=here.solver_count if divided else 1,
+            skip=skip,
+        )
+        self.batches = Batches(
+            source,
+            order,
+            [transformer, None],
+            StreamDraws(chance),
+            depth=self.param.data_param.prefetch,
+        )
+        shapes = self.batches.output_shapes(self.batches.first())
+        for blob, shape in zip(top, shapes, strict=True):
+            blob.reshape(param.batch_size, *shape)
