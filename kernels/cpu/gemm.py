@@ -186,28 +186,30 @@ def _pack_transposing(
 
 
 @inner
-def multiply_block(
-    rows: int, columns: int, depth: int, a: F32, a0: int, b: F32, b0: int,
+def multiply_packed(
+    rows: int, columns: int, depth: int, a: F32, a0: int, a_panel: int, b: F32, b0: int, b_panel: int,
     c: F32, c0: int, c_step: int, add: bool, tile: F32, tile0: int,
 ) -> None:  # fmt: skip
-    """C (rows, columns) = or += the product of packed panels of A and B, `depth` deep."""
+    """C (rows, columns) = or += A B, both packed: one micro-kernel for each pair of panels.
+
+    `a_panel` and `b_panel` are the floats from one panel to the next; `tile` has ROWS * COLUMNS
+    floats of scratch from `tile0` on.
+    """
     for j in range(0, columns, COLUMNS):
         wide = min(COLUMNS, columns - j)
         for i in range(0, rows, ROWS):
             high = min(ROWS, rows - i)
+            a_at, b_at = a0 + i // ROWS * a_panel, b0 + j // COLUMNS * b_panel
             c_at = c0 + i * c_step + j
-            whole = high == ROWS and wide == COLUMNS
-            multiply_panels(
-                depth, a, a0 + i * depth, b, b0 + j * depth, COLUMNS,
-                c if whole else tile, c_at if whole else tile0, c_step if whole else COLUMNS,
-                add and whole,
-            )  # fmt: skip
-            if not whole:
-                for r in range(high):
-                    for s in range(wide):
-                        sums = tile[tile0 + r * COLUMNS + s]
-                        at = c_at + r * c_step + s
-                        c[at] = c[at] + sums if add else sums
+            if high == ROWS and wide == COLUMNS:
+                multiply_panels(depth, a, a_at, b, b_at, COLUMNS, c, c_at, c_step, add)
+                continue
+            multiply_panels(depth, a, a_at, b, b_at, COLUMNS, tile, tile0, COLUMNS, False)
+            for r in range(high):
+                for s in range(wide):
+                    sums = tile[tile0 + r * COLUMNS + s]
+                    at = c_at + r * c_step + s
+                    c[at] = c[at] + sums if add else sums
 
 
 @inner
@@ -247,8 +249,8 @@ def multiply(
                 if alpha != 1:
                     for at in range(packed_a, packed_a + (high + ROWS - 1) // ROWS * ROWS * depth):
                         work[at] *= alpha
-                multiply_block(
-                    high, wide, depth, work, packed_a, work, packed_b,
+                multiply_packed(
+                    high, wide, depth, work, packed_a, ROWS * depth, work, packed_b, COLUMNS * depth,
                     c, c0 + i * c_step + j, c_step, add, work, tile,
                 )  # fmt: skip
 
