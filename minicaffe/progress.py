@@ -36,7 +36,7 @@ class Progress:
             f"  communication {communication:.0%}"
         )
         if self._bar is not None:
-            self._bar.set_postfix_str(facts, refresh=False)
+            self._bar.set_description_str(facts, refresh=False)
             self._bar.update(iteration - self._bar.n)
         elif line:
             self.write(f"iteration {iteration}/{self.total}  {facts}{self._left(iteration)}")
@@ -72,7 +72,7 @@ def _bar(total: int, start: int, stream: TextIO) -> Any:
         initial=start,
         file=stream,
         dynamic_ncols=True,
-        bar_format="{n_fmt}/{total_fmt} |{bar}| {postfix} {remaining} left",
+        bar_format="{n_fmt}/{total_fmt} |{bar}| {desc}  {remaining} left",
     )
 
 

@@ -30,11 +30,11 @@ class CaffeOnSpark:
 
     Everything is refused, in one line, before a job starts where that is possible; an error on a
     rank comes back as ClusterError with the rank's number and host. Ctrl-C ends the job on all
-    executors. The SparkContext is the caller's.
+    executors. The SparkContext (or SparkSession) is the caller's.
     """
 
     def __init__(self, sc: Any) -> None:
-        self.sc = sc
+        self.sc = getattr(sc, "sparkContext", sc)
 
     def train(self, source: Source) -> Training:
         """Train without validation, and write conf.modelPath; the course of the training.
@@ -107,8 +107,7 @@ class CaffeOnSpark:
     # --- inside ------------------------------------------------------------------------------
 
     def _config(self, source: Source) -> Config:
-        if source.conf.sc is None:
-            source.conf.sc = self.sc
+        source.conf.sc = self.sc
         return source.conf
 
     def _run(self, conf: Config, verb: str, work: Any) -> Any:

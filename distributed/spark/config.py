@@ -63,7 +63,7 @@ class Config:
     def __init__(
         self, sc: Any = None, args: Sequence[str] | Mapping[str, Any] | None = None
     ) -> None:
-        self.sc = sc
+        self.sc = getattr(sc, "sparkContext", sc)
         self.protoFile = ""
         self.isTraining = False
         self.label = "label" if args is None else ""

@@ -102,11 +102,9 @@ class Training:
             os.remove(path)
 
     def _write_model(self, answers: list[Answer]) -> None:
-        digests = {digest for kind, (*_, digest) in answers if kind == "digest"}
-        if len(digests) != 1:
-            raise ClusterError(
-                "the ranks ended with different weights, which must not happen: no model is written"
-            )
+        ends = {content[1:] for kind, content in answers if kind == "end"}
+        if len(ends) != 1:
+            raise ClusterError(f"the ranks did not end alike, no model is written: {ends}")
         path = self.plan.model
         if not path:
             return
@@ -255,6 +253,11 @@ class Generation:
             return
         del self._rows[message["iteration"]]
         rows.sort(key=lambda row: int(row["rank"]))
+        if len({row["weights"] for row in rows}) != 1:
+            raise ClusterError(
+                f"the weights of the ranks differ after iteration {message['iteration']}, which"
+                " must not happen: the training is ended"
+            )
         values = self._show(rows, 1, line=True)
         self.training.metrics.add("train", message["iteration"], self._seconds(), values)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from minicaffe.data_source import local_path, source_class
 from minicaffe.database import open_database
 from minicaffe.errors import ClusterError, DataError, SnapshotError
+from minicaffe.layer import create_layer, layer_type_list
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.snapshot import load_state, weights_of_state
 
@@ -179,10 +180,19 @@ def _prepare_nets(conf: Config, solver: pb.SolverParameter, train: bool = True) 
     if solver.test_iter or not train:
         used.append(nets.test_net(solver))
     for net in used:
+        _check_types(net)
         _check_data(conf, net)
     for net in nets.nets_of(solver):
         nets.take_files(net, files)
     return files
+
+
+def _check_types(net: pb.NetParameter) -> None:
+    """Raise LayerError for a layer of a type that does not exist."""
+    known = set(layer_type_list())
+    for layer in net.layer:
+        if layer.type not in known:
+            create_layer(layer, "cpu", net.state.phase)
 
 
 def _check_data(conf: Config, net: pb.NetParameter) -> None:

@@ -101,7 +101,7 @@ def terminal() -> TextIO | None:
         return None
     try:
         name = os.readlink(f"/proc/{os.getppid()}/fd/2")
-        stream = open(name, "w", encoding="utf-8") if name.startswith("/dev/") else None
+        stream = open(name, "w", encoding="utf-8") if name.startswith("/dev/") else None  # noqa: SIM115
     except OSError:
         return None
     if stream is not None and not stream.isatty():

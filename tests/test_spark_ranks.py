@@ -1,0 +1,158 @@
+"""Ranks of a training without Spark: threads, a ring of memory, control lines that take notes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minicaffe import context
+from minicaffe.distributed.communicator import Communicator
+from minicaffe.distributed.rendezvous import ThreadRendezvous
+from minicaffe.distributed.spark import executor
+from minicaffe.distributed.spark.config import Config
+from minicaffe.distributed.spark.driver import Generation
+from minicaffe.distributed.spark.jobs import TrainJob
+from minicaffe.distributed.spark.preflight import plan_training
+from minicaffe.distributed.sync.allreduce import AllreduceSync
+from minicaffe.distributed.sync.shared_test import SharedTest
+from minicaffe.errors import ClusterError
+from minicaffe.proto.files import read_solver
+from minicaffe.solver import create_solver
+from tests.ranks import at_once, run_ranks
+from tests.spark_cluster import SmallSet
+
+
+class Cluster:
+    """A SparkContext as far as a plan looks at it."""
+
+    master = "local[4]"
+
+
+class Notes:
+    """A control line that keeps what is said."""
+
+    host = "ranks"
+
+    def __init__(self) -> None:
+        self.said: list[dict[str, Any]] = []
+
+    def say(self, kind: str, **fields: Any) -> None:
+        self.said.append({"kind": kind, **fields})
+
+    def rows(self, name: str) -> list[Any]:
+        return [each[name] for each in self.said if each["kind"] == "row"]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SmallSet:
+    return SmallSet(tmp_path)
+
+
+def train(
+    small: SmallSet, solver: str, ranks: int, *args: str
+) -> tuple[list[Notes], list[list[Any]]]:
+    """Train on so many threads: what each said, and what each gave back."""
+    conf = Config(Cluster(), ["-conf", solver, "-model", str(small.folder / "m"), *args])
+    validate = bool(conf.solverParameter.test_iter)
+    plan = plan_training(conf, validate)
+    job = TrainJob(
+        solver=plan.solver.SerializeToString(), files=plan.files, weights=plan.weights,
+        state=plan.state.SerializeToString() if plan.state else None,
+        seed=plan.solver.random_seed, world_size=ranks, run="run", generation=0, secret=b"s",
+        scheme="inproc", control=("", 0), beacon="", log_level=(0, 0),
+    )  # fmt: skip
+    notes = [Notes() for _ in range(ranks)]
+    meeting = ThreadRendezvous.of(ranks)
+
+    def rank(number: int) -> Any:
+        line: Any = notes[number]
+        return lambda: list(executor.train_rank(job, number, meeting[number], line))
+
+    results = at_once([rank(number) for number in range(ranks)])
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return notes, results
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_weights_are_bit_equal_after_every_update(small: SmallSet, ranks: int) -> None:
+    solver = small.solver(max_iter=12, more="average_loss: 3 clip_gradients: 1")
+    Path(solver).write_text(Path(solver).read_text().replace("display: 5", "display: 1"))
+    notes, results = train(small, solver, ranks)
+    assert notes[0].rows("iteration") == list(range(12))
+    for note in notes:
+        assert note.rows("weights") == notes[0].rows("weights")
+    assert len(set(notes[0].rows("weights"))) == 12
+    assert [result[0][1] for result in results] == [
+        (rank, 12, notes[0].rows("weights")[-1]) for rank in range(ranks)
+    ]
+    assert [kind for kind, _ in results[0]] == ["end", "model"]
+    assert [kind for kind, _ in results[1]] == ["end"]
+
+
+DROPOUT = 'layer { name: "drop" type: "Dropout" bottom: "ip1" top: "ip1" }'
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("solver_type", ["SGD", "Adam"])
+@pytest.mark.parametrize("extension", ["", ".h5"])
+def test_resume_gives_the_same_bits(
+    small: SmallSet, ranks: int, solver_type: str, extension: str
+) -> None:
+    if extension:
+        pytest.importorskip("h5py")
+    form = "snapshot_format: HDF5" if extension else ""
+    more = f"snapshot: 7 test_iter: 2 test_interval: 3 {form}"
+
+    def solver(name: str, max_iter: int) -> str:
+        path = Path(small.solver(name, max_iter=max_iter, net=DROPOUT, more=more))
+        text = path.read_text().replace('type: "SGD"', f'type: "{solver_type}"')
+        path.write_text(text.replace("base_lr: 0.1", "base_lr: 0.01"))
+        return str(path)
+
+    straight, _ = train(small, solver("straight", 14), ranks)
+    train(small, solver("half", 7), ranks)
+    state = str(small.folder / f"small_iter_7.solverstate{extension}")
+    resumed, _ = train(small, solver("straight", 14), ranks, "-snapshot", state)
+    assert resumed[0].rows("weights") == straight[0].rows("weights")[-2:]
+    tests = [each for each in straight[0].said if each["kind"] == "test"]
+    again = [each for each in resumed[0].said if each["kind"] == "test"]
+    assert [test["iteration"] for test in tests] == [0, 3, 6, 9, 12]
+    assert again == tests[3:]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_ranks_share_a_test_and_get_what_one_rank_gets(small: SmallSet, ranks: int) -> None:
+    solver = read_solver(small.solver(more="test_iter: 4 test_interval: 10"))
+
+    def scores(ring: Communicator | None) -> list[dict[str, float]]:
+        with context.fresh() as here:
+            here.data_seed = 1
+            if ring is not None:
+                here.solver_rank, here.solver_count = ring.rank, ring.world_size
+            tester = create_solver(solver)
+            if ring is not None:
+                sync = AllreduceSync(ring)
+                tester.callbacks += [sync, SharedTest(ring, sync)]
+            run = tester.callbacks.first("run_test") or (lambda _, index: tester.run_test(index))
+            found = []
+            for tester.iter in (0, 10, 20):
+                found.append(run(tester, 0).by_name())
+            tester.close()
+            return found
+
+    alone = scores(None)
+    assert alone[0] != alone[1]  # each test goes on where the one before stopped
+    for shared in run_ranks(ranks, scores):
+        for one, other in zip(alone, shared, strict=True):
+            assert other == pytest.approx(one, rel=1e-5)
+
+
+def test_ranks_with_different_weights_end_the_training() -> None:
+    generation: Any = Generation.__new__(Generation)
+    generation.world_size, generation._rows = 2, {}
+    row = {"iteration": 5, "rank": 0, "weights": 1}
+    generation._hear_row(row)
+    with pytest.raises(ClusterError, match="weights of the ranks differ after iteration 5"):
+        generation._hear_row({**row, "rank": 1, "weights": 2})
