@@ -168,6 +168,8 @@ class Net:
         given = list(layer.param.loss_weight)
         if given and len(given) != count:
             raise layer.error(f"loss_weight is given {len(given)} times for {count} tops")
+        if not given and count and layer.default_loss_weight:
+            layer.param.loss_weight.append(layer.default_loss_weight)  # as Caffe writes it
         return given or [layer.default_loss_weight, *[0.0] * count][:count]
 
     def _force_backward(self) -> None:

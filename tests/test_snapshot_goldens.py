@@ -90,7 +90,6 @@ def compare_binary(mine, theirs):
             np.testing.assert_allclose(blob.diff, blob_wanted.diff, RTOL, ATOL)
         for each in (layer, wanted):
             del each.blobs[:]
-            del each.loss_weight[:]  # Caffe writes the default of a loss down
         assert layer == wanted
 
 
