@@ -1,6 +1,7 @@
 """Show a net: layers, shapes, parameters, FLOPs, memory: minicaffe summary -model net.prototxt"""
 
 import argparse
+from collections.abc import Sequence
 
 from ._commands import Parser
 
@@ -48,7 +49,7 @@ def _digits(count: int) -> str:
     return f"{count / 1e6:,.2f}"
 
 
-def print_table(rows: list[tuple[str, ...]], text_columns: int = 3) -> None:
+def print_table(rows: Sequence[Sequence[str]], text_columns: int = 3) -> None:
     """Print rows in columns as wide as they need; the first ones flush left, numbers right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):

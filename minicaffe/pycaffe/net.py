@@ -189,6 +189,8 @@ class Net(CoreNet):
         data = {name: values for name, values in arrays.items() if name in self.inputs}
         tops = {name: values for name, values in arrays.items() if name in self.outputs}
         count = len(next(iter(arrays.values())))
+        batch: Arrays
+        top: Arrays
         out: dict[str, list[NDArray[np.float32]]] = {}
         grad: dict[str, list[NDArray[np.float32]]] = {}
         for batch, top in zip_longest(self._batches(data), self._batches(tops), fillvalue={}):
