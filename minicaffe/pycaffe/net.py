@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from ..errors import NetError
 from ..layer import Layer
 from ..net import Net as CoreNet
 from ..proto import minicaffe_pb2 as pb
-from ..proto.files import read_net
+from ..proto.files import Name, read_net
+from ..proto.upgrade import upgrade_net
 from ..snapshot import load_weights, save_weights, save_weights_hdf5
 from .blob import ArrayBlob
 
@@ -30,19 +32,22 @@ class Net(CoreNet):
 
     def __init__(
         self,
-        network: str | pb.NetParameter,
-        phase: int | str | None = None,
-        legacy_phase: int | None = None,
-        *,
+        network_file: Name | pb.NetParameter,
+        phase: int | Name | None = None,
         level: int = 0,
         stages: Sequence[str] | None = None,
-        weights: str | None = None,
+        weights: Name | None = None,
+        *,
         device: str | None = None,
     ) -> None:
-        if isinstance(phase, str):
-            weights, phase = phase, legacy_phase
+        if isinstance(phase, str | PathLike):
+            weights, phase, level = phase, level, 0
         param = pb.NetParameter()
-        param.CopyFrom(network if isinstance(network, pb.NetParameter) else read_net(network))
+        if isinstance(network_file, pb.NetParameter):
+            param.CopyFrom(network_file)
+            upgrade_net(param)
+        else:
+            param = read_net(network_file)
         if level:
             param.state.level = level
         param.state.stage.extend(stages or ())
@@ -105,6 +110,20 @@ class Net(CoreNet):
     def _blob_names(self) -> list[str]:
         return list(self.blob_dict)
 
+    @property
+    def _inputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.inputs]
+
+    @property
+    def _outputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.outputs]
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(name) for name in self.nodes[layer].bottom_names]
+
+    def _top_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(name) for name in self.nodes[layer].top_names]
+
     # --- running -----------------------------------------------------------------------------
 
     def forward(
@@ -121,8 +140,7 @@ class Net(CoreNet):
         first = 0 if start is None else self.layer_index(start)
         last = len(self.layers) - 1 if end is None else self.layer_index(end)
         outputs = set(self.outputs if end is None else self.top_names[end]) | set(blobs or ())
-        if inputs:
-            self._fill(inputs, self.inputs, "data")
+        self._fill(inputs, self.inputs, "data")
         self.forward_pass(first, last)
         return {name: self._blob(name).data for name in outputs}
 
@@ -140,13 +158,12 @@ class Net(CoreNet):
         first = len(self.layers) - 1 if start is None else self.layer_index(start)
         last = 0 if end is None else self.layer_index(end)
         wanted = set(self.inputs if end is None else self.bottom_names[end]) | set(diffs or ())
-        if top_diffs:
-            self._fill(top_diffs, self.outputs, "diff")
+        self._fill(top_diffs, self.outputs, "diff")
         self.backward_pass(first, last)
         return {name: self._blob(name).diff for name in wanted}
 
     def _fill(self, given: Arrays, wanted: Sequence[str], what: str) -> None:
-        if set(given) != set(wanted):
+        if given and set(given) != set(wanted):
             raise NetError(
                 f"{what} was given for {', '.join(sorted(given))};"
                 f" the net wants {', '.join(sorted(wanted)) or 'none'}"
@@ -175,7 +192,8 @@ class Net(CoreNet):
         collected: dict[str, list[NDArray[np.float32]]] = {}
         count = len(next(iter(inputs.values())))
         for batch in self._batches(inputs):
-            for name, values in self.forward(blobs=blobs, **batch).items():
+            self._fill(batch, self.inputs, "data")
+            for name, values in self.forward(blobs=blobs).items():
                 collected.setdefault(name, []).extend(values.copy())
         return {name: np.asarray(rows)[:count] for name, rows in collected.items()}
 
@@ -194,16 +212,18 @@ class Net(CoreNet):
         out: dict[str, list[NDArray[np.float32]]] = {}
         grad: dict[str, list[NDArray[np.float32]]] = {}
         for batch, top in zip_longest(self._batches(data), self._batches(tops), fillvalue={}):
-            for name, values in self.forward(blobs=blobs, **batch).items():
+            self._fill(batch, self.inputs, "data")
+            for name, values in self.forward(blobs=blobs).items():
                 out.setdefault(name, []).extend(values.copy())
-            for name, values in self.backward(diffs=diffs, **top).items():
+            self._fill(top, self.outputs, "diff")
+            for name, values in self.backward(diffs=diffs).items():
                 grad.setdefault(name, []).extend(values.copy())
         return (
             {name: np.asarray(rows)[:count] for name, rows in out.items()},
             {name: np.asarray(rows)[:count] for name, rows in grad.items()},
         )
 
-    def _batches(self, arrays: Arrays) -> Iterator[Arrays]:
+    def _batches(self, arrays: Arrays) -> Iterator[dict[str, Any]]:
         if not arrays:
             return
         count = len(next(iter(arrays.values())))
@@ -230,25 +250,25 @@ class Net(CoreNet):
 
     # --- weights and data --------------------------------------------------------------------
 
-    def copy_from(self, weights: str) -> None:
+    def copy_from(self, weights: Name) -> None:
         """Load a .caffemodel or .caffemodel.h5 (recognised by content)."""
-        load_weights(self, weights)
+        load_weights(self, fspath(weights))
 
     def share_with(self, other: CoreNet) -> None:
         """Use the parameters of another net's layers of the same name."""
         self.share_trained_from(other)
 
-    def save(self, path: str) -> None:
+    def save(self, path: Name) -> None:
         """Write the weights as a .caffemodel."""
-        save_weights(self, path)
+        save_weights(self, fspath(path))
 
-    def save_hdf5(self, path: str, write_diff: bool = False) -> None:
+    def save_hdf5(self, path: Name, write_diff: bool = False) -> None:
         """Write the weights (and gradients) as a .caffemodel.h5."""
-        save_weights_hdf5(self, path, write_diff)
+        save_weights_hdf5(self, fspath(path), write_diff)
 
-    def load_hdf5(self, path: str) -> None:
+    def load_hdf5(self, path: Name) -> None:
         """Load a .caffemodel.h5."""
-        load_weights(self, path)
+        load_weights(self, fspath(path))
 
     def set_input_arrays(self, data: NDArray[np.float32], labels: NDArray[np.float32]) -> None:
         """Give the net's first layer, a MemoryData layer, the arrays it serves batches from."""
