@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from .device import load_kernel, place
 from .errors import Error
+from .host_array import HostArray
 
 MAX_AXES = 32
 MAX_COUNT = 2**31 - 1
@@ -61,11 +61,11 @@ class Storage:
             load_kernel("memory", target).upload(self.copies["host"], self.copies[target])
 
 
-class SyncedArray(NDArrayOperatorsMixin):
+class SyncedArray(HostArray):
     """An n-d float32 array that each device sees in its own memory.
 
     Kernels ask for it by device: `read` (its values), `write` (they will be overwritten whole),
-    `update` (read and changed). On the host it also behaves like the ndarray it holds: `a[...]`,
+    `update` (read and changed). On the host it also behaves like the ndarray it holds (HostArray):
     `a + b`, `a.mean()`, `np.asarray(a)`; `a[...]` is a live view.
     """
 
@@ -119,51 +119,28 @@ class SyncedArray(NDArrayOperatorsMixin):
             flat = flat[self.offset : self.offset + self.count]
         return flat.reshape(self.shape)
 
-    # --- the host copy as an ndarray ---------------------------------------------------------
-
     def host(self) -> NDArray[np.float32]:
         """The live host array; because the caller may change it, the devices' copies are stale."""
         view: NDArray[np.float32] = self.update("cpu")
         return view
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        host = self.host()
-        if dtype is not None and host.dtype != dtype:
-            return host.astype(dtype)
-        return host.copy() if copy else host
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        def plain(value: Any) -> Any:
-            return value.host() if isinstance(value, SyncedArray) else value
-
-        out = kwargs.get("out")
-        if out is not None:
-            kwargs["out"] = tuple(plain(value) for value in out)
-        result = getattr(ufunc, method)(*(plain(value) for value in inputs), **kwargs)
-        return out[0] if out is not None and len(out) == 1 else result
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.host()[index]
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self.host()[index] = value
-
-    def __len__(self) -> int:
-        return len(self.host())
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.host())
-
-    def __float__(self) -> float:
-        return float(self.host())
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "storage":
-            raise AttributeError(name)
-        return getattr(self.host(), name)
-
     def __repr__(self) -> str:
         return f"SyncedArray(shape={self.shape}, newest={sorted(self.storage.newest)})"
+
+
+class Count(int):
+    """The number of elements of a shape: a number as in pycaffe, a function as in Caffe."""
+
+    shape: Shape
+
+    def __new__(cls, shape: Shape) -> Count:
+        count = super().__new__(cls, math.prod(shape))
+        count.shape = shape
+        return count
+
+    def __call__(self, start: int = 0, end: int | None = None) -> int:
+        """The number of elements in the axes `start` to `end` (1 for an empty range)."""
+        return math.prod(self.shape[start:end])
 
 
 class Blob:
@@ -194,9 +171,10 @@ class Blob:
         """How many axes the blob has."""
         return len(self.shape)
 
-    def count(self, start: int = 0, end: int | None = None) -> int:
-        """The number of elements in the axes `start` to `end` (1 for an empty range)."""
-        return math.prod(self.shape[start:end])
+    @property
+    def count(self) -> Count:
+        """The number of elements; called, that in some axes: `count(start=0, end=None)`."""
+        return Count(self.shape)
 
     def canonical_axis(self, axis: int) -> int:
         """The axis counted from the front: -1 is the last. Raises Error outside the shape."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import pkgutil
 import re
-import sys
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any, ClassVar
 
 from .blob import Blob, BlobList
+from .caffe_name import install_as_caffe
 from .device import known_families, load_kernel
 from .errors import Error, LayerError
 
@@ -193,7 +192,7 @@ def _python_class(param: Any) -> type[Layer]:
     where = f"layer '{param.name}' (Python)"
     if not wanted.module or not wanted.layer:
         raise LayerError(f"{where}: python_param must name a module and a layer")
-    _answer_to_caffe()
+    install_as_caffe()  # layers written for pycaffe say `import caffe`
     try:
         module: ModuleType = importlib.import_module(wanted.module)
     except ModuleNotFoundError as error:
@@ -204,9 +203,3 @@ def _python_class(param: Any) -> type[Layer]:
             f"{where}: {wanted.module}.{wanted.layer} is not a class derived from minicaffe.Layer"
         )
     return found
-
-
-def _answer_to_caffe() -> None:
-    """Layers written for pycaffe say `import caffe`: where no Caffe is installed, that is us."""
-    if importlib.util.find_spec("caffe") is None:
-        sys.modules["caffe"] = importlib.import_module("minicaffe")

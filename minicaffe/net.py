@@ -154,8 +154,12 @@ class Net:
             layer.blobs.add_blob(*blob_from_proto(proto).shape)
             layer.blobs[-1].data[...] = blob_from_proto(proto)
         layer.check_counts(bottom, top)
-        layer.setup(bottom, top)
-        layer.reshape(bottom, top)
+        try:
+            layer.setup(bottom, top)
+            layer.reshape(bottom, top)
+        except Exception as error:
+            _name_layer(error, layer)
+            raise
         layer.param_propagate_down = [True] * len(layer.blobs)
         node.loss_weights = self._loss_weights(layer, len(top))
         for name, blob, weight in zip(node.top_names, top, node.loss_weights, strict=True):
@@ -210,8 +214,12 @@ class Net:
             for callback in self.callbacks.before_forward:
                 callback(index)
             layer, tops = self.layers[index], self.layer_tops[index]
-            layer.reshape(self.layer_bottoms[index], tops)
-            layer.forward(self.layer_bottoms[index], tops)
+            try:
+                layer.reshape(self.layer_bottoms[index], tops)
+                layer.forward(self.layer_bottoms[index], tops)
+            except Exception as error:
+                _name_layer(error, layer)
+                raise
             for top, weight in zip(tops, self.nodes[index].loss_weights, strict=True):
                 if weight:
                     loss += np.vdot(top.data.read("cpu"), top.diff.read("cpu"))
@@ -226,9 +234,13 @@ class Net:
                 callback(index)
             node = self.nodes[index]
             if node.needs_backward:
-                node.layer.backward(
-                    self.layer_tops[index], node.propagate_down, self.layer_bottoms[index]
-                )
+                try:
+                    node.layer.backward(
+                        self.layer_tops[index], node.propagate_down, self.layer_bottoms[index]
+                    )
+                except Exception as error:
+                    _name_layer(error, node.layer)
+                    raise
             for callback in self.callbacks.after_backward:
                 callback(index)
 
@@ -326,3 +338,9 @@ class Net:
                 diff = blob.diff.read("cpu") if write_diff else None
                 copy.blobs.append(array_to_blob_proto(blob.data.read("cpu"), diff))
         return proto
+
+
+def _name_layer(error: Exception, layer: Layer) -> None:
+    """Add the layer's name to the traceback of an error that does not tell it."""
+    if f"'{layer.name}'" not in str(error):
+        error.add_note(f"in layer '{layer.name}' ({layer.type})")

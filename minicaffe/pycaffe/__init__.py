@@ -3,6 +3,16 @@
 from .blob import ArrayBlob
 from .mode import set_device, set_mode_cpu, set_mode_gpu, use_device
 from .net import Net
+from .process import (
+    Timer,
+    has_nccl,
+    init_log,
+    log,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
+)
 from .solver import (
     AdaDeltaSolver,
     AdaGradSolver,
@@ -22,9 +32,17 @@ __all__ = [
     "Net",
     "RMSPropSolver",
     "SGDSolver",
+    "Timer",
     "get_solver",
+    "has_nccl",
+    "init_log",
+    "log",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
     "use_device",
 ]

@@ -6,12 +6,12 @@ from typing import Any
 
 from ..errors import SolverError
 from ..proto import minicaffe_pb2 as pb
-from ..proto.files import read_solver
+from ..proto.files import Name, read_solver
 from ..solver import Solver, create_solver
 from .net import Net
 
 
-def get_solver(solver: str | pb.SolverParameter) -> Solver:
+def get_solver(solver: Name | pb.SolverParameter) -> Solver:
     """The solver that a prototxt describes, with its nets; of the type that it names."""
     param = solver if isinstance(solver, pb.SolverParameter) else read_solver(solver)
     return create_solver(param, net_class=Net)
@@ -23,7 +23,7 @@ class _Typed:
     def __init__(self, solver_type: str) -> None:
         self.solver_type = solver_type
 
-    def __call__(self, solver: str | pb.SolverParameter) -> Solver:
+    def __call__(self, solver: Name | pb.SolverParameter) -> Solver:
         param = pb.SolverParameter()
         given: Any = solver if isinstance(solver, pb.SolverParameter) else read_solver(solver)
         param.CopyFrom(given)
@@ -31,6 +31,9 @@ class _Typed:
             raise SolverError(f"{self.solver_type}Solver was given a solver of type {param.type}")
         param.type = self.solver_type
         return create_solver(param, net_class=Net)
+
+    def __instancecheck__(self, solver: object) -> bool:
+        return isinstance(solver, Solver) and solver.type == self.solver_type
 
 
 SGDSolver = _Typed("SGD")
