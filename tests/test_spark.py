@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import logging
+import os
 import re
 import signal
 import socket
@@ -261,6 +262,34 @@ def test_train_and_features_in_one_command(sc: Any, small: SmallSet) -> None:
         submit.run(sc, config(sc, small.solver(), *args))
 
 
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "nothing to do"),
+        (("-train",), "-model FILE"),
+        (("-test", "-model", "none"), "-output PATH"),
+        (("-test", "-output", "/proc/x/y"), "no folder /proc/x"),
+        (("-test", "-output", "nosuch://x/y"), "nosuch"),
+        (("-test", "-output", "o", "-model", "none"), "cannot read the model none"),
+        (("-features", "ip1", "-output", "o", "-outputFormat", "csv"), "csv cannot hold arrays"),
+        (
+            ("-features", "ip1", "-output", "o", "-outputFormat", "nosuch"),
+            "Spark has no such format",
+        ),
+        (("-features", "ip9", "-output", "o", "-model", __file__), "no blob 'ip9' .*ip1, ip2"),
+        (("-features", "ip1", "-output", "o"), "no model is given"),
+    ],
+)
+def test_command_lines_that_cannot_work(
+    sc: Any, small: SmallSet, args: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small.folder)
+    with pytest.raises(Error, match=message) as caught:
+        submit.run(sc, config(sc, small.solver(), *args))
+    assert "\n" not in str(caught.value)
+    assert not (small.folder / "o").exists()
+
+
 def test_test_writes_a_line_an_output(sc: Any, trained: Any, tmp_path: Path) -> None:
     small, model = trained
     submit.run(
@@ -437,3 +466,15 @@ def test_an_interrupt_ends_the_ranks(
     assert list(sc.statusTracker().getActiveJobsIds()) == []
     assert not (small.folder / "m.caffemodel").exists()
     train(sc, small.solver(max_iter=2), small.folder / "m.caffemodel")
+
+
+def test_a_rank_that_dies_is_named(
+    sc: Any, small: SmallSet, generations: list[driver.Generation]
+) -> None:
+    thread = threading.Thread(
+        target=lambda: os.kill(wait_for_ranks(generations).pids[1], signal.SIGKILL)
+    )
+    thread.start()
+    with pytest.raises(ClusterError, match="rank 1 was lost: its Python process died"):
+        train(sc, small.solver(max_iter=1000000), small.folder / "m.caffemodel")
+    thread.join()

@@ -240,7 +240,7 @@ org.apache.spark.api.python.PythonException: Traceback (most recent call last):
         ("ValueError: bad value", "ValueError: bad value"),
         (
             "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)",
-            "rank 1: its",
+            "rank 1 was lost: its",
         ),
     ],
 )

@@ -36,6 +36,7 @@ from .session import (
     await_slots,
     driver_addresses,
     is_local,
+    is_loss,
     reason_of,
     ship_code,
     terminal,
@@ -138,7 +139,8 @@ class Generation:
         self.training = training
         self.number = number
         self.world_size = training.world_size
-        self.hosts: dict[int, str] = {}
+        self.hosts: dict[int, str] = {}  # of the ranks that have joined
+        self.pids: dict[int, int] = {}
         self.errors: list[Message] = []
         self._rows: dict[int, list[Message]] = {}
         plan, sc = training.plan, training.sc
@@ -215,7 +217,7 @@ class Generation:
             self._listen(0.1)
         causes = sorted(self.errors, key=lambda e: bool(e["follows"]))
         reason = reason_of(error)
-        if not causes or (causes[0]["follows"] and "died" in reason):
+        if not causes or (causes[0]["follows"] and is_loss(reason)):
             return ClusterError(reason)
         cause = causes[0]
         if self.training.conf.debug:
@@ -238,6 +240,7 @@ class Generation:
 
     def _hear_hello(self, message: Message) -> None:
         self.hosts[message["rank"]] = message["host"]
+        self.pids[message["rank"]] = message["pid"]
         if len(self.hosts) == self.world_size:
             where = ", ".join(f"{rank} on {self.hosts[rank]}" for rank in sorted(self.hosts))
             self.training.progress.write(f"{self.world_size} ranks: {where}")

@@ -115,6 +115,25 @@ def check_output(conf: Config) -> None:
         check_folder(os.path.dirname(os.path.abspath(local_path(conf.outputPath))), "-output")
 
 
+def check_format(conf: Config) -> None:
+    """Refuse an -outputFormat that Spark does not know, or that cannot hold arrays."""
+    from pyspark.sql import SparkSession
+
+    if conf.outputFormat.lower() in ("csv", "text"):
+        raise ClusterError(
+            f"-outputFormat {conf.outputFormat} cannot hold arrays; json, parquet and orc can"
+        )
+    settings = SparkSession.builder.getOrCreate()._jsparkSession.sessionState().conf()
+    sources = conf.sc._jvm.org.apache.spark.sql.execution.datasources.DataSource
+    try:
+        sources.lookupDataSource(conf.outputFormat, settings)
+    except Exception as error:
+        if "DATA_SOURCE_NOT_FOUND" in str(error):
+            raise ClusterError(
+                f"-outputFormat {conf.outputFormat}: Spark has no such format (json, parquet, ...)"
+            ) from None
+
+
 def model_path(path: str) -> str:
     """The absolute path of a -model that is to be written. Raises ClusterError."""
     try:

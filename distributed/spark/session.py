@@ -25,6 +25,8 @@ REGISTERING = 4.0  # seconds without a new executor after which no more are expe
 STARTING = 30.0  # seconds that an application may take to get its first executor
 CANCELLING = 15.0  # seconds that Spark may take to end a cancelled job's tasks
 
+LOST = "was lost"
+
 ROOMS = ("layers", "kernels", "distributed")
 
 _ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Interrupt|Exit|Extra|Refused)): (.*)", re.M)
@@ -223,9 +225,9 @@ def reason_of(error: BaseException) -> str:
         crashed = "Python worker exited unexpectedly" in text
         who = f"rank {lost.group(1)}" if lost else "a rank"
         if why:
-            return f"{who} was lost with its executor: {why.group(2).strip()}"
+            return f"{who} {LOST} with its executor: {why.group(2).strip()}"
         if crashed and not _OWN_ERROR.search(text):
-            return f"{who}: its Python process died"
+            return f"{who} {LOST}: its Python process died"
     found = _OWN_ERROR.search(text)
     if found:
         rest = text[found.end() :]
@@ -237,7 +239,15 @@ def reason_of(error: BaseException) -> str:
         if kind in ("ImportError", "ModuleNotFoundError"):
             message += " (on an executor: PYSPARK_PYTHON names the Python that runs there)"
         return f"{kind}: {message.strip()}"
+    java = re.search(r"^: (?:[\w$]+\.)*[\w$]+: (.*)", text, re.MULTILINE)
+    if java:
+        return java.group(1).strip()
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+
+
+def is_loss(reason: str) -> bool:
+    """Whether `reason_of` tells of a process that is gone, which can say nothing for itself."""
+    return LOST in reason
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ Exit status: 0; 1 with one line on standard error for what went wrong; 130 when 
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from minicaffe.errors import ClusterError, Error, MissingExtra
 from .caffe_on_spark import CaffeOnSpark, has_validation
 from .config import OPTIONS, Config, parse
 from .data_source import DataSource
-from .preflight import check_output
+from .preflight import check_format, check_output
+from .session import reason_of, run_job
 
 INTERRUPTED = 130
 
@@ -79,7 +81,12 @@ def _context(debug: bool) -> Any:
         conf.setIfMissing(name, value)
     if not debug:
         conf.setIfMissing("spark.log.level", "OFF")  # what goes wrong is told in one line
-    return SparkContext.getOrCreate(conf)
+    try:
+        return SparkContext.getOrCreate(conf)
+    except Exception as error:
+        if debug:
+            raise
+        raise ClusterError(f"Spark does not start: {reason_of(error)}") from None
 
 
 def run(sc: Any, conf: Config) -> None:
@@ -90,6 +97,8 @@ def run(sc: Any, conf: Config) -> None:
         raise ClusterError("-train needs a place for the trained model: -model FILE")
     if conf.isTest or conf.isFeature:
         check_output(conf)
+    if conf.isFeature:
+        check_format(conf)
     spark = CaffeOnSpark(sc)
     if conf.isTraining:
         source = DataSource.getSource(conf, True)
@@ -99,7 +108,10 @@ def run(sc: Any, conf: Config) -> None:
             spark.train(source)
     if conf.isFeature:
         frame = spark.features(DataSource.getSource(conf, False))
-        frame.write.format(conf.outputFormat).save(conf.outputPath)
+        writer = frame.write.format(conf.outputFormat)
+        what = f"minicaffe: write the features to {conf.outputPath}"
+        work = functools.partial(writer.save, conf.outputPath)
+        run_job(sc, "minicaffe features, write", what, work, conf.debug)
         frame.unpersist()
     elif conf.isTest:
         _write_test(sc, conf, spark.test(DataSource.getSource(conf, False)))
