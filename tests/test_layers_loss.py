@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from minicaffe.errors import LayerError
-from minicaffe.kernels.cpu import _jit
 from minicaffe.proto.blob_proto import array_to_blob_proto
 from minicaffe.proto.files import write_binary
+from minicaffe.threads import num_threads, set_num_threads
 from tests.one_layer import OneLayer
 
 SOFTMAX = 'type: "SoftmaxWithLoss"'
@@ -296,9 +296,9 @@ def test_cudnn_is_not_built_in() -> None:
 @pytest.fixture
 def threads() -> Iterator[None]:
     """Put the number of threads back."""
-    count = _jit.num_threads()
+    count = num_threads()
     yield
-    _jit.set_num_threads(count)
+    set_num_threads(count)
 
 
 @pytest.mark.usefixtures("threads")
@@ -315,7 +315,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(text: str, target: Any) -> 
     x = scores(3, 4, 5000)
     results = []
     for count in (1, 2):
-        _jit.set_num_threads(count)
+        set_num_threads(count)
         case = OneLayer(text, x, target)
         results.append((case.forward(), case.backward(1.0)[0]))
     for one, two in zip(*results, strict=True):

@@ -31,6 +31,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
 import minicaffe
+from minicaffe.compiling import compiling
 from minicaffe.errors import DeviceError
 
 log = logging.getLogger("minicaffe")
@@ -103,6 +104,7 @@ class KernelCache(_Cache):
 
     def __init__(self, body: FunctionType, options: dict[str, Any]) -> None:
         self._body = body
+        self._name = f"{body.__module__.rpartition('.')[2]}.{body.__qualname__}"
         self._options = sorted(
             (name, str(sorted(value) if isinstance(value, set) else value))
             for name, value in options.items()
@@ -119,14 +121,16 @@ class KernelCache(_Cache):
         try:
             kept = self._file(sig, target_context.codegen()).read_bytes()
         except OSError:
-            return None
+            kept = b""
         digest, data = kept[:DIGEST], kept[DIGEST:]
         if hashlib.sha256(data).digest() != digest:  # a disk that was full, a copy cut short
+            compiling.begins(self._name)
             return None
         return CompileResult._rebuild(target_context, *pickle.loads(data))  # type: ignore[no-untyped-call]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled for a signature."""
+        compiling.ends(self._name)
         if data.library.has_dynamic_globals:
             raise DeviceError(
                 f"kernel {self._body.__qualname__} holds an address of this process (a pointer or "
@@ -153,8 +157,7 @@ class KernelCache(_Cache):
             str(sig),
         )
         key = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:24]
-        module = body.__module__.rpartition(".")[2]
-        return folder() / f"{module}.{body.__qualname__}-{key}.code"
+        return folder() / f"{self._name}-{key}.code"
 
     def enable(self) -> None:
         """Always enabled."""

@@ -17,9 +17,10 @@ Three of Numba's habits decide the details here:
   (compensated sums, the range reduction of an exponential). Division by zero gives inf or NaN,
   as in NumPy, instead of an exception.
 * Threading layers. OpenMP starts a loop in 1 microsecond, TBB in 1 to 25, Numba's own `workqueue`
-  in 40, and the latter kills the process when two Python threads use it at once: so OpenMP is
-  asked for first, and under `workqueue` a lock lets one parallel kernel run at a time. The user's
-  NUMBA_THREADING_LAYER wins.
+  in 40, so OpenMP is asked for first; the user's NUMBA_THREADING_LAYER wins.
+* Pools. Two Python threads that run parallel loops at once would have a pool each under OpenMP,
+  and kill the process under `workqueue`: so one of them gets the pool, and what another one calls
+  in the meantime runs as the serial twin.
 * Fork. GNU OpenMP kills a forked child that uses it after its parent did. In such a child
   `num_threads()` is therefore 1, and the serial twins, which need no OpenMP, do the work.
 
@@ -29,7 +30,6 @@ With NUMBA_DISABLE_JIT=1 all bodies run as plain Python, so that a debugger can 
 import os
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, update_wrapper
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -39,6 +39,8 @@ import numpy as np
 from numba.np.ufunc import parallel
 
 from minicaffe.errors import DeviceError
+from minicaffe.threads import limit_threads
+from minicaffe.threads import num_threads as num_threads
 
 from ._cache import KernelCache, code_stamp
 
@@ -108,15 +110,18 @@ class Kernel(Generic[P, R]):
         return _compiled(self.body, self.strict, parallel=dict(PRANGE_ONLY))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run on `num_threads()` threads."""
+        """Run on `num_threads()` threads; on one while another Python thread has the pool."""
         if DISABLED:
             with np.errstate(all="ignore"):
                 return self.body(*args, **kwargs)
         count = num_threads()
-        if count == 1:
+        if count == 1 or not _in_use.acquire(blocking=False):
             return self.serial(*args, **kwargs)  # type: ignore[no-any-return]
-        with _pool_of(count):
+        try:
+            _open_pool(count)
             return self.parallel(*args, **kwargs)  # type: ignore[no-any-return]
+        finally:
+            _in_use.release()
 
 
 def _compiled(body: Callable[P, R], strict: bool = False, **options: Any) -> Any:
@@ -152,75 +157,38 @@ def _named(body: FunctionType, parallel: bool) -> FunctionType:
     return copy
 
 
-# ---- threads
+# ---- the pool of threads
 
 
-def _default_threads() -> int:
-    for name in ("MINICAFFE_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        if text := os.environ.get(name):
-            if not text.isdecimal() or int(text) == 0:
-                raise DeviceError(f"{name}={text}: the number of threads is a whole number > 0")
-            return int(text)
-    return len(os.sched_getaffinity(0))
-
-
-class _Threads(threading.local):
+class _Told(threading.local):
     """What a Python thread has told Numba's pool, which keeps a count for each of them."""
 
-    told = 0
+    count = 0
 
 
-_count = 0  # 0: not asked for yet
-_told = _Threads()
-_forked = False
-_one_at_a_time: AbstractContextManager[Any] = nullcontext()
+_told = _Told()
+_in_use = threading.Lock()
 
 
-def num_threads() -> int:
-    """The number of threads kernels run on.
-
-    By default MINICAFFE_NUM_THREADS, else NUMBA_NUM_THREADS, else the CPUs this process may use.
-    """
-    if _count == 0:
-        set_num_threads(_default_threads())
-    return 1 if _forked else _count
-
-
-def set_num_threads(count: int) -> None:
-    """Run kernels on this many threads from now on, in the whole process.
-
-    Raises DeviceError when the thread pool was started with fewer.
-    """
-    global _count
-    if count < 1:
-        raise DeviceError(f"{count} threads asked for; a kernel needs one at least")
-    if count > config.NUMBA_NUM_THREADS:
-        if pool._is_initialized:
-            have = config.NUMBA_NUM_THREADS
-            raise DeviceError(
-                f"{count} threads asked for, but the pool was started with {have}: "
-                "set MINICAFFE_NUM_THREADS before the first kernel runs"
-            )
-        config.NUMBA_NUM_THREADS = count
-    _count = count
-
-
-def _pool_of(count: int) -> AbstractContextManager[Any]:
-    """Tell Numba how many threads this Python thread wants; returns the lock to hold, if any."""
-    global _one_at_a_time
-    if _told.told != count:
-        started = pool._is_initialized
-        numba.set_num_threads(count)
-        _told.told = count
-        if not started and pool.threading_layer() == "workqueue":
-            _one_at_a_time = threading.Lock()
-    return _one_at_a_time
+def _open_pool(count: int) -> None:
+    """Give this Python thread `count` threads of Numba's pool; the first call starts the pool."""
+    if _told.count == count:
+        return
+    if not pool._is_initialized:
+        config.NUMBA_NUM_THREADS = max(config.NUMBA_NUM_THREADS, count)
+    size: int = config.NUMBA_NUM_THREADS
+    limit_threads(size, "the pool was started with so many, by the first kernel on several threads")
+    if count > size:
+        raise DeviceError(f"{count} threads asked for, but Numba's pool was started with {size}")
+    numba.set_num_threads(count)
+    _told.count = count
 
 
 def _after_fork() -> None:
-    global _forked
+    global _in_use
+    _in_use = threading.Lock()  # a thread that the child does not have may hold the parent's
     if pool._is_initialized and pool.threading_layer() == "omp":
-        _forked = True
+        limit_threads(1, "the parent of this process ran OpenMP threads, which do not survive fork")
 
 
 os.register_at_fork(after_in_child=_after_fork)

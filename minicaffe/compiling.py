@@ -1,0 +1,72 @@
+"""What a user sees while kernels are compiled: a line on a terminal, one line in the log elsewhere.
+
+The kernels of a device tell `compiling` when they begin and end; it counts, and shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from typing import TextIO
+
+log = logging.getLogger("minicaffe.kernels")
+
+TEXT = "compiling kernels for this machine, once"
+
+
+class Compiling:
+    """The compilations of this process: `count` functions in `seconds`.
+
+    While `visible`, the terminal shows a line from the beginning of a compilation to its end, and
+    nothing in between; where standard error is no terminal, the log says once that there are some.
+    GLOG_minloglevel above 0 silences both.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.count = 0
+        self.seconds = 0.0
+        self.visible = True
+        self._stream = stream
+        self._under_way: list[str] = []  # a function's compilation includes those that it calls
+        self._since = 0.0
+        self._announced = False
+        self._lock = threading.RLock()
+
+    def begins(self, name: str) -> None:
+        """A function is not in the cache, and is compiled now."""
+        with self._lock:
+            if not self._under_way:
+                self._since = time.perf_counter()
+            self._under_way.append(name)
+            self._show()
+
+    def ends(self, name: str) -> None:
+        """Its code is ready; what began after it and did not end has failed."""
+        with self._lock:
+            self.count += 1
+            if name in self._under_way:
+                del self._under_way[self._under_way.index(name) :]
+            if not self._under_way:
+                self.seconds += time.perf_counter() - self._since
+            self._show()
+
+    def _show(self) -> None:
+        stream = self._stream or sys.stderr
+        if not self.visible or os.environ.get("GLOG_minloglevel", "0") != "0":  # noqa: SIM112
+            return
+        if not stream.isatty():
+            if not self._announced:
+                log.info("%s; `minicaffe warmup` does it beforehand", TEXT.capitalize())
+            self._announced = True
+            return
+        line = ""
+        if self._under_way:
+            line = f"{TEXT}: {self.count} so far ({self._under_way[0]})"[:79]
+        stream.write(f"\r\x1b[K{line}")
+        stream.flush()
+
+
+compiling = Compiling()
