@@ -175,16 +175,18 @@ def _load_state_hdf5(path: str) -> pb.SolverState:
 def weights_of_state(state: pb.SolverState, path: str) -> str | None:
     """The file of the weights that belong to a state read from `path`; None if it names none.
 
-    The name is taken as it stands (relative to the working directory); a snapshot that was moved is
-    found beside its state. Raises SnapshotError when neither file is there.
+    The name is taken as it stands (relative to the working directory); a snapshot that was moved,
+    or renamed with its state, is found beside it. Raises SnapshotError when there is none.
     """
     if not state.learned_net:
         return None
     beside = os.path.join(os.path.dirname(path), os.path.basename(state.learned_net))
-    for candidate in (state.learned_net, beside):
-        if os.path.isfile(candidate):
+    renamed = path.replace(".solverstate", ".caffemodel")
+    candidates = list(dict.fromkeys((state.learned_net, beside, renamed)))
+    for candidate in candidates:
+        if candidate != path and os.path.isfile(candidate):
             return candidate
-    raise SnapshotError(f"{path}: its weights are missing: no {state.learned_net}, no {beside}")
+    raise SnapshotError(f"{path}: its weights are missing: no {', no '.join(candidates)}")
 
 
 # --- files -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 import minicaffe
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.proto.files import blob_from_proto, read_binary
+from minicaffe.proto.files import blob_from_proto, read_binary, read_net, read_solver
 
 # folder, net, weights, what Caffe gave, absolute tolerance
 MODELS = [
@@ -127,3 +127,51 @@ def test_accuracy_on_cifar10(
     loaded = load(shared / "data" / "models" / folder, net, weights)
     found = right(loaded, images, labels) / len(labels)
     assert found == pytest.approx(accuracy, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("folder", "solver", "state", "iteration"),
+    [
+        ("lenet", "lenet_solver", "lenet_iter_5000", 5000),
+        ("lenet", "lenet_solver", "lenet_iter_10000", 10000),
+        ("cifar10", "cifar10_quick_solver", "cifar10_quick_iter_4000", 4000),
+        ("cifar10", "cifar10_quick_solver_lr1", "cifar10_quick_iter_5000", 5000),
+        ("cifar10", "cifar10_full_solver", "cifar10_full_iter_70000", 70000),
+    ],
+)
+def test_solver_states_of_caffe_resume(
+    shared: Path, folder: str, solver: str, state: str, iteration: int
+) -> None:
+    """The weights beside the state, its history and iteration are taken up; training goes on."""
+    where = shared / "data" / "models" / folder
+    param = read_solver(str(where / f"{solver}.prototxt"))
+    param.net_param.CopyFrom(read_net(str(where / Path(param.net).name)))
+    feed_with_dummies(param.net_param)
+    for field in ("net", "test_iter", "test_interval", "snapshot"):
+        param.ClearField(field)
+    resumed = minicaffe.get_solver(param)
+    resumed.restore(str(where / f"{state}.solverstate"))
+    assert resumed.iter == iteration
+    weights = minicaffe.Net(
+        str(where / Path(solver.removesuffix("_lr1").replace("_solver", ".prototxt"))),
+        minicaffe.TEST,
+        weights=str(where / f"{state}.caffemodel"),
+    )
+    for name, blobs in weights.params.items():
+        np.testing.assert_array_equal(resumed.net.params[name][0].data, blobs[0].data)
+    assert np.abs(np.asarray(resumed.history[0])).max() > 0
+    resumed.step(1)
+    assert resumed.iter == iteration + 1
+    assert np.isfinite(np.asarray(resumed.net.flat_params.data)).all()
+
+
+def feed_with_dummies(net: pb.NetParameter) -> None:
+    """Replace the Data layers by generated pictures of the same shape, all with label 0."""
+    for layer in net.layer:
+        if layer.type == "Data":
+            size = (1, 28, 28) if "mnist" in layer.data_param.source else (3, 32, 32)
+            layer.type = "DummyData"
+            layer.dummy_data_param.shape.add(dim=(4, *size))
+            layer.dummy_data_param.shape.add(dim=(4,))
+            layer.dummy_data_param.data_filler.add(type="gaussian", std=0.1)
+            layer.dummy_data_param.data_filler.add(type="constant")
