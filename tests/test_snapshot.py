@@ -1,6 +1,7 @@
 """Snapshots: both formats, read and written; a training that is stopped and resumed."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,10 +233,6 @@ def spoiled(tmp_path, change):
             lambda state: state.history[1].shape.dim.append(1),
             r"history blob 1 has shape \(3, 1\), its parameter a/1 has \(3,\)",
         ),
-        (
-            lambda state: setattr(state, "learned_net", "gone.caffemodel"),
-            "weights are missing: no gone.caffemodel, no /.*/gone.caffemodel",
-        ),
         (lambda state: state.ClearField("iter"), "not a solver state .it has no iteration"),
     ],
 )
@@ -247,6 +244,19 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, change, message):
         solver.restore(path)
     assert np.array_equal(weights(solver), before)
     assert solver.iter == 0
+
+
+def test_weights_that_were_renamed_with_their_state_are_found(tmp_path):
+    path = spoiled(tmp_path, lambda state: setattr(state, "learned_net", "gone.caffemodel"))
+    beside = Path(path.replace(".solverstate", ".caffemodel"))
+    solver = make(tmp_path, "random_seed: 5 momentum: 0.5")
+    solver.restore(path)
+    before = weights(solver)
+    beside.unlink()
+    missing = f"weights are missing: no gone.caffemodel, no /.*/gone.caffemodel, no {beside}"
+    with pytest.raises(SnapshotError, match=f"{path}: .*{missing}"):
+        solver.restore(path)
+    assert np.array_equal(weights(solver), before)
 
 
 def test_a_state_of_another_rule_does_not_fit(tmp_path):
