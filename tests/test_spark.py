@@ -410,7 +410,9 @@ def generations(monkeypatch: pytest.MonkeyPatch) -> list[driver.Generation]:
 
 def wait_for_ranks(generations: list[driver.Generation]) -> driver.Generation:
     deadline = time.monotonic() + 60
-    while not (generations and len(generations[0].hosts) == 2) and time.monotonic() < deadline:
+    while (
+        not (generations and len(generations[0].course.hosts) == 2) and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     return generations[0]
 
@@ -472,7 +474,7 @@ def test_a_rank_that_dies_is_named(
     sc: Any, small: SmallSet, generations: list[driver.Generation]
 ) -> None:
     thread = threading.Thread(
-        target=lambda: os.kill(wait_for_ranks(generations).pids[1], signal.SIGKILL)
+        target=lambda: os.kill(wait_for_ranks(generations).course.pids[1], signal.SIGKILL)
     )
     thread.start()
     with pytest.raises(ClusterError, match="rank 1 was lost: its Python process died"):

@@ -10,7 +10,7 @@ from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import ThreadRendezvous
 from minicaffe.distributed.spark import executor
 from minicaffe.distributed.spark.config import Config
-from minicaffe.distributed.spark.driver import Generation
+from minicaffe.distributed.spark.course import Course
 from minicaffe.distributed.spark.jobs import TrainJob
 from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.distributed.sync.allreduce import AllreduceSync
@@ -150,9 +150,9 @@ def test_ranks_share_a_test_and_get_what_one_rank_gets(small: SmallSet, ranks: i
 
 
 def test_ranks_with_different_weights_end_the_training() -> None:
-    generation: Any = Generation.__new__(Generation)
-    generation.world_size, generation._rows = 2, {}
-    row = {"iteration": 5, "rank": 0, "weights": 1}
-    generation._hear_row(row)
+    course = Course("", 0, 10, resumed=False)
+    course.begin(2)
+    row = {"kind": "row", "iteration": 5, "rank": 0, "weights": 1}
+    course.hear(row)
     with pytest.raises(ClusterError, match="weights of the ranks differ after iteration 5"):
-        generation._hear_row({**row, "rank": 1, "weights": 2})
+        course.hear({**row, "rank": 1, "weights": 2})

@@ -15,7 +15,7 @@ from minicaffe.proto import minicaffe_pb2 as pb
 from .config import Config
 from .data_source import Source
 from .driver import Training
-from .executor import count_samples, extract_partition, test_partition
+from .forward import count_samples, extract_partition, test_partition
 from .jobs import ForwardJob
 from .preflight import plan_forward, plan_training
 from .session import await_slots, check_settings, count_slots, run_job, ship_code

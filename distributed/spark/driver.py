@@ -1,8 +1,8 @@
-"""The driver of a training: one barrier job a generation, what the ranks say, the model.
+"""The driver of a training: one barrier job a generation, watched, and the model at its end.
 
-    Training    one run: its secret, its metrics, its progress
+    Training    one run: its secret, its course
     Generation  one attempt: a barrier stage of `world_size` tasks (a ResultStage: Spark does not
-                retry it), the control port, and what the ranks say there
+                retry it), and the control port on which the ranks tell the course
 
 A failed generation ends the run; `Training.run` is the place to start the next one from the newest
 snapshot.
@@ -22,12 +22,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicaffe.errors import ClusterError, SnapshotError
-from minicaffe.metrics import Metrics, columns_of
-from minicaffe.progress import Progress
 
 from ..auth import new_secret
 from .config import Config
-from .control import ControlServer, Message
+from .control import ControlServer
+from .course import Course
 from .executor import Answer, train_partition
 from .jobs import TrainJob
 from .preflight import Plan
@@ -39,20 +38,17 @@ from .session import (
     is_loss,
     reason_of,
     ship_code,
-    terminal,
 )
-
-log = logging.getLogger("minicaffe.spark")
 
 PATIENCE = 15.0  # seconds without a rank after which the user is told what Spark waits for
 GRACE = 2.0  # seconds in which the ranks' own errors arrive after the job has failed
 
 
 class Training:
-    """One run: trains as a Plan says and keeps its course.
+    """One run: trains as a Plan says.
 
-    `metrics` has all rows, `validations` a dict of the outputs' values for each test of the first
-    test net, with its iteration.
+    Its `metrics` (minicaffe.metrics.Metrics) have all rows; `validations` has, for each test of
+    the first test net, the iteration and the outputs' means.
     """
 
     def __init__(self, conf: Config, plan: Plan) -> None:
@@ -62,30 +58,26 @@ class Training:
         self.world_size = conf.clusterSize
         self.run_id = secrets.token_hex(4)
         self.secret = new_secret()
-        self.validations: list[tuple[int, dict[str, float]]] = []
-        self.started = time.monotonic()
-        resumed = plan.start - 1 if plan.state else None
-        stem = plan.stem
-        csv, events = (f"{stem}.metrics.csv", f"{stem}.tensorboard") if stem else ("", "")
-        self.metrics = Metrics(csv, events, resumed)
-        self.screen = terminal() or sys.stderr
-        self.progress = Progress(plan.solver.max_iter, plan.start, self.screen)
+        self.course = Course(plan.stem, plan.start, plan.solver.max_iter, plan.state is not None)
+        self.metrics = self.course.metrics
+        self.validations = self.course.validations
 
     def run(self) -> Training:
         """Train to the end, write the model, show the table. Raises ClusterError."""
-        if self.conf.solverParameter.random_seed < 0:
-            self.progress.write(f"random_seed: {self.plan.solver.random_seed} (none was given)")
+        say = self.course.say
         try:
+            if self.conf.solverParameter.random_seed < 0:
+                say(f"random_seed: {self.plan.solver.random_seed} (none was given)")
             with self._beacon() as beacon:
                 answers = Generation(self, 0, beacon).run()
             self._write_model(answers)
-            self.progress.close()
-            self._tell_the_end()
+            self.course.end()
+            if self.plan.model:
+                say(f"model: {self.plan.model}")
+            if self.metrics.csv_path:
+                say(f"metrics: {self.metrics.csv_path}")
         finally:
-            self.progress.close()
-            self.metrics.close()
-            if self.screen is not sys.stderr:
-                self.screen.close()
+            self.course.close()
         return self
 
     @contextlib.contextmanager
@@ -122,15 +114,6 @@ class Training:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(beside)
 
-    def _tell_the_end(self) -> None:
-        say = functools.partial(print, file=self.screen, flush=True)
-        if self.metrics.rows:
-            say(self.metrics.table())
-        if self.plan.model:
-            say(f"model: {self.plan.model}")
-        if self.metrics.csv_path:
-            say(f"metrics: {self.metrics.csv_path}")
-
 
 class Generation:
     """One attempt to train: a barrier job, watched."""
@@ -139,10 +122,8 @@ class Generation:
         self.training = training
         self.number = number
         self.world_size = training.world_size
-        self.hosts: dict[int, str] = {}  # of the ranks that have joined
-        self.pids: dict[int, int] = {}
-        self.errors: list[Message] = []
-        self._rows: dict[int, list[Message]] = {}
+        self.course = training.course
+        self.course.begin(self.world_size)
         plan, sc = training.plan, training.sc
         await_slots(sc, self.world_size)
         ship_code(sc)
@@ -161,7 +142,7 @@ class Generation:
             scheme=plan.scheme,
             control=(host, self.server.address[1]),
             beacon=beacon,
-            log_level=_log_levels(sc, training.screen.isatty()),
+            log_level=_log_levels(sc, self.course.screen.isatty()),
         )
 
     def run(self) -> list[Answer]:
@@ -196,9 +177,9 @@ class Generation:
         began, told = time.monotonic(), False
         while not job.wait(0):
             self._listen(0.1)
-            if not self.hosts and not told and time.monotonic() - began > PATIENCE:
+            if not self.course.hosts and not told and time.monotonic() - began > PATIENCE:
                 told = True
-                self.training.progress.write(
+                self.course.say(
                     "no rank has started yet: Spark waits for free slots, or executors cannot"
                     f" reach the driver at {self.job.control[0]}:{self.job.control[1]}"
                 )
@@ -206,16 +187,17 @@ class Generation:
             answers = job.result()
         except Exception as error:
             raise self._explain(error) from (error if self.training.conf.debug else None)
-        while self._listen(0.0):
-            pass
+        until = time.monotonic() + GRACE
+        while len(self.course.ended) < self.world_size and time.monotonic() < until:
+            self._listen(0.1)  # what was said last may arrive after the job's result
         return answers
 
     def _explain(self, error: Exception) -> ClusterError:
         """The error of the rank that failed first, rather than of those that missed it."""
         until = time.monotonic() + GRACE
-        while time.monotonic() < until and not any(not e["follows"] for e in self.errors):
+        while time.monotonic() < until and not any(not e["follows"] for e in self.course.errors):
             self._listen(0.1)
-        causes = sorted(self.errors, key=lambda e: bool(e["follows"]))
+        causes = sorted(self.course.errors, key=lambda e: bool(e["follows"]))
         reason = reason_of(error)
         if not causes or (causes[0]["follows"] and is_loss(reason)):
             return ClusterError(reason)
@@ -224,81 +206,14 @@ class Generation:
             print(cause["trace"], file=sys.stderr)
         return ClusterError(f"rank {cause['rank']} on {cause['host']}: {cause['message']}")
 
-    # --- what the ranks say ------------------------------------------------------------------
-
     def _listen(self, seconds: float) -> bool:
         """Take one message in, if there is one within this time; whether there was."""
         try:
-            message = self.server.messages.get(timeout=seconds) if seconds else None
-            message = message or self.server.messages.get_nowait()
+            message = self.server.messages.get(timeout=seconds)
         except queue.Empty:
             return False
-        handler = getattr(self, f"_hear_{message['kind']}", None)
-        if handler is not None:
-            handler(message)
+        self.course.hear(message)
         return True
-
-    def _hear_hello(self, message: Message) -> None:
-        self.hosts[message["rank"]] = message["host"]
-        self.pids[message["rank"]] = message["pid"]
-        if len(self.hosts) == self.world_size:
-            where = ", ".join(f"{rank} on {self.hosts[rank]}" for rank in sorted(self.hosts))
-            self.training.progress.write(f"{self.world_size} ranks: {where}")
-
-    def _hear_tick(self, message: Message) -> None:
-        self._show([message], self.world_size, line=False)
-
-    def _hear_row(self, message: Message) -> None:
-        """Rows of one iteration, one a rank, make a row of the metrics: their loss is the mean."""
-        rows = self._rows.setdefault(message["iteration"], [])
-        rows.append(message)
-        if len(rows) < self.world_size:
-            return
-        del self._rows[message["iteration"]]
-        rows.sort(key=lambda row: int(row["rank"]))
-        if len({row["weights"] for row in rows}) != 1:
-            raise ClusterError(
-                f"the weights of the ranks differ after iteration {message['iteration']}, which"
-                " must not happen: the training is ended"
-            )
-        values = self._show(rows, 1, line=True)
-        self.training.metrics.add("train", message["iteration"], self._seconds(), values)
-
-    def _show(self, rows: list[Message], times: int, line: bool) -> dict[str, float]:
-        """Move the progress on to what the rows say (each for so many ranks)."""
-        slowest = max(max(row["seconds"] for row in rows), 1e-9)
-        waited = sum(row["waited"] for row in rows) / sum(max(row["seconds"], 1e-9) for row in rows)
-        values = {
-            "loss": sum(row["loss"] for row in rows) / len(rows),
-            "learning_rate": rows[0]["lr"],
-            "samples_per_second": sum(row["samples"] for row in rows) * times / slowest,
-            "communication": waited,
-        }
-        self.training.progress.update(rows[0]["iteration"] + 1, *values.values(), line=line)
-        return values
-
-    def _hear_test(self, message: Message) -> None:
-        values: dict[str, float] = message["values"]
-        if message["net"] == 0:
-            self.training.validations.append((message["iteration"], values))
-        phase = f"test{message['net'] or ''}"
-        shown = columns_of(values)
-        self.training.metrics.add(phase, message["iteration"], self._seconds(), shown)
-        facts = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        self.training.progress.write(f"iteration {message['iteration']}, {phase}: {facts}")
-
-    def _hear_bad(self, message: Message) -> None:
-        if message["count"]:
-            self.training.progress.write(
-                f"rank {message['rank']} left out {message['count']} samples that cannot be read:"
-                f" {'; '.join(message['samples'][:3])}"
-            )
-
-    def _hear_error(self, message: Message) -> None:
-        self.errors.append(message)
-
-    def _seconds(self) -> float:
-        return time.monotonic() - self.training.started
 
 
 def _log_levels(sc: Any, terminal: bool) -> tuple[int, int]:

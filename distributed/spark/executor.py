@@ -1,4 +1,4 @@
-"""What runs on the executors: a rank of a training, and a part of a test or of a feature job.
+"""What runs on the executors: a rank of a training.
 
 `train_partition` is the body of the barrier stage. It keeps nothing in module globals: the Python
 worker that runs it may have run another rank before.
@@ -22,19 +22,20 @@ from numpy.typing import NDArray
 
 from minicaffe import context
 from minicaffe.cli._log import glog
-from minicaffe.errors import ClusterError, CommunicationError, DataError, Error
+from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.layer import Layer
 from minicaffe.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.snapshot import load_weights, save_weights, save_weights_hdf5
+from minicaffe.snapshot import save_weights, save_weights_hdf5
 from minicaffe.solver import Solver, create_solver
 from minicaffe.solver_callbacks import Iteration
+from minicaffe.threads import set_num_threads
 
 from ..rendezvous import Rendezvous, SparkRendezvous, connect
 from ..sync.allreduce import AllreduceSync
 from ..sync.shared_test import SharedTest
 from .control import ControlLine
-from .jobs import ForwardJob, TrainJob
+from .jobs import TrainJob
 
 log = logging.getLogger("minicaffe.spark")
 
@@ -110,9 +111,8 @@ def train_rank(
         if job.world_size > 1:
             solver.callbacks.append(SharedTest(communicator, sync))
         solver.solve(state)
-        for layer in _feeding(solver.net):
-            line.say("bad", samples=list(layer.batches.bad.values())[:20],
-                     count=len(layer.batches.bad))  # fmt: skip
+        bad = [why for layer in feeding_layers(solver.net) for why in layer.batches.bad.values()]
+        line.say("end", left_out=len(bad), reasons=bad[:3])
         yield "end", (rank, solver.iter, checksum_of(solver.net))
         if rank == 0:
             yield from _model(solver, param, folder)
@@ -195,91 +195,10 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-# --- test and features ---------------------------------------------------------------------------
+# --- of every task ------------------------------------------------------------------------------
 
 
-def count_samples(job: ForwardJob, rows: Iterator[Any]) -> Iterator[int]:
-    """How many samples the TEST net's source has."""
-    with forward_net(job) as (_, layer):
-        yield len(layer.batches.source)
-
-
-def extract_partition(
-    job: ForwardJob, bad: Any, ranges: Iterator[tuple[int, int]]
-) -> Iterator[tuple[str, ...]]:
-    """(sample id, values of each blob) of the samples in the ranges, each once."""
-    with forward_net(job) as (net, layer):
-        for ids in passes(net, layer, ranges, bad):
-            columns = [rows_of(net, name, len(ids)).tolist() for name in job.blobs]
-            yield from zip(ids, *columns, strict=True)
-
-
-def test_partition(
-    job: ForwardJob, bad: Any, ranges: Iterator[tuple[int, int]]
-) -> Iterator[tuple[int, dict[str, list[float]]]]:
-    """The number of samples in the ranges, and the sum over them of each output's values."""
-    count = 0
-    sums: dict[str, NDArray[np.float64]] = {}
-    with forward_net(job) as (net, layer):
-        for ids in passes(net, layer, ranges, bad):
-            count += len(ids)
-            for name in net.output_names:
-                total = rows_of(net, name, len(ids)).sum(axis=0, dtype=np.float64)
-                sums[name] = sums.get(name, 0.0) + total
-    yield count, {name: values.tolist() for name, values in sums.items()}
-
-
-@contextlib.contextmanager
-def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any]]:
-    """The TEST net with its weights, and the layer that feeds it."""
-    from pyspark import TaskContext
-
-    task = TaskContext.get()
-    use_threads(task.cpus() if task else 1)
-    with (
-        executor_log(job.log_level),
-        tempfile.TemporaryDirectory(prefix="minicaffe-") as folder,
-        context.fresh(job.device),
-    ):
-        param, weights = job.unpack(folder)
-        net = Net(param)
-        with contextlib.closing(net):
-            load_weights(net, weights)
-            feeding = _feeding(net)
-            if len(feeding) != 1:
-                raise DataError(
-                    "test and features need one data layer that reads a source (MemoryData with"
-                    f" source_class, or Data); the TEST net has {len(feeding)}"
-                )
-            yield net, feeding[0]
-
-
-def passes(
-    net: Net, layer: Any, ranges: Iterator[tuple[int, int]], bad: Any
-) -> Iterator[list[str]]:
-    """Run the net forward over ranges of samples, batch by batch; the ids of each batch."""
-    batches = layer.batches
-    for first, end in ranges:
-        for start in range(first, end, batches.order.batch):
-            ids = layer.load(range(start, min(start + batches.order.batch, end)))
-            if ids:
-                net.forward_pass()
-                yield ids
-    bad.add(dict(batches.bad))
-
-
-def rows_of(net: Net, name: str, rows: int) -> NDArray[np.float32]:
-    """(rows, values): a blob's values a sample; those of the whole batch stand in every row."""
-    values: NDArray[np.float32] = net.blob_dict[name].data.read("cpu")
-    if values.ndim and len(values) == rows:
-        return values.reshape(rows, -1)
-    return np.tile(values.reshape(1, -1), (rows, 1))
-
-
-# --- of both -------------------------------------------------------------------------------------
-
-
-def _feeding(net: Net) -> Sequence[Any]:
+def feeding_layers(net: Net) -> Sequence[Any]:
     """The layers that read a data source."""
     return [layer for layer in net.layers if _reads_source(layer)]
 
@@ -288,10 +207,10 @@ def _reads_source(layer: Layer) -> bool:
     return getattr(layer, "batches", None) is not None
 
 
-def use_threads(count: int) -> None:
-    """Give kernels and BLAS as many threads as the task has cpus, unless they have been told."""
-    for name in ("MINICAFFE_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, str(count))
+def use_threads(cpus: int) -> None:
+    """Run kernels on as many threads as the task has cpus, unless MINICAFFE_NUM_THREADS is set."""
+    if not os.environ.get("MINICAFFE_NUM_THREADS"):
+        set_num_threads(cpus)
 
 
 @contextlib.contextmanager
