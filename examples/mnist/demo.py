@@ -27,6 +27,7 @@ from minicaffe.proto.files import (
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
+LOG = HERE / "log4j2.properties"
 RANKS = 2
 GOAL = 0.989
 FILES = {  # database -> images and labels
@@ -66,7 +67,9 @@ def start_spark() -> Any:
         .appName("minicaffe demo")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC")
+        .config(
+            "spark.driver.extraJavaOptions", f"-XX:+UseSerialGC -Dlog4j2.configurationFile={LOG}"
+        )
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
