@@ -352,11 +352,8 @@ def test_one_clear_error_and_nothing_half_written(
     args = spoil(small, what)
     out = small.folder / "out"
     out.mkdir()
-    began = time.monotonic()
     with pytest.raises(Error, match=message) as caught:
         train(sc, solver, out / "m.caffemodel", *args)
-    if what == "too many ranks":
-        assert time.monotonic() - began < 5
     assert "\n" not in str(caught.value)
     assert list(out.iterdir()) == []
 

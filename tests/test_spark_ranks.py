@@ -13,6 +13,7 @@ from minicaffe.distributed.spark.config import Config
 from minicaffe.distributed.spark.course import Course
 from minicaffe.distributed.spark.jobs import TrainJob
 from minicaffe.distributed.spark.preflight import plan_training
+from minicaffe.distributed.sync import shared_test
 from minicaffe.distributed.sync.allreduce import AllreduceSync
 from minicaffe.distributed.sync.shared_test import SharedTest
 from minicaffe.errors import ClusterError
@@ -122,11 +123,16 @@ def test_resume_gives_the_same_bits(
     assert again == tests[3:]
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 5])
-def test_ranks_share_a_test_and_get_what_one_rank_gets(small: SmallSet, ranks: int) -> None:
+@pytest.mark.parametrize(("ranks", "seekable"), [(2, True), (3, True), (5, True), (2, False)])
+def test_ranks_share_a_test_and_get_what_one_rank_gets(
+    small: SmallSet, ranks: int, seekable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a data layer cannot seek, rank 0 tests alone."""
+    if not seekable:
+        monkeypatch.setattr(shared_test, "can_seek", lambda net: False)
     solver = read_solver(small.solver(more="test_iter: 4 test_interval: 10"))
 
-    def scores(ring: Communicator | None) -> list[dict[str, float]]:
+    def scores(ring: Communicator | None) -> list[dict[str, float] | None]:
         with context.fresh() as here:
             here.data_seed = 1
             if ring is not None:
@@ -138,13 +144,17 @@ def test_ranks_share_a_test_and_get_what_one_rank_gets(small: SmallSet, ranks: i
             run = tester.callbacks.first("run_test") or (lambda _, index: tester.run_test(index))
             found = []
             for tester.iter in (0, 10, 20):
-                found.append(run(tester, 0).by_name())
+                result = run(tester, 0)
+                found.append(result and result.by_name())
             tester.close()
             return found
 
     alone = scores(None)
     assert alone[0] != alone[1]  # each test goes on where the one before stopped
-    for shared in run_ranks(ranks, scores):
+    for rank, shared in enumerate(run_ranks(ranks, scores)):
+        if rank > 0 and not seekable:
+            assert shared == [None] * 3
+            continue
         for one, other in zip(alone, shared, strict=True):
             assert other == pytest.approx(one, rel=1e-5)
 

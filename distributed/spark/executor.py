@@ -39,6 +39,7 @@ from .jobs import TrainJob
 
 log = logging.getLogger("minicaffe.spark")
 
+SILENCE = 120.0  # seconds that a rank may be busy with what the others wait for, such as compiling
 TICK = 0.25  # seconds between two signs of life of rank 0
 CHUNK = 16 << 20  # bytes of the model in one row of the job's result
 
@@ -97,6 +98,7 @@ def train_rank(
             secret=job.secret,
             run=job.run,
             generation=job.generation,
+            timeout=SILENCE,
         )
         at_end.callback(communicator.close)
         line.say("hello", host=socket.gethostname(), pid=os.getpid())

@@ -17,8 +17,8 @@ class SharedTest:
     """The callback that divides each test among the ranks; `sync` is the solver's AllreduceSync.
 
     Of a test's T batches rank r of W runs numbers r T / W to (r + 1) T / W, found by `net.seek`, so
-    that all ranks together see what one rank would; the means are formed of the ranks' sums. A net
-    with a data layer that cannot seek is tested by the root alone.
+    that all ranks together see what one rank would; the means are formed of the ranks' sums. Where
+    a test net has a data layer that cannot seek, the root tests alone.
     """
 
     def __init__(self, communicator: Communicator, sync: AllreduceSync) -> None:
@@ -29,9 +29,9 @@ class SharedTest:
         """The means of test net `index` over its test_iter batches, the same on all ranks."""
         self.sync.on_start(solver)  # the first test comes before the ranks have been made equal
         solver.build_test_nets()
-        net = solver.test_nets[index]
-        if not can_seek(net):
+        if not all(can_seek(net) for net in solver.test_nets):
             return solver.run_test(index) if solver.root else None
+        net = solver.test_nets[index]
         net.share_trained_from(solver.net)
         rank, ranks = self.communicator.rank, self.communicator.world_size
         batches = solver.param.test_iter[index]
