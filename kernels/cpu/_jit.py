@@ -98,6 +98,7 @@ class Kernel(Generic[P, R]):
         self.body = body
         self.strict = strict
         update_wrapper(self, body)
+        known.append(self)
 
     @cached_property
     def serial(self) -> Any:
@@ -108,6 +109,12 @@ class Kernel(Generic[P, R]):
     def parallel(self) -> Any:
         """The twin whose `prange` is shared among threads."""
         return _compiled(self.body, self.strict, parallel=dict(PRANGE_ONLY))
+
+    def compile_parallel(self) -> None:
+        """Compile the parallel twin for all that the serial one was called with; run nothing."""
+        if not DISABLED and "serial" in vars(self):
+            for signature in self.serial.signatures:
+                self.parallel.compile(signature)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run on `num_threads()` threads; on one while another Python thread has the pool."""
@@ -122,6 +129,9 @@ class Kernel(Generic[P, R]):
             return self.parallel(*args, **kwargs)  # type: ignore[no-any-return]
         finally:
             _in_use.release()
+
+
+known: list[Kernel[Any, Any]] = []  # all whose modules have been imported
 
 
 def _compiled(body: Callable[P, R], strict: bool = False, **options: Any) -> Any:
