@@ -48,8 +48,7 @@ class Net(CoreNet):
             upgrade_net(param)
         else:
             param = read_net(network_file)
-        if level:
-            param.state.level = level
+        param.state.level = level  # overwrites the file's, as phase does; stages are added
         param.state.stage.extend(stages or ())
         super().__init__(param, phase, device=device)
         self._blobs = OrderedDict((name, ArrayBlob(b)) for name, b in self.blob_dict.items())
