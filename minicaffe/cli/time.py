@@ -1,4 +1,8 @@
-"""Time a model, layer by layer: minicaffe time -model net.prototxt -iterations 50"""
+"""Time a model, layer by layer: minicaffe time -model net.prototxt -iterations 50
+
+Caffe's lines go to the log, on standard error. A table follows on standard output: time, operations
+and bytes a second of each layer, and how much that is of what this machine can do.
+"""
 
 import argparse
 import logging
@@ -27,20 +31,26 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run forward and backward once to warm up, then `iterations` times with a clock.
 
-    Backward is run for every layer; the flags of propagation decide about bottoms only.
+    Backward is run for every layer; the flags of propagation decide about bottoms only. The peak is
+    measured first. It is that of the processor; without it (on a card) there is no table.
     """
     if not args.model:
         args.error("a model is needed to time: -model FILE")
     if args.iterations < 1:
         args.error(f"-iterations {args.iterations}: at least 1 is expected")
     from .. import TEST, TRAIN
+    from ..device import place
     from ..pycaffe import Net
+    from ..roofline import COPIED, SIDE, measure_peak, table
+    from ..threads import num_threads
+    from .summary import print_table
 
-    choose_device(args)
+    device = choose_device(args)
     stages = args.stage.split(",") if args.stage else []
     phase = TRAIN if args.phase == "TRAIN" else TEST
     net = Net(args.model, phase, level=args.level, stages=stages)
     count = len(net.layers)
+    peak = measure_peak(device) if place(device) == "host" else None
 
     def forward(index: int) -> None:
         net.forward_pass(index, index)
@@ -69,15 +79,28 @@ def run(args: argparse.Namespace) -> None:
         total += took
         log.info("Iteration: %d forward-backward time: %g ms.", iteration, took)
     net.close()
+    forward_ms = [each / args.iterations for each in forward_ms]
+    backward_ms = [each / args.iterations for each in backward_ms]
     log.info("Average time per layer: ")
     for index, name in enumerate(net.layer_names):
-        log.info("%10s\tforward: %g ms.", name, forward_ms[index] / args.iterations)
-        log.info("%10s\tbackward: %g ms.", name, backward_ms[index] / args.iterations)
-    log.info("Average Forward pass: %g ms.", sum(forward_ms) / args.iterations)
-    log.info("Average Backward pass: %g ms.", sum(backward_ms) / args.iterations)
+        log.info("%10s\tforward: %g ms.", name, forward_ms[index])
+        log.info("%10s\tbackward: %g ms.", name, backward_ms[index])
+    log.info("Average Forward pass: %g ms.", sum(forward_ms))
+    log.info("Average Backward pass: %g ms.", sum(backward_ms))
     log.info("Average Forward-Backward: %g ms.", total / args.iterations)
     log.info("Total Time: %g ms.", total)
     log.info("*** Benchmark ends ***")
+    if peak is not None:
+        print_table(table(net, forward_ms, backward_ms, peak), text_columns=2)
+        print(
+            f"peak of {device} on {num_threads()} thread(s), measured at the start:"
+            f" {peak.flops / 1e9:.1f} GFLOP/s (product of {SIDE} x {SIDE} matrices),"
+            f" {peak.bandwidth / 1e9:.1f} GB/s (copy of {4 * COPIED >> 20} MiB)"
+        )
+        print(
+            "of peak: the least time by arithmetic or by memory, whichever is longer, of the time"
+            " that forward and backward took; above 100 % the values came from a cache"
+        )
 
 
 def _milliseconds(run: Callable[[int], None], index: int) -> float:
