@@ -128,6 +128,11 @@ def _copy_lanes(source: F32, s0: int, target: F32, t0: int) -> None:
     target[t0 : t0 + LANES] = source[s0 : s0 + LANES]
 
 
+def _add_lanes(count: int, source: F32, s0: int, target: F32, t0: int) -> None:
+    """Add `count` <= LANES numbers; the rest of LANES numbers is read, and written unchanged."""
+    target[t0 : t0 + count] += source[s0 : s0 + count]
+
+
 # ---- the same, as LLVM instructions
 
 
@@ -183,6 +188,15 @@ class _Emitter:
         """A vector of lanes of x (0 ..) and y (LANES ..)."""
         picked = ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes)
         return self.builder.shuffle_vector(x, y, picked)
+
+    def first_lanes(self, count: Any, vector: Any) -> Any:
+        """The vector with zeros in its lanes from `count` on."""
+        kind = ir.VectorType(_INT, LANES)
+        empty = ir.Constant(kind, ir.Undefined)
+        one = self.builder.insert_element(empty, count, ir.IntType(32)(0))
+        limit = self.shuffle(one, empty, [0] * LANES)
+        inside = self.builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), limit)
+        return self.builder.select(inside, vector, ir.Constant(_VECTOR, [0.0] * LANES))
 
     @contextmanager
     def loop(self, count: Any, carried: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
@@ -350,7 +364,23 @@ def _copy_intrinsic(typing: Any, source: Any, s0: Any, target: Any, t0: Any) -> 
     return types.void(source, n, target, n), emit
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_intrinsic(typing: Any, count: Any, source: Any, s0: Any, target: Any, t0: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        count, source, s0, target, t0 = args
+        kinds = signature.args
+        e = _Emitter(context, builder)
+        place = e.at(e.data(kinds[3], target), t0)
+        terms = e.first_lanes(count, e.load(e.at(e.data(kinds[1], source), s0)))
+        e.store(builder.fadd(e.load(place), terms), place)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, source, n, target, n), emit
+
+
 multiply_panels: Any = _multiply_panels if DISABLED else _panels_intrinsic
 multiply_taps: Any = _multiply_taps if DISABLED else _taps_intrinsic
 transpose_lanes: Any = _transpose_lanes if DISABLED else _transpose_intrinsic
 copy_lanes: Any = _copy_lanes if DISABLED else _copy_intrinsic
+add_lanes: Any = _add_lanes if DISABLED else _add_intrinsic

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from . import _convolution_2d as flat
 from . import _convolution_nd as deep
 from ._jit import kernel as compiled
+from ._unfolded import plan
 from .im2col import Extents
 
 F32 = NDArray[np.float32]
@@ -34,7 +35,7 @@ def scratch_size(
     """Floats of scratch that the functions below need for images and outputs of these shapes."""
     if len(kernel) > 2:
         return deep.scratch_size(x_shape, y_shape, (kernel, stride, pad, dilation))
-    return flat.scratch_size(flat.plan(x_shape, y_shape, kernel, stride, pad, dilation, groups))
+    return flat.scratch_size(plan(x_shape, y_shape, kernel, stride, pad, dilation, groups))
 
 
 def forward(
@@ -42,12 +43,14 @@ def forward(
     kernel: Extents, stride: Extents, pad: Extents, dilation: Extents, groups: int,
 ) -> None:  # fmt: skip
     """y = W * x + bias."""
-    _fill(np.zeros(y.shape[1], np.float32) if bias is None else bias, _maps(y))
+    if bias is None:
+        bias = np.zeros(y.shape[1], np.float32)
     if len(kernel) > 2:
+        _fill(bias, _maps(y))
         deep.forward(x, weight, y, scratch, (kernel, stride, pad, dilation), groups)
     else:
-        plan = flat.plan(x.shape, y.shape, kernel, stride, pad, dilation, groups)
-        flat.forward(plan, x, weight, y, scratch)
+        sizes = plan(x.shape, y.shape, kernel, stride, pad, dilation, groups)
+        flat.forward(sizes, x, weight, bias, y, scratch)
 
 
 def backward_data(
@@ -58,8 +61,8 @@ def backward_data(
     if len(kernel) > 2:
         deep.backward_data(dy, weight, dx, scratch, (kernel, stride, pad, dilation), groups)
     else:
-        plan = flat.plan(dx.shape, dy.shape, kernel, stride, pad, dilation, groups)
-        flat.backward_data(plan, dy, weight, dx, scratch)
+        sizes = plan(dx.shape, dy.shape, kernel, stride, pad, dilation, groups)
+        flat.backward_data(sizes, dy, weight, dx, scratch)
 
 
 def backward_weight(
@@ -70,8 +73,8 @@ def backward_weight(
     if len(kernel) > 2:
         deep.backward_weight(x, dy, dweight, scratch, (kernel, stride, pad, dilation), groups)
     else:
-        plan = flat.plan(x.shape, dy.shape, kernel, stride, pad, dilation, groups)
-        flat.backward_weight(plan, x, dy, dweight, scratch)
+        sizes = plan(x.shape, dy.shape, kernel, stride, pad, dilation, groups)
+        flat.backward_weight(sizes, x, dy, dweight, scratch)
 
 
 def backward_bias(dy: F32, dbias: F32) -> None:

@@ -34,7 +34,15 @@ from numpy.typing import NDArray
 from minicaffe.errors import Error
 
 from ._jit import inlined, inner, kernel, num_threads
-from ._micro_kernel import COLUMNS, LANES, ROWS, copy_lanes, multiply_panels, transpose_lanes
+from ._micro_kernel import (
+    COLUMNS,
+    LANES,
+    ROWS,
+    add_lanes,
+    copy_lanes,
+    multiply_panels,
+    transpose_lanes,
+)
 
 F32 = NDArray[np.float32]
 
@@ -186,8 +194,22 @@ def _pack_transposing(
 
 
 @inner
+def put_line(count: int, source: F32, s0: int, target: F32, t0: int, add: bool) -> None:
+    """Copy `count` numbers, or add them: short lines, for which loops are slow to start."""
+    smooth = count // LANES * LANES
+    for i in range(0, smooth, LANES):
+        if add:
+            add_lanes(LANES, source, s0 + i, target, t0 + i)
+        else:
+            copy_lanes(source, s0 + i, target, t0 + i)
+    for i in range(smooth, count):
+        target[t0 + i] = target[t0 + i] + source[s0 + i] if add else source[s0 + i]
+
+
+@inner
 def multiply_packed(
-    rows: int, columns: int, depth: int, a: F32, a0: int, a_panel: int, b: F32, b0: int, b_panel: int,
+    rows: int, columns: int, depth: int,
+    a: F32, a0: int, a_panel: int, b: F32, b0: int, b_panel: int,
     c: F32, c0: int, c_step: int, add: bool, tile: F32, tile0: int,
 ) -> None:  # fmt: skip
     """C (rows, columns) = or += A B, both packed: one micro-kernel for each pair of panels.
@@ -206,10 +228,7 @@ def multiply_packed(
                 continue
             multiply_panels(depth, a, a_at, b, b_at, COLUMNS, tile, tile0, COLUMNS, False)
             for r in range(high):
-                for s in range(wide):
-                    sums = tile[tile0 + r * COLUMNS + s]
-                    at = c_at + r * c_step + s
-                    c[at] = c[at] + sums if add else sums
+                put_line(wide, tile, tile0 + r * COLUMNS, c, c_at + r * c_step, add)
 
 
 @inner
@@ -250,7 +269,8 @@ def multiply(
                     for at in range(packed_a, packed_a + (high + ROWS - 1) // ROWS * ROWS * depth):
                         work[at] *= alpha
                 multiply_packed(
-                    high, wide, depth, work, packed_a, ROWS * depth, work, packed_b, COLUMNS * depth,
+                    high, wide, depth,
+                    work, packed_a, ROWS * depth, work, packed_b, COLUMNS * depth,
                     c, c0 + i * c_step + j, c_step, add, work, tile,
                 )  # fmt: skip
 

@@ -1,0 +1,176 @@
+"""Images laid out so that what a tap of a filter sees along a line is contiguous.
+
+An image is *unfolded* by giving it its margins and, where a stride is larger than 1, by laying its
+phases apart: with stride 2, lines 0, 2, 4 ... form one plane and lines 1, 3, 5 ... another, and so
+do the columns. Place (i, j) of the output then sees, through tap (r, s) in channel c, the value
+
+    unfolded[taps[k] + i * line + j],        k = (r, c, s)
+
+so that row k of the columns `col` (K, P) of im2col is the unfolded image itself, from an offset on.
+The rows r of the kernel come first in K, because taps that see nothing but margins can be left out:
+for given lines of the output the others are a contiguous range of k, and for given k the lines that
+see something are a contiguous range.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._jit import inner
+from ._micro_kernel import COLUMNS, LANES, ROWS
+from .gemm import DEPTH_BLOCK
+from .im2col import Extents, places_inside
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+
+class Plan(NamedTuple):
+    """A convolution's sizes, and where things are; channels, outputs and image are a group's."""
+
+    images: int
+    groups: int
+    channels: int
+    outputs: int
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    pad_h: int
+    pad_w: int
+    dilation_h: int
+    dilation_w: int
+    depth: int  # K
+    places: int  # P
+    image: int  # floats of the image
+    # the unfolded image
+    unfolds: bool  # whether it differs from the image
+    lines: int  # lines of a plane
+    line: int  # floats of a line
+    unfolded: int  # floats of all planes, and LANES more, which a vector at the end may reach
+    taps: I64  # (K, and zeros up to a multiple of ROWS): where rows (r, c, s) of col begin
+    taps_by_channel: I64  # (K): where they begin in the order (r, s, c)
+    # col, COLUMNS places at a time: panel p has the vectors from first_vector[p] to [p + 1]
+    first_vector: I64
+    vector_from: I64  # where a vector is in the unfolded image, for a tap at 0
+    vector_place: I64  # which place of the output it begins with
+    vector_count: I64  # of how many places it is
+    vector_packed: I64  # where it goes in packed panels that are DEPTH_BLOCK deep
+
+
+@lru_cache(maxsize=256)
+def plan(
+    x_shape: Extents, y_shape: Extents, kernel: Extents, stride: Extents, pad: Extents,
+    dilation: Extents, groups: int,
+) -> Plan:  # fmt: skip
+    """Plan a convolution of images with two spatial axes, or fewer: they are lines of height 1."""
+    missing = 2 - len(kernel)
+    height, width = (1,) * missing + x_shape[2:]
+    out_height, out_width = (1,) * missing + y_shape[2:]
+    kernel_h, kernel_w = (1,) * missing + kernel
+    stride_h, stride_w = (1,) * missing + stride
+    pad_h, pad_w = (0,) * missing + pad
+    dilation_h, dilation_w = (1,) * missing + dilation
+    channels, outputs = x_shape[1] // groups, y_shape[1] // groups
+    lines = -(-(height + 2 * pad_h) // stride_h)
+    line = -(-(width + 2 * pad_w) // stride_w)
+    r, c, s = np.ogrid[:kernel_h, :channels, :kernel_w]
+    r, s = r * dilation_h, s * dilation_w
+    plane = (c * stride_h + r % stride_h) * stride_w + s % stride_w
+    taps = (plane * lines + r // stride_h) * line + s // stride_w
+    return Plan(
+        x_shape[0], groups, channels, outputs, height, width, out_height, out_width,
+        kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
+        taps.size, out_height * out_width, channels * height * width,
+        (stride_h, stride_w, pad_h, pad_w) != (1, 1, 0, 0),
+        lines, line, channels * stride_h * stride_w * lines * line + LANES,
+        np.pad(taps.reshape(-1), (0, -taps.size % ROWS)),
+        taps.transpose(0, 2, 1).reshape(-1).copy(),
+        *_vectors(out_height, out_width, line),
+    )  # fmt: skip
+
+
+def _vectors(out_height: int, out_width: int, line: int) -> tuple[I64, I64, I64, I64, I64]:
+    """How the panels of a row of col are put together: vectors of the image, in this order."""
+    if line == out_width:  # lines follow each other without a gap: all is one line
+        out_height, out_width = 1, out_height * out_width
+    first: list[int] = [0]
+    vectors: list[tuple[int, int, int]] = []
+    for panel in range(0, out_height * out_width, COLUMNS):
+        place = panel
+        end = min(panel + COLUMNS, out_height * out_width)
+        while place < end:
+            i, j = divmod(place, out_width)
+            count = min(LANES, out_width - j, end - place)
+            vectors.append((i * line + j, place, count))
+            place += count
+        first.append(len(vectors))
+    source, places, counts = np.array(vectors, np.int64).reshape(-1, 3).T
+    packed = places // COLUMNS * (COLUMNS * DEPTH_BLOCK) + places % COLUMNS
+    return np.array(first, np.int64), source.copy(), places.copy(), counts.copy(), packed
+
+
+@inner
+def unfold(plan: Plan, x: F32, x0: int, out: F32, out0: int) -> None:
+    """Write the unfolded image."""
+    to = out0
+    for plane in range(plan.channels * plan.stride_h * plan.stride_w):
+        h = plane // plan.stride_w % plan.stride_h - plan.pad_h
+        shift = plane % plan.stride_w - plan.pad_w
+        channel = x0 + plane // (plan.stride_h * plan.stride_w) * plan.height * plan.width
+        inside = places_inside(shift, plan.stride_w, plan.width, plan.line)
+        for _ in range(plan.lines):
+            first, last = inside if 0 <= h < plan.height else (plan.line, plan.line)
+            source = channel + h * plan.width + shift
+            for j in range(first):
+                out[to + j] = 0
+            for j in range(first, last):
+                out[to + j] = x[source + j * plan.stride_w]
+            for j in range(last, plan.line):
+                out[to + j] = 0
+            to += plan.line
+            h += plan.stride_h
+
+
+@inner
+def fold(plan: Plan, unfolded: F32, start: int, x: F32, x0: int) -> None:
+    """Write the image of which this is the unfolded one."""
+    source = start
+    for plane in range(plan.channels * plan.stride_h * plan.stride_w):
+        h = plane // plan.stride_w % plan.stride_h - plan.pad_h
+        shift = plane % plan.stride_w - plan.pad_w
+        channel = x0 + plane // (plan.stride_h * plan.stride_w) * plan.height * plan.width
+        first, last = places_inside(shift, plan.stride_w, plan.width, plan.line)
+        for _ in range(plan.lines):
+            if 0 <= h < plan.height:
+                to = channel + h * plan.width + shift
+                for j in range(first, last):
+                    x[to + j * plan.stride_w] = unfolded[source + j]
+            source += plan.line
+            h += plan.stride_h
+
+
+@inner
+def taps_that_see(plan: Plan, begin: int, end: int) -> tuple[int, int]:
+    """The range of k whose taps see more than margins from places [begin, end)."""
+    first_line, last_line = begin // plan.out_width, (end - 1) // plan.out_width
+    first = (plan.pad_h - last_line * plan.stride_h + plan.dilation_h - 1) // plan.dilation_h
+    last = (plan.height - 1 + plan.pad_h - first_line * plan.stride_h) // plan.dilation_h
+    row = plan.channels * plan.kernel_w
+    return max(first, 0) * row, min(last + 1, plan.kernel_h) * row
+
+
+@inner
+def lines_that_see(plan: Plan, first_k: int, last_k: int) -> tuple[int, int]:
+    """The range of lines from which taps [first, last] see more than margins."""
+    row = plan.channels * plan.kernel_w
+    top = plan.pad_h - last_k // row * plan.dilation_h
+    bottom = plan.height - 1 + plan.pad_h - first_k // row * plan.dilation_h
+    first = (top + plan.stride_h - 1) // plan.stride_h
+    return max(first, 0), min(bottom // plan.stride_h + 1, plan.out_height)
