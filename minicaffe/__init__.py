@@ -23,6 +23,8 @@ _DOORS = {
     "AdaDeltaSolver": "pycaffe",
     "AdaGradSolver": "pycaffe",
     "AdamSolver": "pycaffe",
+    "Classifier": "classifier",
+    "Detector": "detector",
     "Error": "errors",
     "Layer": "layer",
     "LossLayer": "layer",
@@ -42,6 +44,7 @@ _DOORS = {
     "set_device": "pycaffe",
     "set_mode_cpu": "pycaffe",
     "set_mode_gpu": "pycaffe",
+    "set_multiprocess": "pycaffe",
     "set_num_threads": "threads",
     "set_random_seed": "context",
     "set_solver_count": "pycaffe",
@@ -53,7 +56,9 @@ _DOORS = {
 }
 
 # modules that pycaffe scripts reach as attributes
-_MODULES = ("coord_map", "draw", "io", "layers", "net_spec", "params", "proto")
+_MODULES = (
+    "classifier", "coord_map", "detector", "draw", "io", "layers", "net_spec", "params", "proto",
+)  # fmt: skip
 
 __all__ = ["TEST", "TRAIN", "__version__", *_DOORS]
 

@@ -40,6 +40,14 @@ def picture_of(datum: pb.Datum, channels: int = AS_STORED) -> Picture:
 
 def decode(file: bytes, channels: int = AS_STORED) -> Picture:
     """A JPEG, PNG ... as (C, H, W) uint8, blue first. Raises DataError for what cannot be read."""
+    pixels = decode_pixels(file, channels)
+    if pixels.dtype != np.uint8:
+        raise DataError(f"an encoded picture of type {pixels.dtype}; 8 bits a colour are needed")
+    return _channels_first(pixels)
+
+
+def decode_pixels(file: bytes, channels: int = AS_STORED) -> Picture:
+    """A JPEG, PNG ... as (H, W) or (H, W, C), blue first, of whatever type it is stored in."""
     cv2 = _opencv("an encoded picture")
     how = {GRAY: cv2.IMREAD_GRAYSCALE, COLOR: cv2.IMREAD_COLOR}.get(channels, cv2.IMREAD_UNCHANGED)
     if not file:
@@ -50,9 +58,8 @@ def decode(file: bytes, channels: int = AS_STORED) -> Picture:
         raise DataError(f"an encoded picture that cannot be decoded: {error}") from error
     if pixels is None:
         raise DataError(f"an encoded picture of {len(file)} bytes that cannot be decoded")
-    if pixels.dtype != np.uint8:
-        raise DataError(f"an encoded picture of type {pixels.dtype}; 8 bits a colour are needed")
-    return _channels_first(pixels)
+    decoded: Picture = pixels
+    return decoded
 
 
 def resize(picture: Picture, height: int, width: int) -> Picture:

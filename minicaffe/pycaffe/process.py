@@ -49,6 +49,10 @@ def set_solver_rank(rank: int) -> None:
     context.current().solver_rank = rank
 
 
+def set_multiprocess(multiprocess: bool) -> None:
+    """Nothing is to be done: a rank is a thread or a process, and its layers need not know."""
+
+
 def has_nccl() -> bool:
     """False: ranks speak through `minicaffe.distributed`."""
     return False
