@@ -22,14 +22,13 @@ class SplitLayer(Layer):
     in_place = False
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """All tops have the bottom's shape."""
+        """All tops have the bottom's shape, and share its data."""
         for blob in top:
             blob.reshape_like(bottom[0])
+            blob.share_data(bottom[0])
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Let the tops share the bottom's data."""
-        for blob in top:
-            blob.share_data(bottom[0])
+        """The values are there already."""
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

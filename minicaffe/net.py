@@ -7,7 +7,7 @@ decide which of them go backward.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from .blob import Blob
 from .errors import NetError, SnapshotError
 from .graph import Node, analyse_backward, filter_net, insert_splits
 from .layer import Layer, create_layer
+from .memory_plan import MemoryPlan, plan_memory
 from .params import ParamCollector
 from .proto import minicaffe_pb2 as pb
 from .proto.files import array_to_blob_proto, blob_from_proto, shape_matches
@@ -44,10 +45,20 @@ class Net:
 
     `param.state` (phase, level, stages) selects the layers; `phase` overrides its phase. Raises
     NetError or LayerError, naming the layer, for anything that cannot be built.
+
+    With `share_memory`, for nets of phase TEST in which nobody looks, blobs that are not needed at
+    the same time lie in the same memory (`memory_plan.py`). After a pass the outputs hold what they
+    should, and the blobs that `keep` names; there is no backward, and no beginning in the middle.
     """
 
     def __init__(
-        self, param: pb.NetParameter, phase: int | None = None, *, device: str | None = None
+        self,
+        param: pb.NetParameter,
+        phase: int | None = None,
+        *,
+        device: str | None = None,
+        share_memory: bool = False,
+        keep: Collection[str] = (),
     ) -> None:
         wanted = pb.NetParameter()
         wanted.CopyFrom(param)
@@ -68,6 +79,9 @@ class Net:
         self.output_names: list[str] = []
         self.callbacks = NetCallbacks()
         self._build()
+        self.memory_plan: MemoryPlan | None = None
+        if share_memory:
+            self._share_memory(keep)
 
     # --- construction ------------------------------------------------------------------------
 
@@ -205,10 +219,25 @@ class Net:
             memory,
         )
 
+    def _share_memory(self, keep: Collection[str]) -> None:
+        if self.phase != pb.TEST:
+            raise NetError("share_memory is for nets of phase TEST: backward reads all blobs")
+        self.memory_plan = plan_memory(self, keep)
+        self.memory_plan.apply()
+        log.info(
+            "Memory of the blobs: %d bytes instead of %d, %d buffers are shared.",
+            self.memory_plan.bytes_shared,
+            self.memory_plan.bytes_alone,
+            len(self.memory_plan.buffers),
+        )
+
     # --- running -----------------------------------------------------------------------------
 
     def forward_pass(self, start: int = 0, end: int | None = None) -> float:
         """Run the layers `start` to `end` (inclusive; default all); the weighted loss they give."""
+        if self.memory_plan and start > 0:
+            raise NetError("a net that shares memory runs from the first layer on: what the others"
+                           f" read is no longer there (start is {start})")  # fmt: skip
         loss = np.float32(0)
         for index in range(start, self._last(end) + 1):
             for callback in self.callbacks.before_forward:
@@ -229,6 +258,8 @@ class Net:
 
     def backward_pass(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers back from `start` (default the last) to `end`, inclusive."""
+        if self.memory_plan:
+            raise NetError("a net that shares memory cannot run back: the blobs are overwritten")
         for index in range(self._last(start), end - 1, -1):
             for callback in self.callbacks.before_backward:
                 callback(index)

@@ -40,7 +40,8 @@ class Solver:
     Attributes for all: `net`, `test_nets`, `iter`, `lr`, `param`, `history` (one flat array a set,
     as long as all parameters), `smoothed_loss`, `callbacks`.
 
-    The random stream is seeded with random_seed + rank before the nets are built. Raises
+    The random stream is seeded with random_seed + rank before the nets are built. `share_memory`:
+    the blobs of test nets share memory; then their outputs alone can be looked at. Raises
     SolverError for parameters that are missing or contradict each other.
     """
 
@@ -54,6 +55,7 @@ class Solver:
         *,
         net_class: Callable[..., Net] = Net,
         device: str | None = None,
+        share_memory: bool = True,
     ) -> None:
         self.param = pb.SolverParameter()
         self.param.CopyFrom(param)
@@ -66,6 +68,7 @@ class Solver:
             context.set_random_seed(param.random_seed + self.rank)
         self._net_class = net_class
         self._device = device
+        self._share_memory = share_memory
         wanted = training_net(self.param)
         self._log("Creating training net from %s", wanted.origin)
         self.net = self._create_net(wanted)
@@ -105,8 +108,8 @@ class Solver:
 
     # --- construction ------------------------------------------------------------------------
 
-    def _create_net(self, wanted: WantedNet) -> Net:
-        net = self._net_class(wanted.param, device=self._device)
+    def _create_net(self, wanted: WantedNet, share_memory: bool = False) -> Net:
+        net = self._net_class(wanted.param, device=self._device, share_memory=share_memory)
         for entry in self.param.weights:
             for path in filter(None, map(str.strip, entry.split(","))):
                 self._log("Finetuning from %s", path)
@@ -124,7 +127,8 @@ class Solver:
         state = context.current().rng.get_state()
         for index, wanted in enumerate(testing_nets(self.param)):
             self._log("Creating test net (#%d) specified by %s", index, wanted.origin)
-            net = self._create_net(wanted)
+            shares = self._share_memory and wanted.param.state.phase == pb.TEST
+            net = self._create_net(wanted, shares)
             DebugInfo(net).enabled = self.param.debug_info
             self.test_nets.append(net)
         if not self.root:
@@ -355,8 +359,11 @@ def create_solver(
     *,
     net_class: Callable[..., Net] = Net,
     device: str | None = None,
+    share_memory: bool = True,
 ) -> Solver:
     """The solver of a SolverParameter's type, with its nets built by `net_class` on a device.
+
+    `share_memory` is for the test nets, see Solver.
 
     Raises SolverError for an unknown type, with the known ones.
     """
@@ -364,4 +371,4 @@ def create_solver(
     if param.type not in solvers:
         known = ", ".join(sorted(solvers))
         raise SolverError(f"no solver type '{param.type}' (there are: {known})")
-    return solvers[param.type](param, net_class=net_class, device=device)
+    return solvers[param.type](param, net_class=net_class, device=device, share_memory=share_memory)

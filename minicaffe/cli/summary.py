@@ -1,9 +1,18 @@
-"""Show a net: layers, shapes, parameters, FLOPs, memory: minicaffe summary -model net.prototxt"""
+"""Show a net: layers, shapes, parameters, FLOPs, memory: minicaffe summary -model net.prototxt
+
+In phase TEST `buffer` is the memory that a layer's tops share with others, where nobody looks at
+the blobs between layers, as in `minicaffe test`; a top without a number has memory of its own.
+"""
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ._commands import Parser
+
+if TYPE_CHECKING:
+    from ..memory_plan import MemoryPlan
+    from ..net import Net
 
 
 def configure(parser: Parser) -> None:
@@ -23,12 +32,15 @@ def run(args: argparse.Namespace) -> None:
 
     from .. import TEST, TRAIN
     from ..cost import layer_cost
+    from ..memory_plan import plan_memory
     from ..pycaffe import Net
 
     logging.getLogger("minicaffe").setLevel(logging.WARNING)
     stages = args.stage.split(",") if args.stage else []
     phase = TRAIN if args.phase == "TRAIN" else TEST
     net = Net(args.model, phase, level=args.level, stages=stages)
+    plan = plan_memory(net) if phase == TEST else None
+    buffers = ("buffer", *_buffers(net, plan)) if plan else ()
     rows = [("layer", "type", "top shapes", "parameters", "MFLOP", "MB of tops")]
     costs = [layer_cost(net, index) for index in range(len(net.layers))]
     for name, layer, tops, cost in zip(
@@ -41,8 +53,25 @@ def run(args: argparse.Namespace) -> None:
     flops = sum(cost.forward_flops for cost in costs)
     memory = sum(cost.top_bytes for cost in costs)
     rows.append(("sum", "", "", f"{net.flat_params.count:,}", _digits(flops), _digits(memory)))
-    print_table(rows)
+    print_table(
+        [(*row, number) for row, number in zip(rows, (*buffers, ""), strict=True)] if plan else rows
+    )
     print(f"parameters: {4 * net.flat_params.count / 1e6:.2f} MB; MFLOP are those of one forward")
+    if plan:
+        print(
+            f"blobs: {_digits(plan.bytes_shared)} MB with {len(plan.buffers)} shared buffers,"
+            f" {_digits(plan.bytes_alone)} MB with -noshare_memory"
+        )
+
+
+def _buffers(net: "Net", plan: "MemoryPlan") -> list[str]:
+    """For each layer the numbers of the buffers that its tops lie in, from 1."""
+    known = plan.buffer_of()
+    numbers = [
+        dict.fromkeys(str(known[name] + 1) for name in node.top_names if name in known)
+        for node in net.nodes
+    ]
+    return [", ".join(each) for each in numbers]
 
 
 def _digits(count: int) -> str:

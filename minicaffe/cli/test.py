@@ -5,6 +5,7 @@ import logging
 
 from ._commands import Parser
 from ._device import add_device_flags, choose_device
+from ._memory import add_memory_switch
 
 log = logging.getLogger("minicaffe.cli")
 
@@ -17,6 +18,7 @@ def configure(parser: Parser) -> None:
     add_device_flags(parser)
     parser.flag("level", "the net's level", type=int, default=0)
     parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
+    add_memory_switch(parser)
     parser.set_defaults(error=parser.error)
 
 
@@ -33,7 +35,14 @@ def run(args: argparse.Namespace) -> None:
 
     choose_device(args)
     stages = args.stage.split(",") if args.stage else []
-    net = Net(args.model, TEST, level=args.level, stages=stages, weights=args.weights)
+    net = Net(
+        args.model,
+        TEST,
+        level=args.level,
+        stages=stages,
+        weights=args.weights,
+        share_memory=args.share_memory,
+    )
     log.info("Running for %d iterations.", args.iterations)
     loss = 0.0
     sums: list[float] = []

@@ -14,7 +14,11 @@ from .net import Net
 def get_solver(solver: Name | pb.SolverParameter) -> Solver:
     """The solver that a prototxt describes, with its nets; of the type that it names."""
     param = solver if isinstance(solver, pb.SolverParameter) else read_solver(solver)
-    return create_solver(param, net_class=Net)
+    return _create(param)
+
+
+def _create(param: pb.SolverParameter) -> Solver:
+    return create_solver(param, net_class=Net, share_memory=False)  # scripts look at test nets
 
 
 class _Typed:
@@ -30,7 +34,7 @@ class _Typed:
         if param.HasField("type") and param.type != self.solver_type:
             raise SolverError(f"{self.solver_type}Solver was given a solver of type {param.type}")
         param.type = self.solver_type
-        return create_solver(param, net_class=Net)
+        return _create(param)
 
     def __instancecheck__(self, solver: object) -> bool:
         return isinstance(solver, Solver) and solver.type == self.solver_type
