@@ -39,6 +39,8 @@ class Net(CoreNet):
         weights: Name | None = None,
         *,
         device: str | None = None,
+        share_memory: bool = False,
+        keep: Sequence[str] = (),
     ) -> None:
         if isinstance(phase, str | PathLike):
             weights, phase, level = phase, level, 0
@@ -50,7 +52,7 @@ class Net(CoreNet):
             param = read_net(network_file)
         param.state.level = level  # overwrites the file's, as phase does; stages are added
         param.state.stage.extend(stages or ())
-        super().__init__(param, phase, device=device)
+        super().__init__(param, phase, device=device, share_memory=share_memory, keep=keep)
         self._blobs = OrderedDict((name, ArrayBlob(b)) for name, b in self.blob_dict.items())
         self._params = OrderedDict(
             (name, [ArrayBlob(blob) for blob in layer.blobs])
