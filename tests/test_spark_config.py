@@ -12,7 +12,7 @@ from minicaffe.distributed.spark import control, nets
 from minicaffe.distributed.spark.config import OPTIONS, Config
 from minicaffe.distributed.spark.data_source import DataSource
 from minicaffe.distributed.spark.preflight import plan_training
-from minicaffe.distributed.spark.session import reason_of
+from minicaffe.distributed.spark.session import expected_slots, reason_of
 from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -218,6 +218,28 @@ def test_the_test_net_needs_no_test_iter() -> None:
     assert nets.test_net(param).name == "own"
     with pytest.raises(ClusterError, match="no net to test"):
         nets.test_net(pb.SolverParameter())
+
+
+@pytest.mark.parametrize(
+    ("master", "settings", "slots"),
+    [
+        ("local-cluster[2,3,1024]", {}, 6),
+        ("local-cluster[2, 3, 1024]", {"spark.task.cpus": "2"}, 2),
+        ("spark://h:7077", {}, None),
+        ("spark://h:7077", {"spark.cores.max": "5", "spark.task.cpus": "2"}, 2),
+        ("yarn", {"spark.executor.instances": "3", "spark.executor.cores": "4"}, 12),
+    ],
+)
+def test_how_many_slots_there_will_be(
+    master: str, settings: dict[str, str], slots: int | None
+) -> None:
+    class Context:
+        def getConf(self) -> dict[str, str]:
+            return settings
+
+    context: Any = Context()
+    context.master = master
+    assert expected_slots(context) == slots
 
 
 # --- errors of Spark ---------------------------------------------------------------------------

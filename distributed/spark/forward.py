@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe import context
+from minicaffe import TEST, context
 from minicaffe.errors import DataError
 from minicaffe.net import Net
 from minicaffe.snapshot import load_weights
@@ -63,7 +63,7 @@ def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any]]:
         context.fresh(job.device),
     ):
         param, weights = job.unpack(folder)
-        net = Net(param)
+        net = Net(param, share_memory=param.state.phase == TEST, keep=job.blobs)
         with contextlib.closing(net):
             load_weights(net, weights)
             feeding = feeding_layers(net)

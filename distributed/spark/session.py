@@ -22,7 +22,7 @@ from minicaffe.errors import ClusterError, MissingExtra
 T = TypeVar("T")
 
 REGISTERING = 4.0  # seconds without a new executor after which no more are expected
-STARTING = 30.0  # seconds that an application may take to get its first executor
+STARTING = 30.0  # seconds that an application may take to get the executors it has asked for
 CANCELLING = 15.0  # seconds that Spark may take to end a cancelled job's tasks
 
 LOST = "was lost"
@@ -45,28 +45,43 @@ def count_slots(sc: Any) -> int:
     return int(jsc.maxNumConcurrentTasks(profile))
 
 
+def expected_slots(sc: Any) -> int | None:
+    """How many slots there will be when all executors that were asked for are there, if known."""
+    conf = sc.getConf()
+    cpus = int(conf.get("spark.task.cpus", "1"))
+    found = re.fullmatch(r"local-cluster\[\s*(\d+)\s*,\s*(\d+)\s*,.*", sc.master)
+    if found:
+        return int(found[1]) * (int(found[2]) // cpus)
+    instances = conf.get("spark.executor.instances")
+    if instances:
+        return int(instances) * (int(conf.get("spark.executor.cores", "1")) // cpus)
+    cores = conf.get("spark.cores.max")
+    return int(cores) // cpus if cores else None
+
+
 def await_slots(sc: Any, ranks: int) -> None:
-    """Wait for slots for so many ranks, as long as executors are arriving.
+    """Wait for slots for so many ranks, as long as executors are expected or arriving.
 
     Spark itself would retry for ten minutes. Raises ClusterError.
     """
     slots, since = count_slots(sc), time.monotonic()
-    while slots < ranks and not is_local(sc):
+    most = count_slots(sc) if is_local(sc) else expected_slots(sc)
+    while slots < ranks and (most is None or most >= ranks):
         time.sleep(0.1)
         now, found = time.monotonic(), count_slots(sc)
         if found != slots:
             slots, since = found, now
         young = time.time() - sc.startTime / 1000 < STARTING
-        if now - since > REGISTERING and (slots or not young):
+        awaited = young and (slots == 0 or most is not None)
+        if now - since > REGISTERING and not awaited:
             break
     if slots >= ranks:
         return
-    executors = max(sc._jsc.sc().getExecutorMemoryStatus().size() - (not is_local(sc)), 0)
-    what = f"{sc.master} has slots for {slots}"
-    if not is_local(sc):
-        what = f"the cluster has slots for {slots} ({executors} executors)"
+    slots = max(slots, most or 0)
+    where = sc.master if is_local(sc) else "the cluster"
     raise ClusterError(
-        f"{ranks} ranks are asked for, {what}: use -clusterSize {max(slots, 1)} or add executors"
+        f"{ranks} ranks are asked for, {where} has slots for {slots}:"
+        f" use -clusterSize {max(slots, 1)} or add executors"
     )
 
 
