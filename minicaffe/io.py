@@ -20,6 +20,8 @@ from .interpolation import LINEAR, NEAREST, resize_planes
 from .proto import minicaffe_pb2 as pb
 from .proto.blob_proto import array_to_blob_proto, blob_from_proto
 
+caffe_pb2 = pb  # pycaffe scripts say caffe.io.caffe_pb2
+
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
