@@ -1,0 +1,40 @@
+"""Draw a net: minicaffe draw net.prototxt net.png
+
+The extension says the format. Graphviz's program dot draws, if it is installed; without it PNG, SVG
+and PDF are drawn by matplotlib, and .dot, graphviz's text, is written by pydot.
+"""
+
+import argparse
+
+from ._commands import Parser
+
+
+def configure(parser: Parser) -> None:
+    """The flags of Caffe's draw_net.py."""
+    parser.add_argument("net", help="the net's prototxt")
+    parser.add_argument("output", help="the picture: .png, .svg, .pdf, .dot ...")
+    parser.flag(
+        "rankdir",
+        "from left to right, LR (default), or RL, TB (from top to bottom), BT",
+        default="LR",
+        choices=("LR", "RL", "TB", "BT"),
+    )
+    parser.flag(
+        "phase",
+        "only the layers of TRAIN or TEST (default ALL)",
+        default="ALL",
+        choices=("TRAIN", "TEST", "ALL"),
+    )
+    parser.switch("display_lrm", "write the learning rates' multipliers into layers")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw."""
+    from .. import TEST, TRAIN
+    from ..draw import draw_net_to_file
+    from ..proto.files import read_net
+
+    phase = {"TRAIN": TRAIN, "TEST": TEST, "ALL": None}[args.phase]
+    net = read_net(args.net)
+    draw_net_to_file(net, args.output, args.rankdir, phase, args.display_lrm)
+    print(f"{args.output}: {len(net.layer)} layers")
