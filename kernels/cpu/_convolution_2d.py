@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ._jit import inlined, inner, kernel, num_threads
 from ._micro_kernel import COLUMNS, ROWS, add_lanes, copy_lanes, multiply_taps
-from ._unfolded import Plan, fold, lines_that_see, taps_that_see, unfold
+from ._unfolded import PANEL_ROWS, Plan, fold, lines_that_see, taps_that_see, unfold
 from .gemm import CACHE_LINE, DEPTH_BLOCK, multiply_packed, pack
 
 F32 = NDArray[np.float32]
@@ -39,7 +39,7 @@ TILE = ROWS * COLUMNS
 
 def _forward_scratch(plan: Plan) -> tuple[int, int]:
     filters = plan.groups * _whole(plan.outputs, ROWS) * plan.depth
-    return filters, TILE + PANELS * DEPTH_BLOCK * COLUMNS + plan.unfolded
+    return filters, TILE + PANELS * PANEL_ROWS * COLUMNS + plan.unfolded
 
 
 def _data_scratch(plan: Plan) -> tuple[int, int]:
@@ -159,14 +159,14 @@ def _pack_columns(
     plan: Plan, image: F32, image0: int, begin: int, end: int, first: int, last: int,
     out: F32, out0: int,
 ) -> None:  # fmt: skip
-    """Pack places [begin, end) of rows [first, last) of col, DEPTH_BLOCK * COLUMNS floats a panel.
+    """Pack places [begin, end) of rows [first, last) of col, PANEL_ROWS * COLUMNS floats a panel.
 
     What a vector has beyond its count is overwritten by the next, or means nothing.
     """
     vectors = range(
         plan.first_vector[begin // COLUMNS], plan.first_vector[(end + COLUMNS - 1) // COLUMNS]
     )
-    start = out0 - begin * DEPTH_BLOCK
+    start = out0 - begin * PANEL_ROWS
     for k in range(first, last):
         source, to = image0 + plan.taps[k], start + (k - first) * COLUMNS
         for v in vectors:
@@ -183,7 +183,7 @@ def _forward(
     for thread in prange(threads):
         tile = shared + thread * each
         packed = tile + TILE
-        unfolded = packed + PANELS * DEPTH_BLOCK * COLUMNS
+        unfolded = packed + PANELS * PANEL_ROWS * COLUMNS
         item = -1
         for task in range(
             thread * items * blocks // threads, (thread + 1) * items * blocks // threads
@@ -209,7 +209,7 @@ def _forward(
                     wide = min(COLUMNS, end - panel)
                     low, high = _taps_of(plan, panel, panel + wide, start)
                     a = group * filters + low * ROWS
-                    b = packed + (panel - begin) * DEPTH_BLOCK + (low - first) * COLUMNS
+                    b = packed + (panel - begin) * PANEL_ROWS + (low - first) * COLUMNS
                     if low < high:
                         multiply_packed(
                             plan.outputs, wide, high - low, work, a, plan.depth * ROWS, work, b, 0,

@@ -23,6 +23,9 @@ from ._micro_kernel import COLUMNS, LANES, ROWS
 from .gemm import DEPTH_BLOCK
 from .im2col import Extents, places_inside
 
+# Rows of a packed panel: one more than are used, for what a vector has beyond its count.
+PANEL_ROWS = DEPTH_BLOCK + 1
+
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
@@ -61,7 +64,7 @@ class Plan(NamedTuple):
     vector_from: I64  # where a vector is in the unfolded image, for a tap at 0
     vector_place: I64  # which place of the output it begins with
     vector_count: I64  # of how many places it is
-    vector_packed: I64  # where it goes in packed panels that are DEPTH_BLOCK deep
+    vector_packed: I64  # where it goes in packed panels of PANEL_ROWS rows
 
 
 @lru_cache(maxsize=256)
@@ -112,7 +115,7 @@ def _vectors(out_height: int, out_width: int, line: int) -> tuple[I64, I64, I64,
             place += count
         first.append(len(vectors))
     source, places, counts = np.array(vectors, np.int64).reshape(-1, 3).T
-    packed = places // COLUMNS * (COLUMNS * DEPTH_BLOCK) + places % COLUMNS
+    packed = places // COLUMNS * (COLUMNS * PANEL_ROWS) + places % COLUMNS
     return np.array(first, np.int64), source.copy(), places.copy(), counts.copy(), packed
 
 
