@@ -44,8 +44,8 @@ class DropoutLayer(Layer):
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Draw a mask and apply it."""
         if self.phase == pb.TRAIN:
-            kept = context.current().rng.bernoulli(self.mask.count(), 1 - self.ratio)
-            self.mask.data.write("cpu")[...] = kept.reshape(self.mask.shape)
+            mask = self.mask.data.write("cpu").reshape(-1)
+            context.current().rng.fill_bernoulli(mask, 1 - self.ratio)
         self._apply(bottom[0].data.read(self.device), top[0].data.write(self.device))
 
     def backward(

@@ -20,6 +20,7 @@ WORDS = 624  # of MT19937's state
 STATE = struct.Struct(f"<8sH{WORDS}I")
 MAGIC = b"MT19937\0"
 CHUNK = 1 << 17  # samples of a normal distribution made at once
+SMALL_CHUNK = 1 << 11  # truth values made at once, where an iteration of training makes them
 T = TypeVar("T")
 
 
@@ -74,7 +75,14 @@ class Generator:
         """
         if p == 0:
             return np.zeros(n, np.bool_)
-        return self.draws(n) <= p * 4294967295.0
+        kept: NDArray[np.bool_] = self._bits.random_raw(n) <= np.uint64(p * 4294967295.0)
+        return kept
+
+    def fill_bernoulli(self, values: NDArray[np.float32], p: float) -> None:
+        """Overwrite a flat array with 1 (with probability p) and 0, drawn like `bernoulli`."""
+        for start in range(0, len(values), SMALL_CHUNK):
+            part = values[start : start + SMALL_CHUNK]
+            part[...] = self.bernoulli(len(part), p)
 
     def bernoulli_float32(self, n: int, p: float) -> NDArray[np.bool_]:
         """`bernoulli` compared in float32 (the mask of sparse gaussian fillers)."""

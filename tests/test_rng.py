@@ -113,6 +113,12 @@ def test_no_probability_takes_no_draw():
     assert generator.draw() == Generator(4).draw()
 
 
+def test_masks_are_filled_with_the_same_draws():
+    mask = np.empty(5000, np.float32)
+    Generator(3).fill_bernoulli(mask, 0.3)
+    np.testing.assert_array_equal(mask, Generator(3).bernoulli(5000, 0.3))
+
+
 def test_whole_numbers_lie_within_their_bounds():
     generator = Generator(8)
     assert {generator.uniform_int(3, 6) for _ in range(100)} == {3, 4, 5, 6}
