@@ -86,10 +86,7 @@ class Metrics:
         chosen = _thinned([lines[iteration] for iteration in sorted(lines)], TABLE_ROWS)
         cells = [columns] + [[_text(line.get(name)) for name in columns] for line in chosen]
         widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-        return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-            for row in cells
-        )
+        return "\n".join("  ".join(map(str.rjust, row, widths)).rstrip() for row in cells)
 
     # --- the file ----------------------------------------------------------------------------
 

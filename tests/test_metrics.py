@@ -93,7 +93,7 @@ def test_the_table_puts_tests_beside_training() -> None:
     assert " ".join(table[0].split()) == "iteration loss learning_rate test accuracy test loss"
     assert table[1].split() == ["0", "1", "0.01", "0.5", "2"]
     assert table[2].split() == ["10", "0.09091", "0.01"]
-    assert len({len(line) for line in table}) == 1
+    assert not any(line.endswith(" ") for line in table)
 
 
 @pytest.mark.parametrize("rows", [1, TABLE_ROWS, TABLE_ROWS + 1, 1000])
