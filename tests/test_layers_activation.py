@@ -169,3 +169,14 @@ class TestDropout:
         net = small_net(layer("Dropout", parameters), device, {"x": x}, phase)
         np.testing.assert_array_equal(forward(net), x)
         np.testing.assert_array_equal(backward(net, y=x), x)
+
+
+def test_relu_gives_no_negative_zero_and_keeps_nan(device: str) -> None:
+    ops = load_kernel("relu", device)
+    x = np.array([-1, -0.0, 0, 2, np.nan], np.float32)
+    y = np.empty_like(x)
+    ops.forward(x, y, 0.0)
+    assert not np.signbit(y[:4]).any()
+    np.testing.assert_array_equal(y, [0, 0, 0, 2, np.nan])
+    ops.forward(x, x, 0.0)
+    np.testing.assert_array_equal(x, y)

@@ -1,4 +1,4 @@
-"""ReLU: y = x where x > 0, slope * x elsewhere."""
+"""ReLU: y = max(x, 0) + slope * min(x, 0)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ F32 = NDArray[np.float32]
 
 def forward(x: F32, y: F32, slope: float) -> None:
     """Write the rectified x into y (any shape; y may be x)."""
-    y[...] = np.where(x > 0, x, np.float32(slope) * x)
+    y[...] = np.maximum(x, 0) + np.float32(slope) * np.minimum(x, 0)
 
 
 def backward(x: F32, dy: F32, dx: F32, slope: float) -> None:
