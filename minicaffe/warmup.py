@@ -116,10 +116,10 @@ def _tiny() -> pb.NetParameter:
     return _scores(n, *_inputs(n, 2, 3))
 
 
-def lenet() -> pb.NetParameter:
+def lenet(batch: int = 64) -> pb.NetParameter:
     """LeNet for MNIST, as Caffe's examples have it, with inputs in place of the data layer."""
     n = NetSpec()
-    top, label = _inputs(n, 64, 1, 28, 28)
+    top, label = _inputs(n, batch, 1, 28, 28)
     for number, outputs in enumerate((20, 50), 1):
         top = n[f"conv{number}"] = L.Convolution(top, num_output=outputs, kernel_size=5, **XAVIER)
         top = n[f"pool{number}"] = L.Pooling(top, kernel_size=2, stride=2)
@@ -128,10 +128,10 @@ def lenet() -> pb.NetParameter:
     return _scores(n, n.relu1, label)
 
 
-def cifar10_quick() -> pb.NetParameter:
+def cifar10_quick(batch: int = 100) -> pb.NetParameter:
     """The quick net for CIFAR-10 of Caffe's examples, with inputs in place of the data layer."""
     n = NetSpec()
-    top, label = _inputs(n, 100, 3, 32, 32)
+    top, label = _inputs(n, batch, 3, 32, 32)
     for number, outputs in enumerate((32, 32, 64), 1):
         top = n[f"conv{number}"] = L.Convolution(
             top, num_output=outputs, kernel_size=5, pad=2, **XAVIER
