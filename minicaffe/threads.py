@@ -1,7 +1,6 @@
 """How many threads the kernels of this process run on: `set_num_threads(n)` and `num_threads()`.
 
-There is one number for the whole process. On the same number of threads a run gives the same bits
-each time; on another one sums may be rounded otherwise.
+There is one number for the whole process. A run gives the same bits on any number of threads.
 """
 
 import os
