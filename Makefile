@@ -34,7 +34,7 @@ types: $(VENV)/dev.stamp  ## mypy --strict on the four rooms
 bench: $(VENV)/dev.stamp  ## the benchmarks
 	@$(bin)/python -m pytest benchmarks -q -p no:xdist --benchmark-only
 
-docs: $(VENV)/dev.stamp  ## the pages of layers, made of their docstrings,
+docs: $(VENV)/dev.stamp  ## the pages of layers, made of their docstrings
 	@$(bin)/python docs/build.py
 
 clean:  ## remove what the verbs made, the virtual environment too
