@@ -1,0 +1,213 @@
+"""The roofline: what arithmetic and memory of this machine allow, and where the layers stand.
+
+A layer that makes F operations on B bytes takes at least max(F / peak, B / bandwidth) seconds
+(Williams, Waterman and Patterson, 2009). Both limits are measured here: the peak by a loop of
+independent fused multiply-adds on vectors that stay in registers, the bandwidth by copying arrays
+(a byte read and a byte written count as two), once larger than the caches and once in the
+second-level cache.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from .machine import vectors
+from .measure import Row
+
+CHAINS = 12  # independent sums: two units with a latency of four cycles need eight
+STEPS = 2_000_000
+MEMORY, CACHE = 64 << 20, 128 << 10  # bytes of an array that is copied
+ATTEMPTS = 15
+
+
+@dataclass(frozen=True)
+class Roof:
+    """The limits of some threads together: operations and bytes a second."""
+
+    threads: int
+    peak: float
+    memory: float
+    cache: float
+
+    def seconds(self, row: Row) -> float:
+        """The least time of a case whose data are in memory."""
+        return max(row.flops / self.peak, row.bytes / self.memory)
+
+
+def measure(threads: int) -> Roof:
+    """Measure the limits: the best of some attempts."""
+    return Roof(threads, peak(threads), bandwidth(MEMORY, threads), bandwidth(CACHE, threads))
+
+
+def peak(threads: int) -> float:
+    """Floating point operations a second."""
+    multiply_add, operations = multiply_adder()
+    seconds = fastest([lambda: multiply_add(STEPS)] * threads)
+    return threads * STEPS * operations / seconds
+
+
+def bandwidth(size: int, threads: int) -> float:
+    """Bytes read and written a second, by copies of `size` bytes in each thread."""
+    times = max(1, MEMORY // size)
+    copy = ctypes.memmove  # leaves the interpreter to the other threads
+    pairs = [(np.ones(size, np.uint8), np.zeros(size, np.uint8)) for _ in range(threads)]
+
+    def job(source: Any, target: Any) -> Callable[[], None]:
+        def copy_all() -> None:
+            for _ in range(times):
+                copy(target.ctypes.data, source.ctypes.data, size)
+
+        return copy_all
+
+    return 2 * size * times * threads / fastest([job(*pair) for pair in pairs])
+
+
+def fastest(jobs: Sequence[Callable[[], Any]]) -> float:
+    """Seconds in which all jobs are done, each in its thread: the best attempt.
+
+    By the processor time of a lone thread, by wall time of several.
+    """
+    best = float("inf")
+    for _ in range(ATTEMPTS):
+        if len(jobs) == 1:
+            started = time.thread_time()
+            jobs[0]()
+            best = min(best, time.thread_time() - started)
+            continue
+        gate = threading.Barrier(len(jobs) + 1)
+
+        def work(job: Callable[[], Any], gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            job()
+
+        workers = [threading.Thread(target=work, args=(job,)) for job in jobs]
+        for worker in workers:
+            worker.start()
+        gate.wait()
+        started = time.perf_counter()
+        for worker in workers:
+            worker.join()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def multiply_adder() -> tuple[Callable[[int], float], int]:
+    """A compiled loop of multiply-adds, and the operations of one of its steps."""
+    lanes = {"AVX-512": 16, "AVX2": 8, "AVX": 8}.get(vectors(), 4)
+    kind = f"<{lanes} x float>"
+    chains = range(CHAINS)
+    heads = "\n".join(f"%a{i} = phi {kind} [ %start, %entry ], [ %b{i}, %loop ]" for i in chains)
+    adds = "\n".join(
+        f"%b{i} = call {kind} @llvm.fma.v{lanes}f32({kind} %a{i}, {kind} %x, {kind} %y)"
+        for i in chains
+    )
+    sums = "\n".join(f"%s{i + 1} = fadd {kind} %s{i}, %b{i}" for i in chains)
+    source = f"""
+        declare {kind} @llvm.fma.v{lanes}f32({kind}, {kind}, {kind})
+        define float @run(i64 %steps, float %p, float %q) {{
+        entry:
+          %x0 = insertelement {kind} undef, float %p, i32 0
+          %x = shufflevector {kind} %x0, {kind} undef, <{lanes} x i32> zeroinitializer
+          %y0 = insertelement {kind} undef, float %q, i32 0
+          %y = shufflevector {kind} %y0, {kind} undef, <{lanes} x i32> zeroinitializer
+          %start = fadd {kind} %y, %x
+          br label %loop
+        loop:
+          %step = phi i64 [ 0, %entry ], [ %next, %loop ]
+          {heads}
+          {adds}
+          %next = add i64 %step, 1
+          %more = icmp ult i64 %next, %steps
+          br i1 %more, label %loop, label %done
+        done:
+          %s0 = fadd {kind} %x, %y
+          {sums}
+          %result = extractelement {kind} %s{CHAINS}, i32 0
+          ret float %result
+        }}"""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+    )
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(source), target)
+    engine.finalize_object()
+    signature = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_int64, ctypes.c_float, ctypes.c_float)
+    run = signature(engine.get_function_address("run"))
+
+    def multiply_add(steps: int, engine: Any = engine) -> float:  # the engine owns the code
+        return float(run(steps, 0.5, 1.0))
+
+    return multiply_add, 2 * lanes * CHAINS
+
+
+def plot(rows: Sequence[Row], roofs: Sequence[Roof], path: Path) -> None:
+    """A picture for each number of threads, side by side: operations a second over intensity."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    width = 7.5 * len(roofs)
+    figure, axes = pyplot.subplots(1, len(roofs), figsize=(width, 6), squeeze=False, sharey=True)
+    for axis, roof in zip(axes[0], roofs, strict=True):
+        _draw_roof(axis, roof)
+        _draw_rows(axis, [row for row in rows if row.threads == roof.threads])
+        axis.set_title(f"{roof.threads} thread{'s' if roof.threads > 1 else ''}")
+        axis.set_xlabel("operations a byte")
+        axis.grid(True, which="both", alpha=0.2)
+    axes[0][0].set_ylabel("GFLOP/s")
+    axes[0][0].legend(loc="lower right", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+MARKS = {"convolution": "o", "inner_product": "s", "layers": "^", "update": "D", "nets": "*"}
+
+
+def _draw_roof(axis: Any, roof: Roof) -> None:
+    intensity = np.logspace(-2, 3.5, 200)
+    for speed, style, name in (
+        (roof.memory, "-", f"memory, {roof.memory / 1e9:.0f} GB/s"),
+        (roof.cache, ":", f"L2 cache, {roof.cache / 1e9:.0f} GB/s"),
+    ):
+        attainable = np.minimum(roof.peak, intensity * speed) / 1e9
+        axis.loglog(intensity, attainable, style, color="black", linewidth=1.2)
+        x = 0.02
+        axis.annotate(
+            name, (x, x * speed / 1e9), rotation=38, fontsize=8, va="bottom",
+            xytext=(0, 3), textcoords="offset points",
+        )  # fmt: skip
+    axis.annotate(
+        f"peak, {roof.peak / 1e9:.0f} GFLOP/s", (intensity[-1], roof.peak / 1e9), fontsize=8,
+        ha="right", va="bottom",
+    )  # fmt: skip
+
+
+def _draw_rows(axis: Any, rows: Sequence[Row]) -> None:
+    from matplotlib.lines import Line2D
+
+    shown: dict[str, Any] = {}
+    for row in rows:
+        seconds = row.seconds("minicaffe")
+        if not seconds or not row.flops or not row.bytes:
+            continue
+        colour = {"forward": "tab:blue", "backward": "tab:orange"}.get(row.case.work, "tab:green")
+        mark = MARKS.get(row.case.table, "x")
+        x, y = row.flops / row.bytes, row.flops / seconds / 1e9
+        axis.plot(x, y, mark, color=colour, markersize=5, alpha=0.8)
+        shown[row.case.table] = Line2D([], [], marker=mark, linestyle="", color="grey")
+        shown[row.case.work] = Line2D([], [], marker="o", linestyle="", color=colour)
+    for name, handle in shown.items():
+        handle.set_label(name)
+        axis.add_artist(handle)
