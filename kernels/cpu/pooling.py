@@ -8,9 +8,9 @@ inside of the image, and the divisor the area of the window within the padded im
 Caffe's rule for the size of the output lets the last window lie wholly outside where the stride is
 larger than the kernel: its maximum is the lowest float and its mask -1, its average 0 / 0 = NaN.
 
-A plane at a time, and in it a row of outputs at a time: for each tap of the window the whole row
-is compared with, or added to, the values that the tap sees, a loop that becomes vector code. One
-comparison or addition a tap and output.
+A plane at a time, and in it a row of outputs at a time; one comparison or addition a tap and
+output. The maximum and its place stay in registers while a window is read. The average goes tap by
+tap over the whole row, a loop that becomes vector code.
 """
 
 from typing import Any
@@ -67,19 +67,16 @@ def _max_forward(
     _, out_height, out_width = y.shape
     for plane in prange(planes):
         for i in range(out_height):
-            for j in range(out_width):
-                y[plane, i, j] = LOWEST
-                mask[plane, i, j] = -1
             top = i * stride_h - pad_h
-            for h in range(max(top, 0), min(top + kernel_h, height)):
-                for tap in range(kernel_w):
-                    shift = tap - pad_w
-                    first, last = places_inside(shift, stride_w, width, out_width)
-                    for j in range(first, last):
-                        w = j * stride_w + shift
-                        greater = x[plane, h, w] > y[plane, i, j]
-                        mask[plane, i, j] = h * width + w if greater else mask[plane, i, j]
-                        y[plane, i, j] = x[plane, h, w] if greater else y[plane, i, j]
+            rows = range(max(top, 0), min(top + kernel_h, height))
+            for j in range(out_width):
+                left = j * stride_w - pad_w
+                greatest, place = LOWEST, -1
+                for h in rows:
+                    for w in range(max(left, 0), min(left + kernel_w, width)):
+                        if x[plane, h, w] > greatest:
+                            greatest, place = x[plane, h, w], h * width + w
+                y[plane, i, j], mask[plane, i, j] = greatest, place
 
 
 @kernel
