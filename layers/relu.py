@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from minicaffe.blob import Blob
 from minicaffe.layer import Layer
 
+from ._engine import check_engine
+
 
 class ReLULayer(Layer):
     """Rectifier, applied element by element; may run in place (top = bottom).
@@ -23,6 +25,7 @@ class ReLULayer(Layer):
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the slope."""
+        check_engine(self, self.param.relu_param)
         self.negative_slope: float = self.param.relu_param.negative_slope
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
