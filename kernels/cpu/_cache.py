@@ -70,7 +70,8 @@ def code_stamp(body: Callable[..., Any]) -> str:
         code_stamp(getattr(value, "py_func", value)) if callable(value) else repr(value)
         for value in cells
     ]
-    parts = (source_stamp(body.__module__), body.__code__.co_firstlineno, closed_over)
+    code = body.__code__
+    parts = (source_stamp(body.__module__), code.co_firstlineno, code.co_code, closed_over)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

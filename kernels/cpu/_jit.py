@@ -1,14 +1,13 @@
 """How the loops of this folder become machine code: the decorators `kernel` and `inner`.
 
-`@kernel` makes two versions of one body, the *twins*: the serial one, where `prange` is `range`,
-and the parallel one. Which of them runs is decided at every call by `num_threads()`. The serial
-twin is not a luxury: a parallel loop costs 1 to 40 microseconds to start, and a process that uses
-one thread (a Spark executor with one core a task) then never starts a thread pool at all.
-`@inner` and `@inlined` are for functions that kernels call inside their loops; compiled code can
-call these, and cannot call a kernel.
+`@kernel` is for a loop over arrays, `for i in prange(n)`. Its body is compiled once, for a part of
+the loop; a call on several threads runs it for as many parts at once (`_parts.py`), and a call on
+one thread runs it for the whole: a process that uses one thread (a Spark executor with one core a
+task) then never starts a thread pool. `@inner` and `@inlined` are for functions that kernels call
+inside their loops; compiled code can call these, and cannot call a kernel.
 
 Compilation happens at the first call with new argument types, and is kept on disk (`_cache.py`).
-Three of Numba's habits decide the details here:
+Some of Numba's habits decide the details here:
 
 * Code is compiled with the arithmetic of float32 as it is written, except for what `FASTMATH`
   allows: contraction to fused multiply-add, reassociation (so that sums become vector sums), and
@@ -20,9 +19,9 @@ Three of Numba's habits decide the details here:
   in 40, so OpenMP is asked for first; the user's NUMBA_THREADING_LAYER wins.
 * Pools. Two Python threads that run parallel loops at once would have a pool each under OpenMP,
   and kill the process under `workqueue`: so one of them gets the pool, and what another one calls
-  in the meantime runs as the serial twin.
+  in the meantime runs on its own thread.
 * Fork. GNU OpenMP kills a forked child that uses it after its parent did. In such a child
-  `num_threads()` is therefore 1, and the serial twins, which need no OpenMP, do the work.
+  `num_threads()` is therefore 1, and OpenMP is left alone.
 
 With NUMBA_DISABLE_JIT=1 all bodies run as plain Python, so that a debugger can step into them.
 """
@@ -36,6 +35,8 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import numba
 import numpy as np
+from numba import types
+from numba._dispatcher import compute_fingerprint
 from numba.np.ufunc import parallel
 
 from minicaffe.errors import DeviceError
@@ -43,15 +44,12 @@ from minicaffe.threads import limit_threads
 from minicaffe.threads import num_threads as num_threads
 
 from ._cache import KernelCache, code_stamp
+from ._parts import in_parts, launch
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 config: Any = numba.config
 pool: Any = parallel
-# Only `prange` is parallel: whole-array expressions are small here, and costly to compile so.
-PRANGE_ONLY = dict.fromkeys(
-    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
-) | {"prange": True}
 DISABLED = bool(config.DISABLE_JIT)
 
 P = ParamSpec("P")
@@ -62,15 +60,16 @@ if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
 
 
 @overload
-def kernel(body: Callable[P, R]) -> "Kernel[P, R]": ...
+def kernel(body: Callable[P, None]) -> "Kernel[P]": ...
 @overload
-def kernel(*, strict: bool) -> Callable[[Callable[P, R]], "Kernel[P, R]"]: ...
-def kernel(body: Callable[P, R] | None = None, *, strict: bool = False) -> Any:
+def kernel(*, strict: bool) -> Callable[[Callable[P, None]], "Kernel[P]"]: ...
+def kernel(body: Callable[P, None] | None = None, *, strict: bool = False) -> Any:
     """Compile a loop over arrays for one thread and for many; `prange` marks the shared loop.
 
-    The body takes arrays and scalars, writes into its arrays, and has at least one `prange`.
-    Every iteration of the `prange` writes its own elements; results must not depend on the number
-    of threads, so sums are taken inside an iteration, not across them.
+    The body takes arrays and scalars, writes into its arrays, and ends with its one loop over
+    `prange(n)`; what stands before it is done by every thread. Every iteration writes its own
+    elements; results must not depend on the number of threads, so sums are taken inside an
+    iteration, not across them.
     """
     return Kernel(body, strict) if body else lambda body: Kernel(body, strict)
 
@@ -91,54 +90,69 @@ def inlined(body: Callable[P, R]) -> Callable[P, R]:
     return made
 
 
-class Kernel(Generic[P, R]):
-    """A loop with its two compiled twins; call it like the function it was made of."""
+class Kernel(Generic[P]):
+    """A compiled loop; call it like the function it was made of."""
 
-    def __init__(self, body: Callable[P, R], strict: bool) -> None:
+    def __init__(self, body: Callable[P, None], strict: bool) -> None:
         self.body = body
         self.strict = strict
+        self._addresses: dict[bytes, int] = {}
         update_wrapper(self, body)
         known.append(self)
 
     @cached_property
-    def serial(self) -> Any:
-        """The twin for one thread."""
-        return _compiled(self.body, self.strict)
-
-    @cached_property
-    def parallel(self) -> Any:
-        """The twin whose `prange` is shared among threads."""
-        return _compiled(self.body, self.strict, parallel=dict(PRANGE_ONLY))
+    def part(self) -> Any:
+        """The compiled function of (part, parts, the kernel's arguments)."""
+        return _compiled(in_parts(self.body), self.strict)
 
     def compile_parallel(self) -> None:
-        """Compile the parallel twin for all that the serial one was called with; run nothing."""
-        if not DISABLED and "serial" in vars(self):
-            for signature in self.serial.signatures:
-                self.parallel.compile(signature)
+        """Compile what several threads need for all that it was called with; run nothing."""
+        if not DISABLED and "part" in vars(self):
+            for signature in self.part.signatures:
+                args = types.BaseTuple.from_types(signature[2:])
+                launch.compile((types.int64, types.int64, args))
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run on `num_threads()` threads; on one while another Python thread has the pool."""
-        if DISABLED:
-            with np.errstate(all="ignore"):
-                return self.body(*args, **kwargs)
         count = num_threads()
-        if count == 1 or not _in_use.acquire(blocking=False):
-            return self.serial(*args, **kwargs)  # type: ignore[no-any-return]
+        if DISABLED or count == 1 or not _in_use.acquire(blocking=False):
+            return self.on_one_thread(*args, **kwargs)
         try:
             _open_pool(count)
-            return self.parallel(*args, **kwargs)  # type: ignore[no-any-return]
+            launch(self._address(args), count, args)
         finally:
             _in_use.release()
+        return None
+
+    def on_one_thread(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run here: for loops so short that to start threads takes longer."""
+        if DISABLED:
+            with np.errstate(all="ignore"):
+                self.body(*args, **kwargs)
+        else:
+            self.part(0, 1, *args, **kwargs)
+
+    def _address(self, args: tuple[Any, ...]) -> int:
+        """Where the machine code for arguments of these types is."""
+        fingerprint = compute_fingerprint(args)
+        address = self._addresses.get(fingerprint)
+        if address is None:
+            kinds = (types.int64, types.int64, *numba.typeof(args).types)
+            self.part.compile(kinds)
+            made = self.part.overloads[kinds]
+            address = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
+            self._addresses[fingerprint] = address
+        return address
 
 
-known: list[Kernel[Any, Any]] = []  # all whose modules have been imported
+known: list[Kernel[Any]] = []  # all whose modules have been imported
 
 
 def _compiled(body: Callable[P, R], strict: bool = False, **options: Any) -> Any:
     if DISABLED:
         return body
     assert isinstance(body, FunctionType)
-    named = _named(body, parallel="parallel" in options)
+    named = _named(body)
     dispatcher: Any = numba.njit(
         named,
         nogil=True,
@@ -150,11 +164,11 @@ def _compiled(body: Callable[P, R], strict: bool = False, **options: Any) -> Any
     return dispatcher
 
 
-def _named(body: FunctionType, parallel: bool) -> FunctionType:
+def _named(body: FunctionType) -> FunctionType:
     """A copy whose name, and so the names of its symbols, belongs to this code alone.
 
-    Twins share a name, and so do the functions that one factory makes; two pieces of machine code
-    under one name, one fresh and one from the cache, would be taken for each other.
+    The functions that one factory makes share a name; two pieces of machine code under one name,
+    one fresh and one from the cache, would be taken for each other.
     """
     code = body.__code__
     copy = FunctionType(code, body.__globals__, body.__name__, body.__defaults__, body.__closure__)
@@ -162,8 +176,6 @@ def _named(body: FunctionType, parallel: bool) -> FunctionType:
     copy.__qualname__ = body.__qualname__.replace("<locals>.", "")
     if body.__closure__:
         copy.__qualname__ += f"_{code_stamp(body)[:8]}"
-    if parallel:
-        copy.__qualname__ += "_parallel"
     return copy
 
 

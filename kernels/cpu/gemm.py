@@ -81,7 +81,7 @@ def gemm(
     b_step, b_k = (k, 1) if trans_b else (1, n)
     threads = num_threads() if m * n * k >= _PARALLEL_FROM else 1
     across, down = grid(m, n, threads) if threads > 1 else (1, 1)
-    run = _gemm if threads > 1 else _gemm.serial
+    run = _gemm if threads > 1 else _gemm.on_one_thread
     run(
         m, n, k, np.float32(alpha), np.float32(beta), a.reshape(-1), a_step, a_k,
         b.reshape(-1), b_step, b_k, c.reshape(-1), down, across,

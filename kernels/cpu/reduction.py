@@ -20,7 +20,10 @@ ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
 
 def forward(operation: str, x: F32, y: F32, factor: float) -> None:
     """Write the reduced rows, times factor, into y."""
-    _forward(CODES[operation], x, y, np.float32(factor))
+    rows, size = x.shape
+    sums = np.empty((rows, -(-size // PART)), np.float32)
+    _add_parts(CODES[operation], x, sums)
+    _add_sums(sums, y, np.float32(factor))
 
 
 def backward(operation: str, x: F32, dy: F32, dx: F32, factor: float) -> None:
@@ -29,10 +32,9 @@ def backward(operation: str, x: F32, dy: F32, dx: F32, factor: float) -> None:
 
 
 @kernel
-def _forward(operation: int, x: F32, y: F32, factor: np.float32) -> None:
-    rows, size = x.shape
-    parts = (size + PART - 1) // PART
-    sums = np.zeros((rows, parts), np.float32)
+def _add_parts(operation: int, x: F32, sums: F32) -> None:
+    size = x.shape[1]
+    rows, parts = sums.shape
     for task in prange(rows * parts):
         row = task // parts
         first = task % parts * PART
@@ -48,9 +50,13 @@ def _forward(operation: int, x: F32, y: F32, factor: np.float32) -> None:
             for i in range(first, last):
                 total += x[row, i] * x[row, i]
         sums[row, task % parts] = total
-    for row in range(rows):
+
+
+@kernel
+def _add_sums(sums: F32, y: F32, factor: np.float32) -> None:
+    for row in prange(y.size):
         whole = np.float64(0)
-        for part in range(parts):
+        for part in range(sums.shape[1]):
             whole += sums[row, part]
         y[row] = np.float32(whole) * factor
 
