@@ -40,14 +40,17 @@ def read_image_list(path: str | os.PathLike[str]) -> list[Entry]:
     return entries
 
 
-def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """The lines of a text file. Raises DataError when it cannot be read."""
+def read_lines(path: str | os.PathLike[str], errors: str = "surrogateescape") -> list[str]:
+    """The lines of a text file. Raises DataError when it cannot be read.
+
+    Bytes that are no UTF-8 are kept, so that paths of any encoding lead to their files; `errors`
+    is what `open` knows by that name.
+    """
     try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
+        text = Path(path).read_text(encoding="utf-8", errors=errors)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text file: {error}") from error
+    return text.removesuffix("\n").split("\n")
 
 
 def read_file(path: str | os.PathLike[str], place: str) -> bytes:

@@ -103,6 +103,7 @@ def test_power_at_zero(parameters: str, value: float, slope: float, device: str)
         ("Power", "power_param { power: 0.5 scale: 0 shift: -1 }", r"not a number: -1\^0.5"),
         ("Dropout", "dropout_param { dropout_ratio: 1 }", r"dropout_ratio must be in \[0, 1\)"),
         ("Dropout", "dropout_param { dropout_ratio: -0.5 }", "dropout_ratio must be in"),
+        ("ReLU", "relu_param { engine: CUDNN }", "CUDNN is not built in"),
         ("Sigmoid", "sigmoid_param { engine: CUDNN }", "CUDNN is not built in"),
         ("TanH", "tanh_param { engine: CUDNN }", "CUDNN is not built in"),
         ("PReLU", "", "needs 2 axes or more"),

@@ -184,6 +184,14 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(
     assert "list:3: ./picture 2.png: an encoded picture of 10 bytes" in caplog.text
 
 
+def test_paths_of_any_encoding_lead_to_their_files(pictures: Path, feed: Feed) -> None:
+    name = b"caf\xe9 1.png"  # Latin 1
+    cv2.imwrite(str(pictures / "plain.png"), pixels(3))
+    (pictures / "plain.png").rename(pictures / name.decode(errors="surrogateescape"))
+    (pictures / "list").write_bytes(name + b" 9\r\n")
+    assert labels(feed(image_data())) == [9]
+
+
 @pytest.mark.parametrize(
     ("listed", "more", "told"),
     [

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     channels = net.blobs[net.inputs[0]].channels
     if channels not in (1, 3):
         raise NetError(f"the input '{net.inputs[0]}' has {channels} channels, not 1 or 3")
-    labels = read_lines(args.labels)
+    labels = read_lines(args.labels, errors="replace")
     if len(labels) != net.blobs[net.outputs[0]].channels:
         raise DataError(
             f"{args.labels} has {len(labels)} lines,"
