@@ -18,7 +18,9 @@ from minicaffe.proto.files import read_net, read_solver
 from minicaffe.snapshot import save_weights
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-EXAMPLES = sorted((CHECKOUT / "examples").rglob("*.prototxt"))
+EXAMPLES = sorted(
+    path for path in (CHECKOUT / "examples").rglob("*.prototxt") if "out" not in path.parts
+)
 SOLVERS = [path for path in EXAMPLES if "solver" in path.name]
 NETS = [path for path in EXAMPLES if "solver" not in path.name]
 MNIST = CHECKOUT / "examples" / "mnist"
