@@ -47,7 +47,7 @@ def serial_jobs() -> Iterator[Job]:
 
 
 def parallel_jobs() -> Iterator[Job]:
-    """What several threads need for all kernels that the serial jobs have called; nothing is run."""
+    """What several threads need besides, for all kernels that the serial jobs have called."""
     for kernel in importlib.import_module("minicaffe.kernels.cpu._jit").known:
         yield Job(kernel.__name__, kernel.compile_parallel)
 

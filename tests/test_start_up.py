@@ -6,10 +6,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from minicaffe.compiling import Compiling
+import minicaffe
+from minicaffe import context, warmup
+from minicaffe.cli import main
+from minicaffe.compiling import Compiling, compiling
+from minicaffe.layer import known_types
+from minicaffe.net import Net
+from minicaffe.solver import known_solvers
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 HEAVY = ("numba", "llvmlite", "pyspark", "pandas", "h5py", "cv2", "matplotlib", "onnx", "tqdm")
@@ -108,3 +115,83 @@ def test_a_compilation_that_failed_does_not_count() -> None:
     compiling.begins("c")
     compiling.ends("c")
     assert compiling.count == 2
+
+
+# --- minicaffe warmup ----------------------------------------------------------------------------
+
+FROM_FILES = {"Data", "HDF5Data", "HDF5Output", "ImageData", "MemoryData", "WindowData"}
+
+
+def test_the_warm_up_runs_every_layer_and_solver() -> None:
+    names = {job.name for job in warmup.serial_jobs()}
+    solvers = {f"{name}Solver" for name in known_solvers()}
+    assert names == set(known_types()) - FROM_FILES | solvers | {"LeNet", "CIFAR-10 quick"}
+
+
+@pytest.mark.parametrize("name", ["BatchNorm", "Filter", "Accuracy", "AdamSolver"])
+def test_a_job_of_the_warm_up_leaves_no_trace(name: str) -> None:
+    before = minicaffe.num_threads(), context.current().rng.get_state()
+    next(job for job in warmup.serial_jobs() if job.name == name).run()
+    assert (minicaffe.num_threads(), context.current().rng.get_state()) == before
+
+
+@pytest.mark.parametrize(
+    ("param", "parameters"),
+    [(warmup.lenet(), 431_080), (warmup.cifar10_quick(), 145_578)],
+    ids=["LeNet", "CIFAR-10 quick"],
+)
+def test_the_nets_of_the_warm_up_are_the_known_ones(param: Any, parameters: int) -> None:
+    assert Net(param, minicaffe.TRAIN).flat_params.count == parameters
+
+
+def test_the_command_tells_where_the_kernels_lie(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [job for job in warmup.serial_jobs() if job.name == "ReLU"]
+    monkeypatch.setattr(warmup, "serial_jobs", lambda: jobs)
+    monkeypatch.setattr(warmup, "parallel_jobs", lambda: [])
+    monkeypatch.setattr(compiling, "visible", True)
+    assert main(["warmup"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("compiled ")
+    assert second.startswith(f"kept in {warmup.cache_folder()}: ")
+    assert second.endswith(" MB")
+
+
+def test_without_a_compiler_there_is_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert main(["warmup"]) == 1
+    assert "NUMBA_DISABLE_JIT is set" in capsys.readouterr().err
+
+
+LENET = """
+import minicaffe
+from minicaffe.compiling import compiling
+from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.solver import create_solver
+from minicaffe.warmup import lenet
+minicaffe.set_num_threads(2)
+param = pb.SolverParameter(base_lr=0.01, lr_policy="fixed", max_iter=1)
+param.net_param.CopyFrom(lenet())
+create_solver(param).step(1)
+print(compiling.count)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_after_the_warm_up_nothing_is_compiled() -> None:
+    def run(*words: str) -> str:
+        return subprocess.run(
+            [sys.executable, *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        ).stdout
+
+    run("-m", "minicaffe", "warmup")
+    assert run("-m", "minicaffe", "warmup").startswith("compiled 0 functions")
+    assert run("-c", LENET).strip() == "0"
