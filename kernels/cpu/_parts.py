@@ -132,8 +132,12 @@ def _launch(function: int, parts: int, args: tuple[Any, ...]) -> None:
     run(entry, data, parts)
 
 
-run: Any = numba.njit(_run, nogil=True, parallel=True)
-run._cache = KernelCache(_run, run.targetoptions)
-# Compiled once for each list of argument types, whatever the kernel.
-launch: Any = numba.njit(_launch, nogil=True)
-launch._cache = KernelCache(_launch, launch.targetoptions)
+def _compiled(body: Callable[..., None], **options: Any) -> Any:
+    dispatcher: Any = numba.njit(body, nogil=True, **options)
+    if dispatcher is not body:  # it is under NUMBA_DISABLE_JIT
+        dispatcher._cache = KernelCache(body, dispatcher.targetoptions)
+    return dispatcher
+
+
+run = _compiled(_run, parallel=True)
+launch = _compiled(_launch)  # once for each list of argument types, whatever the kernel

@@ -1,0 +1,110 @@
+"""gemm: every size and transposition on both devices, BLAS's rules for alpha and beta."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import minicaffe
+from minicaffe.device import load_kernel
+from minicaffe.errors import Error
+
+# M, N, K: nothing, one, less than a tile, a multiple and not, more than one block of each loop
+SIZES = [
+    (0, 3, 2),
+    (3, 0, 2),
+    (2, 3, 0),
+    (1, 1, 1),
+    (1, 33, 70),
+    (5, 2, 9),
+    (13, 17, 8),
+    (24, 64, 40),
+    (64, 10, 50),
+    (50, 64, 300),
+    (131, 37, 257),
+    (7, 1100, 20),
+]
+SCALES = [(1, 0), (1, 1), (0.5, -2), (0, 0.5)]  # alpha, beta
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Kernels on two threads."""
+    before = minicaffe.num_threads()
+    minicaffe.set_num_threads(2)
+    yield
+    minicaffe.set_num_threads(before)
+
+
+def operands(
+    m: int, n: int, k: int, trans_a: bool, trans_b: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Random A, B, C."""
+    rng = np.random.default_rng(1)
+    a = rng.standard_normal((k, m) if trans_a else (m, k), np.float32)
+    b = rng.standard_normal((n, k) if trans_b else (k, n), np.float32)
+    return a, b, rng.standard_normal((m, n), np.float32)
+
+
+@pytest.mark.parametrize("trans_b", [False, True])
+@pytest.mark.parametrize("trans_a", [False, True])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_gemm_is_its_definition(
+    size: tuple[int, int, int], trans_a: bool, trans_b: bool, device: str
+) -> None:
+    a, b, c = operands(*size, trans_a, trans_b)
+    product = (a.T if trans_a else a).astype(np.float64) @ (b.T if trans_b else b)
+    for alpha, beta in SCALES:
+        actual = c.copy()
+        load_kernel("gemm", device).gemm(a, b, actual, trans_a, trans_b, alpha, beta)
+        expected = alpha * product + beta * c
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_c_is_not_read_when_beta_is_0(device: str) -> None:
+    a, b, c = operands(9, 20, 5, False, False)
+    c[...] = np.nan
+    load_kernel("gemm", device).gemm(a, b, c)
+    np.testing.assert_allclose(c, a @ b, rtol=1e-5, atol=1e-5)
+
+
+def test_a_and_b_are_not_read_when_alpha_is_0(device: str) -> None:
+    a, b, c = operands(9, 20, 5, False, False)
+    expected = 3 * c
+    load_kernel("gemm", device).gemm(np.full_like(a, np.nan), b, c, alpha=0, beta=3)
+    np.testing.assert_array_equal(c, expected)
+
+
+def test_nan_and_infinity_stay_in_their_row(device: str) -> None:
+    a, b, c = operands(14, 40, 30, False, False)
+    a[3, 7], a[9, 0] = np.nan, np.inf
+    load_kernel("gemm", device).gemm(a, b, c)
+    assert np.isnan(c[3]).all()
+    assert np.isinf(c[9]).all()
+    assert np.isfinite(np.delete(c, [3, 9], axis=0)).all()
+
+
+@pytest.mark.parametrize("size", [(200, 300, 400), (3, 900, 60), (700, 5, 80)], ids=str)
+def test_the_bits_do_not_depend_on_threads(size: tuple[int, int, int], two_threads: None) -> None:
+    a, b, c = operands(*size, False, True)
+    gemm = load_kernel("gemm", "cpu").gemm
+    on_two, on_one = c.copy(), c.copy()
+    gemm(a, b, on_two, trans_b=True, beta=1)
+    minicaffe.set_num_threads(1)
+    gemm(a, b, on_one, trans_b=True, beta=1)
+    np.testing.assert_array_equal(on_two, on_one)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 6, 16])
+def test_the_grid_of_threads_covers_c(threads: int) -> None:
+    across, down = load_kernel("gemm", "cpu").grid(500, 64, threads)
+    assert across * down == threads
+
+
+def test_gemm_refuses_shapes_that_do_not_fit() -> None:
+    a, b, c = operands(4, 5, 6, False, False)
+    gemm = load_kernel("gemm", "cpu").gemm
+    with pytest.raises(Error, match=r"A \(4, 6\) and B \(6, 5\) with trans_a=True"):
+        gemm(a, b, c, trans_a=True)
+    with pytest.raises(Error, match="C-contiguous"):
+        gemm(a, b, np.zeros((5, 4), np.float32).T)

@@ -1,0 +1,181 @@
+"""Compilation: loops in parts, code kept on disk and found again, plain Python where asked."""
+
+import importlib
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicaffe.kernels.cpu as cpu
+from minicaffe.kernels.cpu import _cache, _jit
+from minicaffe.kernels.cpu._parts import in_parts
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+FILL = """
+import numpy as np
+from minicaffe.device import load_kernel
+from minicaffe.kernels.cpu import _jit
+x = np.zeros(5, np.float32)
+load_kernel("fill", "cpu").fill(x, 3)
+assert (x == 3).all()
+stats = [kernel.part.stats for kernel in _jit.known if "part" in vars(kernel)]
+print(sum(len(s.cache_hits) for s in stats), sum(len(s.cache_misses) for s in stats))
+"""
+
+
+def run(code: str, path: Path = CHECKOUT, **environment: str) -> str:
+    """What a Python of its own prints; it must end well."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=path.parent,
+        env={**os.environ, "PYTHONPATH": str(path), "MINICAFFE_NUM_THREADS": "1", **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# --- loops in parts ------------------------------------------------------------------------------
+
+
+def every_kernel() -> list[Any]:
+    """All kernels of the device."""
+    for module in pkgutil.iter_modules(cpu.__path__):
+        importlib.import_module(f"{cpu.__name__}.{module.name}")
+    return _jit.known
+
+
+def test_every_kernel_ends_with_its_one_loop() -> None:
+    for kernel in every_kernel():
+        assert in_parts(kernel.body).__name__ == kernel.__name__
+
+
+def test_parts_make_up_the_loop() -> None:
+    from numba import prange  # the name that kernels use
+
+    def body(x: Any, y: Any) -> None:
+        n = x.size
+        for i in prange(n):
+            y[i] = factor * x[i] * x[i]
+
+    factor = 2
+    part = in_parts(body)
+    x, y = np.arange(11), np.zeros(11)
+    part(1, 3, x, y)
+    np.testing.assert_array_equal(y[[0, 1, 2, 7]], 0)
+    np.testing.assert_array_equal(y[3:7], 2 * x[3:7] ** 2)
+    part(0, 3, x, y)
+    part(2, 3, x, y)
+    np.testing.assert_array_equal(y, 2 * x**2)
+
+
+def test_a_body_that_cannot_be_cut_is_refused() -> None:
+    from numba import prange
+
+    def sums_after_the_loop(x: Any, y: Any) -> None:
+        for i in prange(x.size):
+            y[i] = x[i]
+        y[0] = 0
+
+    with pytest.raises(SyntaxError, match=r"test_kernels_jit\.py:\d+: the last statement"):
+        in_parts(sums_after_the_loop)
+
+
+# --- the cache -----------------------------------------------------------------------------------
+
+
+def test_a_second_process_finds_the_code(tmp_path: Path) -> None:
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "0 1"
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
+
+
+def test_damaged_code_is_made_again(tmp_path: Path) -> None:
+    run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path))
+    for file in tmp_path.rglob("*.code"):
+        file.write_bytes(file.read_bytes()[:-100])
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "0 1"
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path / "file")) == "0 1"
+
+
+def test_code_in_a_zip_is_found_wherever_the_zip_is(tmp_path: Path) -> None:
+    """What Spark ships is unpacked at a new place for every application."""
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+    archive = tmp_path / "one" / "minicaffe.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for room, name in (("minicaffe", "minicaffe"), ("kernels", "minicaffe/kernels")):
+            for source in (CHECKOUT / room).rglob("*.py"):
+                file.write(source, f"{name}/{source.relative_to(CHECKOUT / room)}")
+    cache = str(tmp_path / "cache")
+    assert run(FILL, archive, MINICAFFE_CACHE_DIR=cache) == "0 1"
+    moved = shutil.copy(archive, tmp_path / "two")
+    assert run(FILL, Path(moved), MINICAFFE_CACHE_DIR=cache) == "1 0"
+
+
+def test_the_stamp_covers_the_modules_that_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of gemm contains that of the micro-kernel, which stands in another file."""
+    importlib.import_module("minicaffe.kernels.cpu.gemm")
+    read = _cache._source
+    before = _cache.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm")
+    changed = "minicaffe.kernels.cpu._micro_kernel"
+    monkeypatch.setattr(
+        _cache, "_source", lambda module: read(module) + b"#" * (module.__name__ == changed)
+    )
+    assert _cache.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm") != before
+    _cache.source_stamp.cache_clear()
+
+
+# --- without a compiler --------------------------------------------------------------------------
+
+
+PLAIN = """
+import numpy as np
+from minicaffe.device import load_kernel
+rng = np.random.default_rng(6)
+x = rng.standard_normal((2, 4, 6, 5), np.float32)
+for kernel, stride, pad, groups in (((3, 2), (2, 1), (1, 1), 2), ((1, 1), (1, 1), (0, 0), 1)):
+    weight = rng.standard_normal((3 * groups, 4 // groups, *kernel), np.float32)
+    geometry = kernel, stride, pad, (1, 1), groups
+    out = tuple((n + 2 * p - k) // s + 1 for n, p, k, s in zip((6, 5), pad, kernel, stride))
+    dy = rng.standard_normal((2, 3 * groups, *out), np.float32)
+    results = []
+    for device in ("reference", "cpu"):
+        ops = load_kernel("convolution", device)
+        scratch = np.zeros(ops.scratch_size(x.shape, dy.shape, *geometry), np.float32)
+        y, dx, dw = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(weight)
+        ops.forward(x, weight, None, y, scratch, *geometry)
+        ops.backward_data(dy, weight, dx, scratch, *geometry)
+        ops.backward_weight(x, dy, dw, scratch, *geometry)
+        pool = load_kernel("pooling", device)
+        top, mask = np.zeros((2, 4, 3, 3), np.float32), np.zeros((2, 4, 3, 3), np.int32)
+        mean = np.zeros_like(top)
+        pool.max_forward(x, top, mask, (2, 2), (2, 2), (0, 0))
+        pool.average_forward(x, mean, (2, 2), (2, 2), (0, 0))
+        c = np.ones((5, 7), np.float32)
+        gemm = load_kernel("gemm", device).gemm
+        gemm(x.reshape(-1)[:45].reshape(9, 5), x.reshape(-1)[:63].reshape(9, 7), c, True, beta=2)
+        results.append([y, dx, dw, top, mask, mean, c])
+    for one, two in zip(*results):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+print("equal")
+"""
+
+
+def test_kernels_run_as_plain_python(tmp_path: Path) -> None:
+    assert run(PLAIN, NUMBA_DISABLE_JIT="1", MINICAFFE_CACHE_DIR=str(tmp_path)) == "equal"
+    assert not list(tmp_path.rglob("*.code"))
