@@ -189,13 +189,13 @@ class Net(CoreNet):
     def forward_all(
         self, blobs: Sequence[str] | None = None, **inputs: NDArray[np.float32]
     ) -> Arrays:
-        """Run as many batches as the inputs hold; all outputs, one row an item."""
+        """Run as many batches as the inputs hold; all outputs, a row an item (a scalar a batch)."""
         collected: dict[str, list[NDArray[np.float32]]] = {}
-        count = len(next(iter(inputs.values())))
+        count = _items(inputs)
         for batch in self._batches(inputs):
             self._fill(batch, self.inputs, "data")
             for name, values in self.forward(blobs=blobs).items():
-                collected.setdefault(name, []).extend(values.copy())
+                collected.setdefault(name, []).extend(np.atleast_1d(values).copy())
         return {name: np.asarray(rows)[:count] for name, rows in collected.items()}
 
     def forward_backward_all(
@@ -207,7 +207,7 @@ class Net(CoreNet):
         """Like `forward_all`, then backward; arrays are inputs' data and outputs' diffs by name."""
         data = {name: values for name, values in arrays.items() if name in self.inputs}
         tops = {name: values for name, values in arrays.items() if name in self.outputs}
-        count = len(next(iter(arrays.values())))
+        count = _items(arrays)
         batch: Arrays
         top: Arrays
         out: dict[str, list[NDArray[np.float32]]] = {}
@@ -215,10 +215,10 @@ class Net(CoreNet):
         for batch, top in zip_longest(self._batches(data), self._batches(tops), fillvalue={}):
             self._fill(batch, self.inputs, "data")
             for name, values in self.forward(blobs=blobs).items():
-                out.setdefault(name, []).extend(values.copy())
+                out.setdefault(name, []).extend(np.atleast_1d(values).copy())
             self._fill(top, self.outputs, "diff")
             for name, values in self.backward(diffs=diffs).items():
-                grad.setdefault(name, []).extend(values.copy())
+                grad.setdefault(name, []).extend(np.atleast_1d(values).copy())
         return (
             {name: np.asarray(rows)[:count] for name, rows in out.items()},
             {name: np.asarray(rows)[:count] for name, rows in grad.items()},
@@ -295,3 +295,11 @@ class Net(CoreNet):
     def after_backward(self, callback: Callable[[int], Any]) -> None:
         """Call back with the layer's index after each layer's backward."""
         self.callbacks.after_backward.append(callback)
+
+
+def _items(arrays: Arrays) -> int:
+    """How many items the arrays hold; NetError unless there are some, as many in each."""
+    counts = {name: len(values) for name, values in arrays.items()}
+    if len(set(counts.values())) != 1:
+        raise NetError(f"arrays with the same number of items are needed, not {counts or 'none'}")
+    return next(iter(counts.values()))
