@@ -7,28 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.data_source import DataSource, Order, Place, Sample
-from minicaffe.errors import DataError, MissingExtra
+from minicaffe.errors import DataError
+from minicaffe.hdf5_file import Hdf5File
 from minicaffe.image_list import read_lines
 from minicaffe.proto import minicaffe_pb2 as pb
-
-NUMBERS = "iufb"  # kinds of NumPy types that become float32
-
-
-def h5py_for(purpose: str) -> ModuleType:
-    """The library h5py. Raises MissingExtra."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtra("h5py", "hdf5", purpose) from error
-    module: ModuleType = h5py
-    return module
 
 
 class Hdf5Rows(DataSource):
@@ -40,7 +27,7 @@ class Hdf5Rows(DataSource):
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         super().__init__(param, phase)
-        self._h5py = h5py_for(f"layer '{param.name}' (HDF5Data)")
+        self._purpose = f"layer '{param.name}' (HDF5Data)"
         source = param.hdf5_data_param.source
         if not source:
             raise DataError(f"layer '{param.name}': hdf5_data_param.source must be given, a list")
@@ -56,10 +43,12 @@ class Hdf5Rows(DataSource):
         self._loaded: tuple[int, list[NDArray[np.float32]]] = (-1, [])
 
     def _look_at(self, path: str, place: str) -> None:
-        with self._open(path, place) as file:
-            datasets = [self._dataset(file, name, path, place) for name in self.param.top]
-            rows = [dataset.shape[0] for dataset in datasets]
-            shapes = [tuple(dataset.shape[1:]) for dataset in datasets]
+        try:
+            with self._open(path) as file:
+                found = [self._shape(file, name) for name in self.param.top]
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from error
+        rows, shapes = [shape[0] for shape in found], [shape[1:] for shape in found]
         for name, count in zip(self.param.top, rows, strict=True):
             if count != rows[0]:
                 raise DataError(
@@ -75,24 +64,18 @@ class Hdf5Rows(DataSource):
         self.files.append(path)
         self.rows.append(rows[0])
 
-    def _open(self, path: str, place: str) -> Any:
-        try:
-            return self._h5py.File(path, "r")
-        except OSError as error:
-            raise DataError(f"{place}: cannot read HDF5 file {path}: {error}") from error
+    def _open(self, path: str) -> Hdf5File:
+        return Hdf5File(path, DataError, self._purpose)
 
-    def _dataset(self, file: Any, name: str, path: str, place: str) -> Any:
-        dataset = file.get(name)
-        if not isinstance(dataset, self._h5py.Dataset):
-            names = [key for key in file if isinstance(file[key], self._h5py.Dataset)]
-            raise DataError(
-                f"{place}: {path} has no dataset '{name}' (it has: {', '.join(names) or 'none'})"
-            )
-        if dataset.dtype.kind not in NUMBERS:
-            raise DataError(f"{place}: dataset '{name}' of {path} has type {dataset.dtype}")
-        if not dataset.shape:
-            raise DataError(f"{place}: dataset '{name}' of {path} is a scalar: it has no rows")
-        return dataset
+    @staticmethod
+    def _shape(file: Hdf5File, name: str) -> tuple[int, ...]:
+        shape = file.shape(name)
+        if shape is None:
+            has = ", ".join(file.names() or ()) or "none"
+            raise DataError(f"{file.path} has no dataset '{name}' (it has: {has})")
+        if not shape:
+            raise DataError(f"dataset '{name}' of {file.path} is a scalar: it has no rows")
+        return shape
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -101,18 +84,21 @@ class Hdf5Rows(DataSource):
         """Row `index`, counted over all files. Raises DataError for a damaged file."""
         number = bisect_right(self.starts, index) - 1
         row = index - self.starts[number]
-        if self._loaded[0] != number:
-            self._loaded = (number, self._load(self.files[number]))
-        return Sample(
-            f"{self.files[number]}:{row}", tuple(values[row] for values in self._loaded[1])
-        )
+        loaded, arrays = self._loaded
+        if loaded != number:
+            arrays = self._load(self.files[number])
+            self._loaded = (number, arrays)
+        return Sample(f"{self.files[number]}:{row}", tuple(values[row] for values in arrays))
 
     def _load(self, path: str) -> list[NDArray[np.float32]]:
-        with self._open(path, self.param.hdf5_data_param.source) as file:
-            try:
-                return [file[name].astype(np.float32)[...] for name in self.param.top]
-            except (OSError, KeyError, RuntimeError) as error:
-                raise DataError(f"HDF5 file {path} is damaged: {error}") from error
+        """The datasets of a file; DataError if they are not what they were at the beginning."""
+        with self._open(path) as file:
+            loaded = [file.read_float32(name) for name in self.param.top]
+        number = self.files.index(path)
+        for name, values, shape in zip(self.param.top, loaded, self.shapes, strict=True):
+            if values.shape != (self.rows[number], *shape):
+                raise DataError(f"dataset '{name}' of {path} has changed: shape {values.shape}")
+        return loaded
 
     def close(self) -> None:
         """Let go of the arrays; files are open only while they are read."""

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.blob import Blob
+from minicaffe.hdf5_file import h5py_for
 from minicaffe.layer import Layer
-
-from ._hdf5_files import h5py_for
 
 DATASETS = ("data", "label")
 

@@ -16,7 +16,8 @@ import numpy as np
 from google.protobuf.message import Message
 
 from .blob import Blob
-from .errors import MissingExtra, SnapshotError
+from .errors import SnapshotError
+from .hdf5_file import Hdf5File, h5py_for
 from .proto import minicaffe_pb2 as pb
 from .proto.blob_proto import array_to_blob_proto, blob_from_proto
 from .proto.files import read_binary, read_net_binary, write_binary
@@ -24,6 +25,7 @@ from .proto.files import read_binary, read_net_binary, write_binary
 if TYPE_CHECKING:
     from .net import Net
 
+HDF5_PURPOSE = "a snapshot in HDF5 format"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 PROTOBUF_LIMIT = 2**31 - 1  # bytes of one message
 M = TypeVar("M", bound=Message)
@@ -61,7 +63,7 @@ def save_weights_hdf5(net: Net, path: str, write_diff: bool = False) -> None:
 
     A shared parameter is stored with its owner alone (its gradient with every layer).
     """
-    h5py = _h5py()
+    h5py = h5py_for(HDF5_PURPOSE)
     with _replacing(path) as temporary, h5py.File(temporary, "w") as file:
         groups = {"data": file.create_group("data")}
         if write_diff:
@@ -89,10 +91,10 @@ def load_weights(net: Net, path: str) -> None:
 def _load_weights_hdf5(net: Net, path: str) -> None:
     pairs: list[tuple[Blob, Any]] = []
     with _reading_hdf5(path) as file:
-        if "data" not in file:
+        if file.names("data") is None:
             raise SnapshotError(f"{path}: an HDF5 file without the group 'data' holds no weights")
         for name, layer in zip(net.layer_names, net.layers, strict=True):
-            stored = file["data"].get(name)
+            stored = file.names(f"data/{name}")
             if stored is None:
                 continue
             count = sum(key.isdecimal() for key in stored)
@@ -100,15 +102,16 @@ def _load_weights_hdf5(net: Net, path: str) -> None:
                 raise SnapshotError(f"{path}: layer '{name}' holds {count} blobs, "
                                     f"the net's has {len(layer.blobs)}")  # fmt: skip
             for index, blob in enumerate(layer.blobs):
-                dataset = stored.get(str(index))
-                if dataset is None:
+                dataset = f"data/{name}/{index}"
+                shape = file.shape(dataset)
+                if shape is None:
                     if _owns(net, blob):
-                        raise SnapshotError(f"{path}: no dataset data/{name}/{index}")
+                        raise SnapshotError(f"{path}: no dataset {dataset}")
                     continue
-                if dataset.shape != blob.shape:
-                    raise SnapshotError(f"{path}: data/{name}/{index} has shape {dataset.shape}, "
+                if shape != blob.shape:
+                    raise SnapshotError(f"{path}: {dataset} has shape {shape}, "
                                         f"the net's blob {blob.shape}")  # fmt: skip
-                pairs.append((blob, dataset[()]))
+                pairs.append((blob, file.read_float32(dataset)))
     for blob, values in pairs:
         blob.data.write("cpu")[...] = values
 
@@ -128,7 +131,7 @@ def save_state(state: pb.SolverState, path: str) -> None:
 
 def save_state_hdf5(state: pb.SolverState, path: str) -> None:
     """Write a solver state as HDF5: iter, learned_net, current_step, history/<index>."""
-    h5py = _h5py()
+    h5py = h5py_for(HDF5_PURPOSE)
     with _replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file["iter"] = np.array([state.iter], np.int32)
         name = state.learned_net.encode()
@@ -144,32 +147,44 @@ def save_state_hdf5(state: pb.SolverState, path: str) -> None:
 
 def load_state(path: str) -> pb.SolverState:
     """Read a solver state of either format. Raises SnapshotError or ParseError if it is not one."""
-    if _is_hdf5(path):
-        return _load_state_hdf5(path)
-    state = read_binary(path, pb.SolverState())
+    state = _load_state_hdf5(path) if _is_hdf5(path) else read_binary(path, pb.SolverState())
     if not state.HasField("iter"):
         raise SnapshotError(f"{path}: not a solver state (it has no iteration)")
+    if state.iter < 0 or state.current_step < 0:
+        raise SnapshotError(
+            f"{path}: not a solver state (iteration {state.iter}, step {state.current_step})"
+        )
     return state
 
 
 def _load_state_hdf5(path: str) -> pb.SolverState:
     state = pb.SolverState()
     with _reading_hdf5(path) as file:
+        there = file.names() or []
         for name in ("iter", "learned_net", "history"):
-            if name not in file:
+            if name not in there:
                 raise SnapshotError(f"{path}: not a solver state (it has no '{name}')")
-        state.iter = int(np.ravel(file["iter"])[0])
-        state.learned_net = bytes(file["learned_net"][()]).rstrip(b"\0").decode()
-        if "current_step" in file:
-            state.current_step = int(np.ravel(file["current_step"])[0])
-        history = file["history"]
-        for index in range(len(history)):
-            if str(index) not in history:
+        state.iter = _int32(file, "iter")
+        state.learned_net = file.text("learned_net")
+        if "current_step" in there:
+            state.current_step = _int32(file, "current_step")
+        for index in range(len(file.names("history") or ())):
+            if file.shape(f"history/{index}") is None:
                 raise SnapshotError(f"{path}: no dataset history/{index}")
-            state.history.append(array_to_blob_proto(history[str(index)][()]))
-        if "random_state" in file:
-            state.random_state.extend(row.tobytes() for row in file["random_state"][()])
+            state.history.append(array_to_blob_proto(file.read_float32(f"history/{index}")))
+        if "random_state" in there:
+            rows = file.read("random_state")
+            if rows.ndim != 2 or rows.dtype != np.uint8:
+                raise SnapshotError(f"{path}: random_state holds no rows of bytes")
+            state.random_state.extend(row.tobytes() for row in rows)
     return state
+
+
+def _int32(file: Hdf5File, name: str) -> int:
+    value = file.whole_number(name)
+    if not -(2**31) <= value < 2**31:
+        raise SnapshotError(f"{file.path}: {name} {value} is out of range")
+    return value
 
 
 def weights_of_state(state: pb.SolverState, path: str) -> str | None:
@@ -192,14 +207,6 @@ def weights_of_state(state: pb.SolverState, path: str) -> str | None:
 # --- files -----------------------------------------------------------------------------------
 
 
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtra("h5py", "hdf5", "a snapshot in HDF5 format") from error
-    return h5py
-
-
 def _is_hdf5(path: str) -> bool:
     try:
         with open(path, "rb") as file:
@@ -208,13 +215,8 @@ def _is_hdf5(path: str) -> bool:
         raise SnapshotError(f"cannot read {path}: {error.strerror}") from error
 
 
-@contextmanager
-def _reading_hdf5(path: str) -> Iterator[Any]:
-    try:
-        with _h5py().File(path, "r") as file:
-            yield file
-    except OSError as error:
-        raise SnapshotError(f"{path}: a damaged HDF5 file ({error})") from error
+def _reading_hdf5(path: str) -> Hdf5File:
+    return Hdf5File(path, SnapshotError, HDF5_PURPOSE)
 
 
 @contextmanager

@@ -7,9 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import context
-from .errors import SnapshotError, SolverError
+from .errors import Error, SnapshotError, SolverError
 from .proto import minicaffe_pb2 as pb
-from .proto.blob_proto import array_to_blob_proto, blob_from_proto, shape_matches
+from .proto.blob_proto import (
+    array_to_blob_proto,
+    blob_from_proto,
+    blob_shape,
+    shape_matches,
+    stored_count,
+)
 from .rng import Generator
 from .snapshot import (
     load_state,
@@ -56,6 +62,7 @@ def restore(solver: Solver, path: str) -> None:
     state = load_state(path)
     places = _history_slices(solver)
     _check_history(solver, state, places, path)
+    _check_random_state(solver, state, path)
     weights = weights_of_state(state, path)
     if weights:
         load_weights(solver.net, weights)
@@ -87,11 +94,20 @@ def _check_history(solver: Solver, state: pb.SolverState, places: Sequence[Any],
             f" parameters has {len(places)}"
         )
     for index, (proto, values) in enumerate(zip(state.history, places, strict=True)):
-        if not shape_matches(proto, values.shape):
+        if not shape_matches(proto, values.shape) or stored_count(proto) != values.size:
             raise SnapshotError(
-                f"{path}: history blob {index} has shape {blob_from_proto(proto).shape},"
-                f" its parameter {names[index % len(names)]} has {values.shape}"
+                f"{path}: history blob {index} has shape {blob_shape(proto)} and"
+                f" {stored_count(proto)} values, its parameter {names[index % len(names)]} has"
+                f" {values.shape}"
             )
+
+
+def _check_random_state(solver: Solver, state: pb.SolverState, path: str) -> None:
+    if solver.rank < len(state.random_state):
+        try:
+            Generator(0).set_state(state.random_state[solver.rank])
+        except Error as error:
+            raise SnapshotError(f"{path}: {error}") from error
 
 
 def _seek(solver: Solver) -> None:

@@ -231,7 +231,19 @@ def spoiled(tmp_path, change):
         (lambda state: state.history.pop(), "3 history blobs; SGD with 4 parameters has 4"),
         (
             lambda state: state.history[1].shape.dim.append(1),
-            r"history blob 1 has shape \(3, 1\), its parameter a/1 has \(3,\)",
+            r"history blob 1 has shape \(3, 1\) and 3 values, its parameter a/1 has \(3,\)",
+        ),
+        (
+            lambda state: state.history[1].data.pop(),
+            r"history blob 1 has shape \(3,\) and 2 values, its parameter a/1 has \(3,\)",
+        ),
+        (
+            lambda state: state.random_state.__setitem__(0, b"MT19937"),
+            r"not the state of a random generator \(7 bytes",
+        ),
+        (
+            lambda state: setattr(state, "iter", -1),
+            r"not a solver state .iteration -1, step 0",
         ),
         (lambda state: state.ClearField("iter"), "not a solver state .it has no iteration"),
     ],
@@ -271,7 +283,7 @@ def test_a_state_of_another_rule_does_not_fit(tmp_path):
         (None, "cannot read .*x: No such file"),
         (b"", "empty file"),
         (b"\xff\xff\xff", "not a SolverState"),
-        (b"\x89HDF\r\n\x1a\n and so on", "damaged HDF5 file"),
+        (b"\x89HDF\r\n\x1a\n and so on", "cannot read HDF5 file"),
     ],
 )
 def test_a_file_that_is_no_state_is_refused(tmp_path, content, message):

@@ -25,6 +25,11 @@ def blob_shape(proto: pb.BlobProto) -> tuple[int, ...]:
     return tuple(proto.shape.dim)
 
 
+def stored_count(proto: pb.BlobProto) -> int:
+    """How many numbers a stored blob holds, whatever its shape says."""
+    return len(proto.double_data or proto.data)
+
+
 def shape_matches(proto: pb.BlobProto, shape: Sequence[int]) -> bool:
     """Whether a stored blob may be loaded into one of `shape`.
 
