@@ -18,6 +18,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -30,6 +31,7 @@ BRANCH, LEAF = 0x01, 0x02  # page flags
 BIG, SUB_DATABASE, DUPLICATES = 0x01, 0x02, 0x04  # node flags
 NO_PAGE = 0xFFFFFFFFFFFFFFFF
 DEEPEST = 32  # lmdb's own bound
+SMALLEST_RECORD = 10  # bytes: a node's offset and header
 
 _meta = struct.Struct("<IIQQ 24x24x IHHQQQQQ QQ")  # magic .. map size, (free), main database, ends
 _page = struct.Struct("<8xHHHH")
@@ -98,6 +100,8 @@ class LmdbReader:
             raise DataError(f"LMDB {self.path} holds several values a key; Caffe's hold one")
         if self._depth > DEEPEST:
             raise DataError(f"LMDB {self.path} is damaged: a tree {self._depth} pages deep")
+        if self._entries > self.size // SMALLEST_RECORD:
+            raise DataError(f"LMDB {self.path} is damaged: {self._entries} records do not fit in")
 
     def _cut_short(self, wanted: int) -> DataError:
         return DataError(
@@ -113,7 +117,7 @@ class LmdbReader:
         if self._root == NO_PAGE:
             return
         left = len(self)
-        for record in self._walk(self._root, 1, first):
+        for record in self._walk(self._root, 1, first, count()):
             if left == 0:
                 raise DataError(f"LMDB {self.path} is damaged: more than its {len(self)} records")
             left -= 1
@@ -146,7 +150,11 @@ class LmdbReader:
             break
         raise DataError(f"LMDB {self.path} has no key {key!r}")
 
-    def _walk(self, number: int, level: int, first: bytes) -> Iterator[Record]:
+    def _walk(
+        self, number: int, level: int, first: bytes, visits: Iterator[int]
+    ) -> Iterator[Record]:
+        if next(visits) > self._last:  # a page comes once in a tree
+            raise self._damaged(number, "its tree has more pages than the file")
         page = self._page(number)
         flags = _page.unpack_from(page)[1]
         kind = LEAF if level == self._depth else BRANCH
@@ -164,7 +172,7 @@ class LmdbReader:
             if first and i + 1 < len(nodes) and self._key(page, nodes[i + 1], number) <= first:
                 continue
             low, high, top, _ = _node.unpack_from(page, at)
-            yield from self._walk(low | high << 16 | top << 32, level + 1, first)
+            yield from self._walk(low | high << 16 | top << 32, level + 1, first, visits)
 
     def _page(self, number: int) -> bytes:
         if not 2 <= number <= self._last:
@@ -176,10 +184,10 @@ class LmdbReader:
 
     def _nodes(self, page: bytes, number: int) -> tuple[int, ...]:
         lower = _page.unpack_from(page)[2]
-        count = (lower - PAGE_HEADER) // 2
-        if count < 0 or lower > self.page_size:
+        length = (lower - PAGE_HEADER) // 2
+        if length < 0 or lower > self.page_size:
             raise self._damaged(number, "its list of nodes leaves the page")
-        nodes = struct.unpack_from(f"<{count}H", page, PAGE_HEADER)
+        nodes = struct.unpack_from(f"<{length}H", page, PAGE_HEADER)
         if any(at < lower or at + _node.size > self.page_size for at in nodes):
             raise self._damaged(number, "a node leaves the page")
         return nodes

@@ -207,6 +207,50 @@ def test_overwritten_pages_raise_data_errors_or_read_on(tmp_path: Path) -> None:
     assert refused
 
 
+META = {"entries": 120, "root": 128, "transaction": 144}  # places in pages 0 and 1
+
+
+def test_records_that_the_file_cannot_hold_are_refused(tmp_path: Path) -> None:
+    by_library(tmp_path / "db", SETS["one leaf"])
+    path = tmp_path / "db" / "data.mdb"
+    whole = bytearray(path.read_bytes())
+    for page in (0, 4096):
+        whole[page + META["entries"] : page + META["entries"] + 8] = (2**63).to_bytes(8, "little")
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match="is damaged: 9223372036854775808 records do not fit"):
+        LmdbReader(path)
+
+
+def test_a_tree_whose_branches_meet_ends(tmp_path: Path) -> None:
+    """All of the root's children are one page, and all of its children one leaf without nodes."""
+    with LmdbWriter(tmp_path / "db") as writer:  # in order: all branches but the last are full
+        for key, value in SETS["digits"].items():
+            writer.put(key, value)
+    path = tmp_path / "db" / "data.mdb"
+    whole = bytearray(path.read_bytes())
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(whole[at : at + size], "little")
+
+    def merge(page: int) -> int:
+        """Give all nodes of a branch page its first child, whose number is returned."""
+        count = (number(4096 * page + 12, 2) - 16) // 2
+        nodes = [4096 * page + number(4096 * page + 16 + 2 * i, 2) for i in range(count)]
+        for at in nodes[1:]:
+            whole[at : at + 6] = whole[nodes[0] : nodes[0] + 6]
+        return number(nodes[0], 6)
+
+    newest = max((0, 4096), key=lambda page: number(page + META["transaction"], 8))
+    leaf = merge(merge(number(newest + META["root"], 8)))
+    whole[4096 * leaf + 12 : 4096 * leaf + 14] = (16).to_bytes(2, "little")
+    path.write_bytes(whole)
+    with (
+        LmdbReader(path) as reader,
+        pytest.raises(DataError, match="its tree has more pages than the file"),
+    ):
+        list(reader.records())
+
+
 def test_databases_inside_a_database_are_refused(tmp_path: Path) -> None:
     environment = lmdb.open(str(tmp_path / "db"), max_dbs=1)
     named = environment.open_db(b"inner")

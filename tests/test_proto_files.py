@@ -188,6 +188,10 @@ NO_WEIGHTS = {
         b"\xa2\x06\x03\x0a\x01\xe9",
         "the name of a LayerParameter is not UTF-8|can't decode byte 0xe9",
     ),
+    "name with a NUL": (
+        b"\xa2\x06\x03\x0a\x01\x00",
+        "the name of a LayerParameter holds a NUL character",
+    ),
     "required field missing": (b"\xa2\x06\x03\xa2\x09\x00", "ClipParameter has no min"),
     "nested without end": (b"\x13" * 1000, "truncated, or not a NetParameter"),
 }

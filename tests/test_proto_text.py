@@ -192,6 +192,7 @@ REFUSED = {
         r"name: '\xe9'",
         "1:7: byte 0xe9 in the string for 'name' is not UTF-8",
     ),
+    "NUL": (r"name: 'a\0'", "1:7: a NUL character in the string for 'name'"),
     "unknown enum value": (
         "layer { pooling_param { pool: MAXIMUM } }",
         "1:31: expected MAX, AVE or STOCHASTIC for 'pool', found MAXIMUM",

@@ -143,6 +143,8 @@ def _check(message: Message) -> None:
                 _check(item)
             elif isinstance(item, bytes) and not field.is_bytes:
                 raise DecodeError(f"the {field.name} of a {name} is not UTF-8")
+            elif isinstance(item, str) and "\0" in item:  # names, and paths: there it would end
+                raise DecodeError(f"the {field.name} of a {name} holds a NUL character")
 
 
 def _tell(path: Name, notes: Iterable[str]) -> None:

@@ -204,6 +204,8 @@ class TextParser:
         value = b"".join(parts)
         if field.is_bytes:
             return value
+        if b"\0" in value:
+            raise self._error(at, f"a NUL character in the string for '{field.name}'")
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError as problem:
