@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .device import load_kernel, place
 from .errors import Error
+from .free_memory import zeros
 from .host_array import HostArray
 
 MAX_AXES = 32
@@ -48,7 +49,7 @@ class Storage:
 
     def _allocate(self, where: str) -> Any:
         if where == "host":
-            return np.zeros(self.count, np.float32)
+            return zeros(self.count)
         return load_kernel("memory", where).allocate(self.count, where)
 
     def _transfer(self, source: str, target: str) -> None:

@@ -31,7 +31,8 @@ def fill(blob: Blob, param: Any) -> None:
         raise LayerError(f"filler '{param.type}' cannot be sparse: only gaussian can")
     if blob.count() == 0:
         raise LayerError(f"filler '{param.type}' has nothing to fill: the shape is {blob.shape}")
-    blob.data.write("cpu")[...] = filler(param, blob.shape)
+    data = blob.data.write("cpu")  # first: there may be no memory for it
+    data[...] = filler(param, blob.shape)
 
 
 def constant(param: Any, shape: Shape) -> FloatArray:

@@ -372,6 +372,11 @@ class Net:
 
 
 def _name_layer(error: Exception, layer: Layer) -> None:
-    """Add the layer's name to the traceback of an error that does not tell it."""
+    """Add the layer's name to the traceback of an error that does not tell it.
+
+    Raises LayerError in place of a MemoryError.
+    """
+    if isinstance(error, MemoryError):
+        raise layer.error(f"there is not enough memory ({error})") from error
     if f"'{layer.name}'" not in str(error):
         error.add_note(f"in layer '{layer.name}' ({layer.type})")

@@ -19,7 +19,7 @@ from .ziggurat import fma, unit_normals
 WORDS = 624  # of MT19937's state
 STATE = struct.Struct(f"<8sH{WORDS}I")
 MAGIC = b"MT19937\0"
-CHUNK = 1 << 17  # samples of a normal distribution made at once
+CHUNK = 1 << 17  # samples of a distribution made at once
 SMALL_CHUNK = 1 << 11  # truth values made at once, where an iteration of training makes them
 T = TypeVar("T")
 
@@ -52,12 +52,14 @@ class Generator:
             width = high - low
         if not (a <= b and np.isfinite(width)):
             raise Error(f"uniform numbers need finite bounds min <= max, not {a:g} and {b:g}")
-        kept = np.empty(0, np.float32)
-        while len(kept) < n:
-            units = self.draws(n - len(kept)).astype(np.float32) * np.float32(2.0**-32)
-            values = fma(units, width, low)
-            kept = np.concatenate([kept, values[values < high]])
-        return kept
+        values, at = np.empty(n, np.float32), 0
+        while at < n:
+            units = self.draws(min(n - at, CHUNK)).astype(np.float32) * np.float32(2.0**-32)
+            made = fma(units, width, low)
+            made = made[made < high]
+            values[at : at + len(made)] = made
+            at += len(made)
+        return values
 
     def gaussian(self, n: int, mean: float = 0.0, std: float = 1.0) -> NDArray[np.float32]:
         """n normal values; about 1.01 draws each. Raises Error unless std > 0."""

@@ -106,6 +106,15 @@ def test_a_uniform_value_never_exceeds_the_upper_bound():
     assert set(values.tolist()) <= {1.0, float(np.nextafter(np.float32(1), np.float32(2)))}
 
 
+def test_uniform_values_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
+    whole = Generator(2)
+    expected = whole.uniform(1000, -1, 2)
+    monkeypatch.setattr("minicaffe.rng.CHUNK", 7)
+    parts = Generator(2)
+    np.testing.assert_array_equal(parts.uniform(1000, -1, 2), expected)
+    assert parts.draw() == whole.draw()
+
+
 def test_no_probability_takes_no_draw():
     generator = Generator(4)
     assert not generator.bernoulli(10, 0).any()
