@@ -13,7 +13,10 @@ more), and A's broadcast and B's vectors must fit beside them:
 
     AVX-512   32 registers of 16 floats   12 x 2 vectors   24 + 2 + 1 registers
     AVX2      16 registers of  8 floats    6 x 2 vectors   12 + 2 + 1 registers
-    other     (NEON, SSE) vectors of 4     6 x 2 vectors
+    NEON      32 registers of  4 floats    8 x 2 vectors   16 + 2 + 1 registers
+    other     (SSE) vectors of 4 floats    4 x 2 vectors    8 + 2 + 1 registers
+
+ROWS is less than LANES or a multiple of it, which packing relies on.
 
 Numba has no vector type. The functions here are therefore written as `@intrinsic`s, which emit the
 LLVM instructions of the tile themselves, in Python loops over its rows and vectors. Beside each
@@ -51,7 +54,7 @@ def _tile_shape() -> tuple[int, int, bool]:
         return 16, 12, True
     if {"+avx2", "+fma"} <= features:
         return 8, 6, True
-    return 4, 6, "+neon" in features
+    return (4, 8, True) if "+neon" in features else (4, 4, False)
 
 
 LANES, ROWS, FUSED = _tile_shape()
