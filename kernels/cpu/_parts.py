@@ -1,11 +1,15 @@
 """A kernel's loop cut into parts: what makes `prange` run on several threads.
 
     for i in prange(n):     becomes     for i in range(n * part // parts, n * (part + 1) // parts):
+                                            i = natural(i)
 
 and `part` and `parts` become the first two arguments. The machine code of this function serves any
 number of threads: one calls it with part 0 of 1, several with a part each (`launch`). Numba has a
 parallel `prange` of its own, which compiles every kernel again, with all it calls, three times
 over: for the larger kernels that is ten seconds instead of one.
+
+`natural` tells the compiler that i is not negative. In Python a negative index counts from the end,
+and a loop that has to look for it at each turn does not become vector code.
 """
 
 import ast
@@ -22,6 +26,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ._cache import KernelCache
+
+NATURAL = "natural_"  # what the kernels call it
+
+
+@intrinsic
+def natural(typing: Any, number: Any) -> Any:
+    """The number, which the compiler may assume not to be negative."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.assume(builder.icmp_signed(">=", values[0], values[0].type(0)))
+        return values[0]
+
+    return types.int64(types.int64), emit
 
 
 def in_parts(body: Callable[..., Any]) -> FunctionType:
@@ -46,7 +63,7 @@ def in_parts(body: Callable[..., Any]) -> FunctionType:
     ast.increment_lineno(function, body.__code__.co_firstlineno - 1)
     made: dict[str, Any] = {}
     code = compile(ast.fix_missing_locations(outer), body.__code__.co_filename, "exec")
-    exec(code, body.__globals__, made)
+    exec(code, body.__globals__ | {NATURAL: natural}, made)
     parts: FunctionType = made["outer"](*(cell.cell_contents for cell in body.__closure__ or ()))
     parts.__module__, parts.__qualname__ = body.__module__, body.__qualname__
     return parts
@@ -70,6 +87,9 @@ def _cut(function: ast.FunctionDef, place: str) -> None:
     function.body.insert(-1, ast.copy_location(count, loop))
     text = "range(count_ * part_ // parts_, count_ * (part_ + 1) // parts_)"
     loop.iter = ast.copy_location(ast.parse(text, mode="eval").body, loop)
+    name = ast.unparse(loop.target)
+    loop.body.insert(0, ast.parse(f"{name} = {NATURAL}({name})").body[0])
+    ast.copy_location(loop.body[0], loop)
 
 
 # ---- calling the parts
