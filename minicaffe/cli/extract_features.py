@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ..database import BACKENDS
 from ._commands import Parser
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ log = logging.getLogger("minicaffe.cli")
 
 def configure(parser: Parser) -> None:
     """Caffe's arguments, in its order."""
+    from ..database import BACKENDS
+
     parser.add_argument("weights", help="the .caffemodel")
     parser.add_argument("net", help="the net's prototxt, with a data layer")
     parser.add_argument("blobs", help="the names of blobs, separated by ','")
