@@ -27,9 +27,9 @@ from typing import Any
 from . import layers, machine, nets, report, roofline
 from .cases import Case
 from .contender import Contender
+from .environment import tuning
 from .measure import Plan, Row, compare
 from .peers import PEERS
-from .peers.environment import tuning
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGE = CHECKOUT / "docs" / "benchmarks.md"

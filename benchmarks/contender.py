@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .cases import Arrays, Case, Unsupported
+from .environment import environment
 from .peers import PEERS, Sample
-from .peers.environment import environment
 
 
 class Failed(Exception):

@@ -22,7 +22,7 @@ from minicaffe.net import Net
 
 from .cases import BACKWARD, FORWARD, UPDATE, Arrays, Case, Unsupported, arrays_of
 from .contender import Contender, Failed
-from .peers import Sample
+from .peers import Sample, Work
 
 PAUSE = 0.01  # seconds after a turn on several threads: those that spin for a while go to sleep
 LEAST_TURNS = 3
@@ -116,7 +116,7 @@ def compare(
     return Row(case, threads, *work_of(case), results)
 
 
-def check(result: Result, contender: Contender, expected: Arrays, case: Case) -> None:
+def check(result: Result, contender: Contender | Work, expected: Arrays, case: Case) -> None:
     """Compare a contender's numbers with what is expected: the relative error by the 2-norm."""
     found = contender.results()
     if not found:

@@ -2,7 +2,7 @@
 
 At its best: the memory format, NCHW or channels_last, that is faster for the case (each is tried);
 the fused SGD; an allocator that keeps memory instead of giving it back after each call; and on
-processors of other makers than Intel an MKL that is told not to mind (peers/environment.py).
+processors of other makers than Intel an MKL that is told not to mind (environment.py).
 """
 
 from __future__ import annotations

@@ -15,8 +15,10 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import Peer
+if TYPE_CHECKING:  # NumPy reads these variables when it is imported: nothing here may do so
+    from .peers import Peer
 
 THREADS = (
     "MINICAFFE_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
@@ -35,7 +37,7 @@ def environment(peer: Peer, threads: int, folder: Path) -> dict[str, str]:
     """The variables of a contender's process; `folder` is for files that it needs."""
     variables = {name: value for name, value in os.environ.items() if name not in BLAS_CHOICES}
     variables |= dict.fromkeys(THREADS, str(threads))
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[1])
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     if peer.tuned:
         variables |= MALLOC
