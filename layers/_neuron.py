@@ -26,7 +26,7 @@ class NeuronLayer(Layer):
         """The top has the bottom's shape."""
         top[0].reshape_like(bottom[0])
         self.input = bottom[0]
-        if self.keeps_input and top[0] is bottom[0]:
+        if self.keeps_input and self.runs_back and top[0] is bottom[0]:
             self.input = self.kept = self.kept or Blob()
             self.kept.reshape_like(bottom[0])
 

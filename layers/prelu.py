@@ -50,11 +50,11 @@ class PReLULayer(Layer):
         if not self.shared and shape[1] != self.blobs[0].count():
             raise self.error(f"bottom {shape} has not the slopes' {self.blobs[0].count()} channels")
         self.view = (1, 1, -1) if self.shared else (shape[0], shape[1], bottom[0].count(2))
-        if top[0] is bottom[0]:
+        top[0].reshape_like(bottom[0])
+        if top[0] is bottom[0] and self.runs_back:
             self.input.reshape_like(bottom[0])
         else:
             self.input = bottom[0]
-            top[0].reshape_like(bottom[0])
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Rectify."""

@@ -52,11 +52,11 @@ class ScaleLayer(Layer):
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The top has the bottom's shape."""
         self.view = operand_view(self, bottom, self._scale(bottom), self.first_axis)
-        if top[0] is bottom[0]:
+        top[0].reshape_like(bottom[0])
+        if top[0] is bottom[0] and self.runs_back:
             self.input.reshape_like(bottom[0])
         else:
             self.input = bottom[0]
-            top[0].reshape_like(bottom[0])
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Multiply, and add the bias."""

@@ -42,6 +42,7 @@ class Layer:
     automatic_tops: ClassVar[int] = 0  # tops that the prototxt may leave out
     default_loss_weight: ClassVar[float] = 0.0  # of top 0, where the prototxt says nothing
     in_place: ClassVar[bool] = True  # False: a top must not be its bottom
+    runs_back: bool = True  # False in a net that never does: nothing is kept for backward
 
     def __init__(self, param: Any, device: str, phase: int) -> None:
         self.param = param

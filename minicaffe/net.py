@@ -224,6 +224,8 @@ class Net:
             raise NetError("share_memory is for nets of phase TEST: backward reads all blobs")
         self.memory_plan = plan_memory(self, keep)
         self.memory_plan.apply()
+        for layer in self.layers:
+            layer.runs_back = False
         log.info(
             "Memory of the blobs: %d bytes instead of %d, %d buffers are shared.",
             self.memory_plan.bytes_shared,

@@ -231,6 +231,21 @@ def test_branches_joined_and_cut_give_the_same(keep: tuple[str, ...]) -> None:
     same_results(parsed(BRANCHES), keep)
 
 
+@pytest.mark.parametrize("kind", ["Scale", "PReLU", "Swish"])
+def test_a_layer_in_place_keeps_no_copy_for_a_backward_that_does_not_come(kind: str) -> None:
+    layers = [*CHAIN[:3], layer(kind, "b", "b"), *CHAIN[3:]]
+    same_results(parsed(layers))
+    kept = {}
+    for share in (False, True):
+        net = Net(parsed(layers), minicaffe.TEST, share_memory=share)
+        net.forward_pass()
+        blobs = (getattr(net.layers[3], name, None) for name in ("input", "kept"))
+        own = [blob for blob in blobs if blob is not None and blob is not net.blob_dict["b"]]
+        kept[share] = [blob for blob in own if blob.data.storage.copies]
+    assert kept[False]
+    assert not kept[True]
+
+
 @pytest.mark.parametrize("name", ["lenet", "cifar10_quick", "caffenet_small", "resnet_small"])
 def test_golden_nets_give_the_same(name: str, goldens: Path) -> None:
     param = read_net(str(goldens / "nets" / f"{name}.prototxt"))
