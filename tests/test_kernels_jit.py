@@ -10,8 +10,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
+from numba import prange
 
 import minicaffe.kernels.cpu as cpu
 from minicaffe.kernels.cpu import _cache, _jit
@@ -61,15 +63,13 @@ def test_every_kernel_ends_with_its_one_loop() -> None:
 
 
 def test_parts_make_up_the_loop() -> None:
-    from numba import prange  # the name that kernels use
-
     def body(x: Any, y: Any) -> None:
         n = x.size
         for i in prange(n):
             y[i] = factor * x[i] * x[i]
 
     factor = 2
-    part = in_parts(body)
+    part = numba.njit(in_parts(body))
     x, y = np.arange(11), np.zeros(11)
     part(1, 3, x, y)
     np.testing.assert_array_equal(y[[0, 1, 2, 7]], 0)
@@ -80,8 +80,6 @@ def test_parts_make_up_the_loop() -> None:
 
 
 def test_a_body_that_cannot_be_cut_is_refused() -> None:
-    from numba import prange
-
     def sums_after_the_loop(x: Any, y: Any) -> None:
         for i in prange(x.size):
             y[i] = x[i]

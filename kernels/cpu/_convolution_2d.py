@@ -23,8 +23,10 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import inlined, inner, kernel, num_threads
-from ._micro_kernel import COLUMNS, ROWS, add_lanes, copy_lanes, multiply_taps
+from ._lanes import add_lanes, copy_lanes, fill_line
+from ._micro_kernel import COLUMNS, multiply_taps
 from ._unfolded import PANEL_ROWS, Plan, fold, lines_that_see, taps_that_see, unfold
+from ._vectors import ROWS
 from .gemm import CACHE_LINE, DEPTH_BLOCK, multiply_packed, pack
 
 F32 = NDArray[np.float32]
@@ -200,8 +202,8 @@ def _forward(
             group = item % plan.groups
             y0 = item * plan.outputs * plan.places
             for o in range(plan.outputs):
-                for p in range(begin, end):
-                    y[y0 + o * plan.places + p] = bias[group * plan.outputs + o]
+                value = bias[group * plan.outputs + o]
+                fill_line(end - begin, value, y, y0 + o * plan.places + begin)
             for start in range(0, plan.depth, DEPTH_BLOCK):
                 first, last = _taps_of(plan, begin, end, start)
                 _pack_columns(plan, image, image0, begin, end, first, last, work, packed)
@@ -238,8 +240,7 @@ def _backward_data(
         unfolded = packed + PLACES * plan.outputs
         for item in range(thread * items // threads, (thread + 1) * items // threads):
             if not one_tap:
-                for at in range(unfolded, unfolded + plan.unfolded):
-                    work[at] = 0
+                fill_line(plan.unfolded, np.float32(0), work, unfolded)
             for begin in range(0, plan.places, PLACES):
                 end = min(begin + PLACES, plan.places)
                 dy0 = item * plan.outputs * plan.places + begin
@@ -310,8 +311,7 @@ def _sum_products(
             first, last = part * panels // parts, (part + 1) * panels // parts
             outputs = min(last * COLUMNS, plan.outputs) - first * COLUMNS
             sums = ((share * plan.groups + group) * panels + first) * taps * COLUMNS
-            for at in range(sums, sums + (last - first) * taps * COLUMNS):
-                work[at] = 0
+            fill_line((last - first) * taps * COLUMNS, np.float32(0), work, sums)
             for n in range(share * plan.images // shares, (share + 1) * plan.images // shares):
                 item = n * plan.groups + group
                 if plan.unfolds:

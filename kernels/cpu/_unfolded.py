@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._jit import inner
-from ._micro_kernel import COLUMNS, LANES, ROWS
+from ._lanes import copy_line, fill_line
+from ._micro_kernel import COLUMNS
+from ._vectors import LANES, ROWS
 from .gemm import DEPTH_BLOCK
 from .im2col import Extents, places_inside
 
@@ -28,6 +30,7 @@ PANEL_ROWS = DEPTH_BLOCK + 1
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
+ZERO = np.float32(0)
 
 
 class Plan(NamedTuple):
@@ -131,12 +134,10 @@ def unfold(plan: Plan, x: F32, x0: int, out: F32, out0: int) -> None:
         for _ in range(plan.lines):
             first, last = inside if 0 <= h < plan.height else (plan.line, plan.line)
             source = channel + h * plan.width + shift
-            for j in range(first):
-                out[to + j] = 0
-            for j in range(first, last):
-                out[to + j] = x[source + j * plan.stride_w]
-            for j in range(last, plan.line):
-                out[to + j] = 0
+            fill_line(first, ZERO, out, to)
+            at = source + first * plan.stride_w
+            copy_line(last - first, x, at, plan.stride_w, out, to + first)
+            fill_line(plan.line - last, ZERO, out, to + last)
             to += plan.line
             h += plan.stride_h
 
@@ -153,8 +154,11 @@ def fold(plan: Plan, unfolded: F32, start: int, x: F32, x0: int) -> None:
         for _ in range(plan.lines):
             if 0 <= h < plan.height:
                 to = channel + h * plan.width + shift
-                for j in range(first, last):
-                    x[to + j * plan.stride_w] = unfolded[source + j]
+                if plan.stride_w == 1:
+                    copy_line(last - first, unfolded, source + first, 1, x, to + first)
+                else:
+                    for j in range(first, last):
+                        x[to + j * plan.stride_w] = unfolded[source + j]
             source += plan.line
             h += plan.stride_h
 

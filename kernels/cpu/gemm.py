@@ -34,15 +34,9 @@ from numpy.typing import NDArray
 from minicaffe.errors import Error
 
 from ._jit import inlined, inner, kernel, num_threads
-from ._micro_kernel import (
-    COLUMNS,
-    LANES,
-    ROWS,
-    add_lanes,
-    copy_lanes,
-    multiply_panels,
-    transpose_lanes,
-)
+from ._lanes import add_line, copy_lanes, copy_line, transpose_lanes
+from ._micro_kernel import COLUMNS, multiply_panels
+from ._vectors import LANES, ROWS
 
 F32 = NDArray[np.float32]
 
@@ -194,19 +188,6 @@ def _pack_transposing(
 
 
 @inner
-def put_line(count: int, source: F32, s0: int, target: F32, t0: int, add: bool) -> None:
-    """Copy `count` numbers, or add them: short lines, for which loops are slow to start."""
-    smooth = count // LANES * LANES
-    for i in range(0, smooth, LANES):
-        if add:
-            add_lanes(LANES, source, s0 + i, target, t0 + i)
-        else:
-            copy_lanes(source, s0 + i, target, t0 + i)
-    for i in range(smooth, count):
-        target[t0 + i] = target[t0 + i] + source[s0 + i] if add else source[s0 + i]
-
-
-@inner
 def multiply_packed(
     rows: int, columns: int, depth: int,
     a: F32, a0: int, a_panel: int, b: F32, b0: int, b_panel: int,
@@ -228,7 +209,10 @@ def multiply_packed(
                 continue
             multiply_panels(depth, a, a_at, b, b_at, COLUMNS, tile, tile0, COLUMNS, False)
             for r in range(high):
-                put_line(wide, tile, tile0 + r * COLUMNS, c, c_at + r * c_step, add)
+                if add:
+                    add_line(wide, tile, tile0 + r * COLUMNS, c, c_at + r * c_step)
+                else:
+                    copy_line(wide, tile, tile0 + r * COLUMNS, 1, c, c_at + r * c_step)
 
 
 @inner

@@ -1,0 +1,223 @@
+"""Lines of numbers, LANES at a time: copies, sums and transpositions too short to leave to loops.
+
+A loop in Numba looks at each index whether it is negative, and so may not become vector code; and a
+loop that does is slow to start, when lines are some ten numbers long. Beside each intrinsic stands
+the same function as plain Python: it says what the intrinsic does, and takes its place under
+NUMBA_DISABLE_JIT=1.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from ._jit import DISABLED, inner
+from ._vectors import INT, LANES, SHORT, VECTOR, Emitter
+
+F32 = NDArray[np.float32]
+
+
+# ---- the functions, in plain Python
+
+
+def _copy_lanes(source: F32, s0: int, target: F32, t0: int) -> None:
+    """Copy LANES numbers."""
+    target[t0 : t0 + LANES] = source[s0 : s0 + LANES]
+
+
+def _collect_lanes(source: F32, s0: int, stride: int, target: F32, t0: int) -> None:
+    """Copy LANES numbers that are `stride` apart."""
+    for lane in range(LANES):
+        target[t0 + lane] = source[s0 + lane * stride]
+
+
+def _fill_lanes(value: np.float32, target: F32, t0: int) -> None:
+    """Write LANES times the same number."""
+    target[t0 : t0 + LANES] = value
+
+
+def _add_lanes(count: int, source: F32, s0: int, target: F32, t0: int) -> None:
+    """Add `count` <= LANES numbers; the rest of LANES numbers is read, and written unchanged."""
+    target[t0 : t0 + count] += source[s0 : s0 + count]
+
+
+def _transpose_lanes(
+    count: int, source: F32, s0: int, s_step: int, target: F32, t0: int, t_step: int
+) -> None:
+    """target[k, i] = source[i, k] for i < count <= LANES, k < LANES.
+
+    LANES numbers are written for each k; those with i >= count mean nothing.
+    """
+    for k in range(LANES):
+        for i in range(LANES):
+            target[t0 + k * t_step + i] = source[s0 + min(i, count - 1) * s_step + k]
+
+
+# ---- the same, as LLVM instructions
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy_intrinsic(typing: Any, source: Any, s0: Any, target: Any, t0: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, s0, target, t0 = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        vector = e.load(e.at(e.data(kinds[0], source), s0))
+        e.store(vector, e.at(e.data(kinds[2], target), t0))
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(source, n, target, n), emit
+
+
+def strided(e: Emitter, pointer: Any, stride: Any) -> Any:
+    """A vector of floats `stride` apart; nothing beyond the last of them is read."""
+    builder = e.builder
+    found = []
+    after = builder.append_basic_block("strided")
+    for known in (1, 2, None):
+        if known:
+            here = builder.append_basic_block(f"stride.{known}")
+            others = builder.append_basic_block("stride.other")
+            builder.cbranch(builder.icmp_signed("==", stride, INT(known)), here, others)
+            builder.position_at_end(here)
+        if known == 1:
+            vector = e.load(pointer)
+        elif known == 2:
+            even = range(0, LANES, 2)  # in the first LANES floats; odd ones in the last LANES
+            halves = [*even, *(LANES + 1 + lane for lane in even)]
+            vector = e.shuffle(e.load(pointer), e.load(e.at(pointer, LANES - 1)), halves)
+        else:
+            vector = ir.Constant(VECTOR, ir.Undefined)
+            for lane in range(LANES):
+                value = builder.load(e.at(pointer, builder.mul(stride, INT(lane))))
+                vector = builder.insert_element(vector, value, SHORT(lane))
+        found.append((vector, builder.block))
+        builder.branch(after)
+        builder.position_at_end(others)
+    builder.position_at_end(after)
+    chosen = builder.phi(VECTOR)
+    for vector, block in found:
+        chosen.add_incoming(vector, block)
+    return chosen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _collect_intrinsic(typing: Any, source: Any, s0: Any, stride: Any, target: Any, t0: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, s0, stride, target, t0 = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        vector = strided(e, e.at(e.data(kinds[0], source), s0), stride)
+        e.store(vector, e.at(e.data(kinds[3], target), t0))
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(source, n, n, target, n), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _fill_intrinsic(typing: Any, value: Any, target: Any, t0: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value, target, t0 = args
+        e = Emitter(context, builder)
+        e.store(e.spread(value), e.at(e.data(signature.args[1], target), t0))
+        return context.get_dummy_value()
+
+    return types.void(types.float32, target, types.int64), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_intrinsic(typing: Any, count: Any, source: Any, s0: Any, target: Any, t0: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        count, source, s0, target, t0 = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        place = e.at(e.data(kinds[3], target), t0)
+        terms = e.first_lanes(count, e.load(e.at(e.data(kinds[1], source), s0)))
+        e.store(builder.fadd(e.load(place), terms), place)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, source, n, target, n), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _transpose_intrinsic(
+    typing: Any, count: Any, source: Any, s0: Any, s_step: Any, target: Any, t0: Any, t_step: Any
+) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        count, source, s0, s_step, target, t0, t_step = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        read = e.at(e.data(kinds[1], source), s0)
+        write = e.at(e.data(kinds[4], target), t0)
+        last = builder.sub(count, INT(1))
+        lines = []
+        for i in range(LANES):
+            there = builder.icmp_signed("<", INT(i), last)
+            line = builder.select(there, INT(i), last)
+            lines.append(e.load(e.at(read, builder.mul(s_step, line))))
+        # In step s, blocks of s x s numbers change places across the diagonal of 2s x 2s blocks.
+        s = 1
+        while s < LANES:
+            for i in range(LANES):
+                if not i & s:
+                    upper, lower = lines[i], lines[i + s]
+                    lanes = range(LANES)
+                    lines[i] = e.shuffle(
+                        upper, lower, [j + LANES - s if j & s else j for j in lanes]
+                    )
+                    lines[i + s] = e.shuffle(
+                        upper, lower, [j + LANES if j & s else j + s for j in lanes]
+                    )
+            s *= 2
+        for k in range(LANES):
+            e.store(lines[k], e.at(write, builder.mul(t_step, INT(k))))
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, source, n, n, target, n, n), emit
+
+
+transpose_lanes: Any = _transpose_lanes if DISABLED else _transpose_intrinsic
+copy_lanes: Any = _copy_lanes if DISABLED else _copy_intrinsic
+collect_lanes: Any = _collect_lanes if DISABLED else _collect_intrinsic
+fill_lanes: Any = _fill_lanes if DISABLED else _fill_intrinsic
+add_lanes: Any = _add_lanes if DISABLED else _add_intrinsic
+
+
+# ---- lines of any length
+
+
+@inner
+def copy_line(count: int, source: F32, s0: int, stride: int, target: F32, t0: int) -> None:
+    """Copy `count` numbers that are `stride` apart."""
+    smooth = count // LANES * LANES
+    for i in range(0, smooth, LANES):
+        collect_lanes(source, s0 + i * stride, stride, target, t0 + i)
+    for i in range(smooth, count):
+        target[t0 + i] = source[s0 + i * stride]
+
+
+@inner
+def add_line(count: int, source: F32, s0: int, target: F32, t0: int) -> None:
+    """Add `count` numbers."""
+    smooth = count // LANES * LANES
+    for i in range(0, smooth, LANES):
+        add_lanes(LANES, source, s0 + i, target, t0 + i)
+    for i in range(smooth, count):
+        target[t0 + i] += source[s0 + i]
+
+
+@inner
+def fill_line(count: int, value: np.float32, target: F32, t0: int) -> None:
+    """Write `count` times the same number."""
+    smooth = count // LANES * LANES
+    for i in range(0, smooth, LANES):
+        fill_lanes(value, target, t0 + i)
+    for i in range(smooth, count):
+        target[t0 + i] = value

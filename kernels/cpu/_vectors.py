@@ -1,0 +1,133 @@
+"""Vector instructions for Numba: the processor's vectors, and LLVM code for them.
+
+Numba has no vector type. What needs vectors is therefore written as an `@intrinsic`: a function
+that emits the LLVM instructions it consists of, when a kernel that calls it is compiled. Arrays are
+flat there, with a start and a step; nothing is checked.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import llvmlite.binding  # type: ignore[import-untyped]
+from llvmlite import ir
+
+from ._jit import config
+
+
+def _tile_shape() -> tuple[int, int, bool]:
+    """Floats a vector, rows of the micro-kernel's tile, whether there is fused multiply-add."""
+    if config.CPU_FEATURES is not None:
+        named = config.CPU_FEATURES
+    elif config.CPU_NAME == "generic":
+        named = ""
+    else:
+        named = llvmlite.binding.get_host_cpu_features().flatten()
+    features = set(named.split(","))
+    if "+avx512f" in features:
+        return 16, 12, True
+    if {"+avx2", "+fma"} <= features:
+        return 8, 6, True
+    return (4, 8, True) if "+neon" in features else (4, 4, False)
+
+
+LANES, ROWS, FUSED = _tile_shape()
+
+VECTOR = ir.VectorType(ir.FloatType(), LANES)
+INT = ir.IntType(64)
+SHORT = ir.IntType(32)  # of which LLVM wants the numbers of lanes
+
+
+def constant(value: float) -> Any:
+    """A vector with the same number in all lanes."""
+    return ir.Constant(VECTOR, [value] * LANES)
+
+
+class Emitter:
+    """Writes instructions on vectors of LANES floats."""
+
+    def __init__(self, context: Any, builder: Any) -> None:
+        self.context = context
+        self.builder = builder
+
+    def data(self, array_type: Any, array: Any) -> Any:
+        """The address of an array's first element."""
+        return self.context.make_array(array_type)(self.context, self.builder, value=array).data
+
+    def at(self, pointer: Any, *offsets: Any) -> Any:
+        """The address `offsets` elements further; an offset is an int or a 64-bit value."""
+        for offset in offsets:
+            if isinstance(offset, int):
+                offset = ir.Constant(INT, offset)
+            pointer = self.builder.gep(pointer, [offset])
+        return pointer
+
+    def load(self, pointer: Any) -> Any:
+        """LANES floats from anywhere."""
+        loaded = self.builder.load(self.builder.bitcast(pointer, VECTOR.as_pointer()))
+        loaded.align = 4
+        return loaded
+
+    def store(self, vector: Any, pointer: Any) -> None:
+        """LANES floats to anywhere."""
+        self.builder.store(vector, self.builder.bitcast(pointer, VECTOR.as_pointer())).align = 4
+
+    def spread(self, value: Any, kind: Any = VECTOR) -> Any:
+        """A vector with a value in all its lanes."""
+        empty = ir.Constant(kind, ir.Undefined)
+        return self.shuffle(self.builder.insert_element(empty, value, SHORT(0)), empty, [0] * LANES)
+
+    def multiply_add(self, x: Any, y: Any, total: Any) -> Any:
+        """x * y + total, rounded once where the processor can."""
+        if not FUSED:
+            return self.builder.fadd(total, self.builder.fmul(x, y))
+        name = f"llvm.fma.v{LANES}f32"
+        module = self.builder.module
+        function = module.globals.get(name) or ir.Function(
+            module, ir.FunctionType(VECTOR, [VECTOR] * 3), name
+        )
+        return self.builder.call(function, [x, y, total])
+
+    def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
+        """A vector of lanes of x (0 ..) and y (LANES ..)."""
+        picked = ir.Constant(ir.VectorType(SHORT, LANES), lanes)
+        return self.builder.shuffle_vector(x, y, picked)
+
+    def first_lanes(self, count: Any, vector: Any) -> Any:
+        """The vector with zeros in its lanes from `count` on."""
+        kind = ir.VectorType(INT, LANES)
+        lanes = ir.Constant(kind, list(range(LANES)))
+        inside = self.builder.icmp_signed("<", lanes, self.spread(count, kind))
+        return self.builder.select(inside, vector, constant(0.0))
+
+    @contextmanager
+    def loop(self, count: Any, carried: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
+        """`for index in range(count)` with values carried from one turn to the next.
+
+        Yields the index and the values at the start of a turn. The body replaces the values in
+        the list it was given by those at its end; after the loop the list holds the results.
+        """
+        builder = self.builder
+        before = builder.block
+        head = builder.append_basic_block("loop.head")
+        body = builder.append_basic_block("loop.body")
+        after = builder.append_basic_block("loop.end")
+        builder.branch(head)
+        builder.position_at_end(head)
+        index = builder.phi(INT)
+        index.add_incoming(INT(0), before)
+        phis = []
+        for value in carried:
+            phi = builder.phi(value.type)
+            phi.add_incoming(value, before)
+            phis.append(phi)
+        builder.cbranch(builder.icmp_signed("<", index, count), body, after)
+        builder.position_at_end(body)
+        values = list(phis)
+        yield index, values
+        index.add_incoming(builder.add(index, INT(1)), builder.block)
+        for phi, value in zip(phis, values, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        carried[:] = phis
