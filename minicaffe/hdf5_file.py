@@ -58,7 +58,10 @@ class Hdf5File:
         """The names in a group; None where there is no such group."""
         with self._guard(group):
             found = self._file.get(group)
-            return list(found) if isinstance(found, self._h5py.Group) else None
+            if not isinstance(found, self._h5py.Group):
+                return None
+            # Names that are not UTF-8 come as bytes.
+            return [n if isinstance(n, str) else n.decode(errors="backslashreplace") for n in found]
 
     def shape(self, name: str) -> Shape | None:
         """The shape of a dataset of numbers; None where there is no dataset of that name."""

@@ -30,6 +30,7 @@ def path(tmp_path: Path) -> Path:
         file["whole"] = np.int16(7)
         file["text"] = np.array(b"abc", "S4")
         file["words"] = ["ü"]
+        file.create_group(b"odd/\xff")
         file["complex"] = np.ones(2, np.complex64)
         file["none"] = h5py.Empty("f4")
         file["circle"] = h5py.SoftLink("/circle")
@@ -62,6 +63,7 @@ def test_numbers_are_read_as_they_are(file: Hdf5File) -> None:
 
 
 def test_what_is_not_there(file: Hdf5File) -> None:
+    assert file.names("odd") == [r"\xff"]
     assert file.names("whole") is None
     assert file.names("nothing") is None
     assert file.shape("group") is None
