@@ -18,7 +18,7 @@ class Error(Exception):
     """What minicaffe raises for everything that its caller can mend."""
 
 
-class ParseError(Error):
+class ParseError(Error, ValueError):
     """A file or a text that cannot be read; the message starts with its place."""
 
 

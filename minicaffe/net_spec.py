@@ -73,11 +73,9 @@ class Function:
     def __init__(self, type_name: str, inputs: Iterable[Top], params: dict[str, Any]) -> None:
         self.type_name = type_name
         self.inputs = tuple(inputs)
-        for given in self.inputs:
+        for index, given in enumerate(self.inputs):
             if not isinstance(given, Top):
-                raise TypeError(
-                    f"{type_name} takes tops of other layers as inputs, not {type(given).__name__}"
-                )
+                raise TypeError(f"{type_name} input {index} is not a Top (type is {type(given)})")
         self.params = dict(params)
         count = self.params.pop("ntop", 1)
         self.in_place = self.params.pop("in_place", False)

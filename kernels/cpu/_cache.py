@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-import llvmlite.binding  # type: ignore[import-untyped]
+import llvmlite.binding
 import numba
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
@@ -100,7 +100,7 @@ def _source(module: ModuleType) -> bytes:
     return bytes(loader.get_data(module.__file__))
 
 
-class KernelCache(_Cache):
+class KernelCache(_Cache):  # type: ignore[misc]
     """The cache of one function, in the form in which Numba's dispatchers ask for it."""
 
     def __init__(self, body: FunctionType, options: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ class KernelCache(_Cache):
         if hashlib.sha256(data).digest() != digest:  # a disk that was full, a copy cut short
             compiling.begins(self._name)
             return None
-        return CompileResult._rebuild(target_context, *pickle.loads(data))  # type: ignore[no-untyped-call]
+        return CompileResult._rebuild(target_context, *pickle.loads(data))
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled for a signature."""
@@ -137,7 +137,7 @@ class KernelCache(_Cache):
                 f"kernel {self._body.__qualname__} holds an address of this process (a pointer or "
                 "a large global array), and so cannot be kept for the next: pass it as an argument"
             )
-        code: bytes = dumps(data._reduce())  # type: ignore[no-untyped-call]
+        code: bytes = dumps(data._reduce())
         path = self._file(sig, data.codegen)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ from ._cache import KernelCache
 NATURAL = "natural_"  # what the kernels call it
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def natural(typing: Any, number: Any) -> Any:
     """The number, which the compiler may assume not to be negative."""
 
@@ -155,7 +155,7 @@ def _launch(function: int, parts: int, args: tuple[Any, ...]) -> None:
 def _compiled(body: Callable[..., None], **options: Any) -> Any:
     dispatcher: Any = numba.njit(body, nogil=True, **options)
     if dispatcher is not body:  # it is under NUMBA_DISABLE_JIT
-        dispatcher._cache = KernelCache(body, dispatcher.targetoptions)
+        dispatcher._cache = KernelCache(body, dispatcher.targetoptions)  # type: ignore[arg-type]
     return dispatcher
 
 

@@ -1,4 +1,4 @@
-"""im2col: lay the values that a filter sees at each place of an image under each other; col2im adds them back.
+"""im2col lays what a filter sees at each place of an image under each other; col2im adds it back.
 
     col[n, (c, r), p] = x[n, c, stride * p + dilation * r - pad]     (0 outside of the image)
 

@@ -43,12 +43,12 @@ def _cards() -> list[str]:
         return []
     from numba import cuda
 
-    if not cuda.is_available():  # type: ignore[no-untyped-call]
+    if not cuda.is_available():
         return []
     lines = []
-    for device in cuda.list_devices():  # type: ignore[no-untyped-call]
+    for device in cuda.list_devices():
         with cuda.gpus[device.id]:
-            context = cuda.current_context()  # type: ignore[no-untyped-call]
+            context = cuda.current_context()
             free, total = context.get_memory_info()
         name = device.name.decode() if isinstance(device.name, bytes) else device.name
         major, minor = device.compute_capability
