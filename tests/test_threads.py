@@ -186,3 +186,18 @@ if child == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), (array == 1).all())
 """
     assert run(code) == "0 True"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_threads_that_wait_go_to_sleep(environment: dict[str, str], expected: str) -> None:
+    """OpenMP's own spinning keeps out the threads that are waited for, on a machine in use."""
+    code = """
+import os, numpy as np
+from minicaffe.device import load_kernel
+load_kernel("fill", "cpu").fill(np.zeros(9, np.float32), 1)
+print(os.environ.get("GOMP_SPINCOUNT"))
+"""
+    assert run(code, NUMBA_THREADING_LAYER="omp", **environment) == expected

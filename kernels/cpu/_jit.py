@@ -20,6 +20,10 @@ Some of Numba's habits decide the details here:
 * Pools. Two Python threads that run parallel loops at once would have a pool each under OpenMP,
   and kill the process under `workqueue`: so one of them gets the pool, and what another one calls
   in the meantime runs on its own thread.
+* Waiting. GNU OpenMP's threads stay awake for milliseconds when they wait for each other. Where
+  other processes want the processors too, this keeps out the very thread that is waited for: LeNet
+  on two threads was ten times slower than on one. So they wait for some tens of microseconds, which
+  is enough from one kernel to the next, and then sleep; OMP_WAIT_POLICY or GOMP_SPINCOUNT win.
 * Fork. GNU OpenMP kills a forked child that uses it after its parent did. In such a child
   `num_threads()` is therefore 1, and OpenMP is left alone.
 
@@ -189,6 +193,7 @@ class _Told(threading.local):
 
 
 _told = _Told()
+SPINS = "2000"  # turns of a loop
 _in_use = threading.Lock()
 
 
@@ -198,6 +203,8 @@ def _open_pool(count: int) -> None:
         return
     if not pool._is_initialized:
         config.NUMBA_NUM_THREADS = max(config.NUMBA_NUM_THREADS, count)
+        if "OMP_WAIT_POLICY" not in os.environ:
+            os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     size: int = config.NUMBA_NUM_THREADS
     limit_threads(size, "the pool was started with so many, by the first kernel on several threads")
     if count > size:
