@@ -9,6 +9,7 @@ import sys
 from .errors import DeviceError
 
 VARIABLES = ("MINICAFFE_NUM_THREADS", "NUMBA_NUM_THREADS")
+QUOTA = "/sys/fs/cgroup/cpu.max"  # "max 100000", or as many microseconds of CPU a period
 
 _asked = 0  # 0: not asked for yet
 _most = sys.maxsize
@@ -19,7 +20,7 @@ def num_threads() -> int:
     """The number of threads.
 
     It is what `set_num_threads` said, else MINICAFFE_NUM_THREADS, else NUMBA_NUM_THREADS, else the
-    number of CPUs that this process may use. In a forked child whose parent has run kernels on
+    number of CPUs that this process may use, by its affinity and its container's quota. In a forked child whose parent has run kernels on
     several OpenMP threads it is 1, because OpenMP does not survive a fork.
     """
     if _asked == 0:
@@ -56,6 +57,12 @@ def _default() -> int:
 
 
 def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        with open(QUOTA, encoding="ascii") as file:
+            share, period = file.read().split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if share == "max" else min(allowed, max(1, int(share) // int(period)))

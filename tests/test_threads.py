@@ -42,9 +42,18 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     yield monkeypatch
 
 
-def test_as_many_as_the_process_has_cpus(fresh: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [(None, 3), ("max 100000", 3), ("200000 100000", 2), ("50000 100000", 1), ("900000 100000", 3)],
+)
+def test_as_many_as_the_process_has_cpus(
+    fresh: pytest.MonkeyPatch, tmp_path: Path, quota: str | None, expected: int
+) -> None:
     fresh.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert minicaffe.num_threads() == 3
+    fresh.setattr(threads, "QUOTA", str(tmp_path / "cpu.max"))
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert minicaffe.num_threads() == expected
 
 
 def test_the_environment_decides(fresh: pytest.MonkeyPatch) -> None:

@@ -209,7 +209,10 @@ def _open_pool(count: int) -> None:
     limit_threads(size, "the pool was started with so many, by the first kernel on several threads")
     if count > size:
         raise DeviceError(f"{count} threads asked for, but Numba's pool was started with {size}")
-    numba.set_num_threads(count)
+    try:
+        numba.set_num_threads(count)
+    except ValueError as error:  # NUMBA_THREADING_LAYER names one that is not installed
+        raise DeviceError(f"no threads for kernels: {error}") from error
     _told.count = count
 
 
