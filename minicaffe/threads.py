@@ -20,8 +20,9 @@ def num_threads() -> int:
     """The number of threads.
 
     It is what `set_num_threads` said, else MINICAFFE_NUM_THREADS, else NUMBA_NUM_THREADS, else the
-    number of CPUs that this process may use, by its affinity and its container's quota. In a forked child whose parent has run kernels on
-    several OpenMP threads it is 1, because OpenMP does not survive a fork.
+    number of CPUs that this process may use, by its affinity and its container's quota. In a forked
+    child whose parent has run kernels on several OpenMP threads it is 1, because OpenMP does not
+    survive a fork.
     """
     if _asked == 0:
         set_num_threads(_default())
