@@ -2,6 +2,7 @@
 
 from .. import context
 from ..device import known_families
+from ..errors import DeviceError
 
 _card = 0
 
@@ -28,5 +29,8 @@ def set_device(card: int) -> None:
 
 
 def set_mode_gpu() -> None:
-    """Run on the card chosen by `set_device` (0 at first)."""
-    use_device(f"cuda:{_card}" if _card else "cuda")
+    """Run on the card chosen by `set_device` (0 at first). Raises DeviceError without a card."""
+    try:
+        use_device(f"cuda:{_card}" if _card else "cuda")
+    except DeviceError as error:
+        raise DeviceError(f"set_mode_gpu: {error}; set_mode_cpu() needs no card") from None
