@@ -129,6 +129,14 @@ def test_names_of_modules_and_functions() -> None:
     assert caffe.__version__
 
 
+def test_a_stored_blob_without_a_shape_is_a_value_error() -> None:
+    blob = caffe_pb2.BlobProto(data=[1.0])
+    assert caffe.io.blobproto_to_array(blob) == 1
+    blob.data.append(2)
+    with pytest.raises(ValueError, match="2 numbers, not 1"):
+        caffe.io.blobproto_to_array(blob)
+
+
 # --- looking at a net ---------------------------------------------------------------------------
 
 
