@@ -20,6 +20,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import inner, kernel
+from ._lanes import add_line, copy_line, fill_line
 from ._vectors import LANES
 from ._window_kernel import window_maxima, window_sums
 from .im2col import places_inside
@@ -29,6 +30,7 @@ I32 = NDArray[np.int32]
 Pair = tuple[int, int]
 
 LOWEST = np.finfo(np.float32).min
+ZERO = np.float32(0)
 
 
 class Windows(NamedTuple):
@@ -64,12 +66,14 @@ def max_backward(dy: F32, mask: I32, dx: F32) -> None:
 
 def average_forward(x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
     """Write the averages into y."""
-    _average_forward(_windows(x, y, kernel, stride, pad), x.reshape(-1), y.reshape(-1))
+    windows = _windows(x, y, kernel, stride, pad)
+    _average_forward(windows, _areas(windows), x.reshape(-1), y.reshape(-1))
 
 
 def average_backward(dy: F32, dx: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
     """Overwrite dx: each gradient of dy is shared among the values of its window."""
-    _average_backward(_windows(dx, dy, kernel, stride, pad), dy.reshape(-1), dx.reshape(-1))
+    windows = _windows(dx, dy, kernel, stride, pad)
+    _average_backward(windows, _areas(windows), dy.reshape(-1), dx.reshape(-1))
 
 
 def _windows(x: NDArray[Any], y: NDArray[Any], kernel: Pair, stride: Pair, pad: Pair) -> Windows:
@@ -80,11 +84,20 @@ def _windows(x: NDArray[Any], y: NDArray[Any], kernel: Pair, stride: Pair, pad: 
 
 @inner
 def _whole_windows(windows: Windows) -> tuple[int, int]:
-    """The columns [first, last) of windows that no border cuts, as far as they fill vectors."""
+    """The columns [first, last) of windows that no border cuts."""
     first = (windows.pad_w + windows.stride_w - 1) // windows.stride_w
     last = (windows.width - windows.kernel_w + windows.pad_w) // windows.stride_w + 1
-    first, last = min(first, windows.out_width), min(last, windows.out_width)
-    return (first, last) if last - first >= LANES else (0, 0)
+    return first, max(min(last, windows.out_width), first)
+
+
+@inner
+def _reaches(windows: Windows, first: int, line: int) -> int:
+    """One more than the last place that a vector reads for windows `first` on in lines to `line`.
+
+    Where there are fewer than LANES whole windows it reads on where more would be.
+    """
+    last = (first + LANES - 1) * windows.stride_w - windows.pad_w + windows.kernel_w
+    return (line - 1) * windows.width + last
 
 
 @inner
@@ -103,18 +116,32 @@ def _columns_inside(windows: Windows, j: int) -> tuple[int, int]:
 
 @kernel
 def _max_forward(windows: Windows, x: F32, y: F32, mask: I32) -> None:
-    first, last = _whole_windows(windows)
+    maxima, places = np.empty(LANES, np.float32), np.empty(LANES, np.int32)
+    whole = _whole_windows(windows)
     for line in prange(windows.planes * windows.out_height):
         plane, i = line // windows.out_height, line % windows.out_height
         image, out = plane * windows.height * windows.width, line * windows.out_width
         top, bottom = _lines_inside(windows, i)
-        for start in range(first, last, LANES):
-            j = min(start, last - LANES)
-            place = top * windows.width + j * windows.stride_w - windows.pad_w
+        left_of_all = top * windows.width - windows.pad_w
+        first, last = whole
+        if last - first >= LANES:
+            for start in range(first, last, LANES):  # the last overlaps the one before
+                j = min(start, last - LANES)
+                place = left_of_all + j * windows.stride_w
+                window_maxima(
+                    bottom - top, windows.kernel_w, x, image + place, windows.width,
+                    windows.stride_w, place, y, out + j, mask, out + j,
+                )  # fmt: skip
+        elif image + _reaches(windows, first, bottom) <= x.size:
+            place = left_of_all + first * windows.stride_w
             window_maxima(
                 bottom - top, windows.kernel_w, x, image + place, windows.width, windows.stride_w,
-                place, y, out + j, mask, out + j,
+                place, maxima, 0, places, 0,
             )  # fmt: skip
+            for j in range(first, last):
+                y[out + j], mask[out + j] = maxima[j - first], places[j - first]
+        else:
+            first = last
         for cut in range(windows.out_width - (last - first)):
             j = cut if cut < first else cut + last - first
             left, right = _columns_inside(windows, j)
@@ -137,34 +164,50 @@ def _max_backward(dy: F32, mask: I32, dx: F32) -> None:
                 dx[plane, mask[plane, place]] += dy[plane, place]
 
 
-@inner
 def _overlap(place: int, size: int, kernel: int, stride: int, pad: int) -> int:
     """How much of a window is inside of the padded image (not positive if nothing)."""
     start = place * stride - pad
     return min(start + kernel, size + pad) - start
 
 
-@inner
-def _area(windows: Windows, i: int, j: int) -> np.float32:
-    """The divisor of the average of a window."""
-    high = _overlap(i, windows.height, windows.kernel_h, windows.stride_h, windows.pad_h)
-    wide = _overlap(j, windows.width, windows.kernel_w, windows.stride_w, windows.pad_w)
-    return np.float32(high * wide)
+def _areas(windows: Windows) -> F32:
+    """The divisors of the averages of a plane's windows (out_height * out_width)."""
+    high, wide = (
+        [_overlap(place, size, kernel, stride, pad) for place in range(out)]
+        for out, size, kernel, stride, pad in (
+            (windows.out_height, windows.height, windows.kernel_h, windows.stride_h, windows.pad_h),
+            (windows.out_width, windows.width, windows.kernel_w, windows.stride_w, windows.pad_w),
+        )
+    )
+    return np.outer(high, wide).astype(np.float32).reshape(-1)
 
 
 @kernel
-def _average_forward(windows: Windows, x: F32, y: F32) -> None:
-    first, last = _whole_windows(windows)
+def _average_forward(windows: Windows, areas: F32, x: F32, y: F32) -> None:
+    sums = np.empty(LANES, np.float32)
+    whole = _whole_windows(windows)
     for line in prange(windows.planes * windows.out_height):
         plane, i = line // windows.out_height, line % windows.out_height
         image, out = plane * windows.height * windows.width, line * windows.out_width
         top, bottom = _lines_inside(windows, i)
-        for start in range(first, last, LANES):
-            j = min(start, last - LANES)
-            at = image + top * windows.width + j * windows.stride_w - windows.pad_w
+        left_of_all = image + top * windows.width - windows.pad_w
+        first, last = whole
+        if last - first >= LANES:
+            for start in range(first, last, LANES):
+                j = min(start, last - LANES)
+                at = left_of_all + j * windows.stride_w
+                window_sums(
+                    bottom - top, windows.kernel_w, x, at, windows.width, windows.stride_w,
+                    y, out + j,
+                )  # fmt: skip
+        elif image + _reaches(windows, first, bottom) <= x.size:
+            at = left_of_all + first * windows.stride_w
             window_sums(
-                bottom - top, windows.kernel_w, x, at, windows.width, windows.stride_w, y, out + j
+                bottom - top, windows.kernel_w, x, at, windows.width, windows.stride_w, sums, 0
             )
+            copy_line(last - first, sums, 0, 1, y, out + first)
+        else:
+            first = last
         for cut in range(windows.out_width - (last - first)):
             j = cut if cut < first else cut + last - first
             left, right = _columns_inside(windows, j)
@@ -174,27 +217,35 @@ def _average_forward(windows: Windows, x: F32, y: F32) -> None:
                     total += x[image + h * windows.width + w]
             y[out + j] = total
         for j in range(windows.out_width):
-            y[out + j] /= _area(windows, i, j)
+            y[out + j] /= areas[i * windows.out_width + j]
 
 
 @kernel
-def _average_backward(windows: Windows, dy: F32, dx: F32) -> None:
-    shares = np.empty(windows.out_width, np.float32)
-    size = windows.height * windows.width
+def _average_backward(windows: Windows, areas: F32, dy: F32, dx: F32) -> None:
+    places = windows.out_height * windows.out_width
+    shares = np.empty(places, np.float32)  # of each value of a window
+    sums = np.empty(windows.out_width, np.float32)  # of the shares in a line of the image
+    inside = [
+        places_inside(tap - windows.pad_w, windows.stride_w, windows.width, windows.out_width)
+        for tap in range(windows.kernel_w)
+    ]
     for plane in prange(windows.planes):
-        for at in range(plane * size, (plane + 1) * size):
-            dx[at] = 0
-        for i in range(windows.out_height):
-            line = (plane * windows.out_height + i) * windows.out_width
-            for j in range(windows.out_width):
-                shares[j] = dy[line + j] / _area(windows, i, j)
-            top, bottom = _lines_inside(windows, i)
-            for h in range(top, bottom):
-                for tap in range(windows.kernel_w):
-                    shift = tap - windows.pad_w
-                    inside = places_inside(
-                        shift, windows.stride_w, windows.width, windows.out_width
-                    )
-                    to = plane * size + h * windows.width + shift
-                    for j in range(inside[0], inside[1]):
-                        dx[to + j * windows.stride_w] += shares[j]
+        gradients = dy[plane * places : (plane + 1) * places]
+        for place in range(places):
+            shares[place] = gradients[place] / areas[place]
+        for h in range(windows.height):
+            fill_line(windows.out_width, ZERO, sums, 0)
+            first = (h + windows.pad_h - windows.kernel_h) // windows.stride_h + 1
+            last = (h + windows.pad_h) // windows.stride_h + 1
+            for i in range(max(first, 0), min(last, windows.out_height)):
+                add_line(windows.out_width, shares, i * windows.out_width, sums, 0)
+            line = (plane * windows.height + h) * windows.width
+            fill_line(windows.width, ZERO, dx, line)
+            for tap in range(windows.kernel_w):
+                shift = tap - windows.pad_w
+                left, right = inside[tap]
+                if windows.stride_w == 1:
+                    add_line(right - left, sums, left, dx, line + left + shift)
+                else:
+                    for j in range(left, right):
+                        dx[line + j * windows.stride_w + shift] += sums[j]
