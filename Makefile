@@ -31,8 +31,9 @@ lint: $(VENV)/dev.stamp  ## ruff: style and imports
 types: $(VENV)/dev.stamp  ## mypy --strict on the four rooms
 	@$(bin)/mypy $(rooms)
 
-bench: $(VENV)/dev.stamp  ## the benchmarks
-	@$(bin)/python -m pytest benchmarks -q -p no:xdist --benchmark-only
+bench: $(VENV)/dev.stamp  ## a selection of the benchmarks; `python -m benchmarks` has all of them
+	@$(bin)/python -m pytest benchmarks -q -p no:xdist --benchmark-only --benchmark-group-by=group \
+		--benchmark-sort=name --benchmark-columns=median,iqr,rounds $(BENCH)
 
 docs: $(VENV)/dev.stamp  ## the pages of layers, made of their docstrings
 	@$(bin)/python docs/build.py

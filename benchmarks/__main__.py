@@ -90,13 +90,17 @@ def main() -> int:
     rows: list[Row] = []
     roofs: list[roofline.Roof] = []
     plan = Plan(options.rounds, options.turn, options.budget)
-    for threads in options.threads:
-        roofs.append(roofline.measure(threads))
-        rows += compare_all(chosen, keys, threads, plan, report_so_far)
-    for name in options.tables:
-        if name in PROGRAMS:
-            say(f"benchmarks/{name}.py")
-            report_so_far["programs"][name] = output_of(name)
+    try:
+        for threads in options.threads:
+            roofs.append(roofline.measure(threads))
+            for row in compare_all(chosen, keys, threads, plan, report_so_far):
+                rows.append(row)
+        for name in options.tables:
+            if name in PROGRAMS:
+                say(f"benchmarks/{name}.py")
+                report_so_far["programs"][name] = output_of(name)
+    except KeyboardInterrupt:
+        left_out.append("interrupted: what follows is left out")
     report_so_far["load at the end"] = machine.load()
     save(report_so_far, rows, roofs, options)
     return int(any(result.wrong for row in rows for result in row.results.values()))

@@ -8,8 +8,10 @@ first pass out of account.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tempfile
+import weakref
 from pathlib import Path
 
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -47,8 +49,9 @@ class CaffeWork(Work):
         for layer in net.layer:
             if layer.type == "Input":
                 use_dummy_data(layer)
-        self.folder = tempfile.TemporaryDirectory(prefix="minicaffe-benchmark-")
-        self.path = Path(self.folder.name) / "net.prototxt"
+        folder = tempfile.mkdtemp(prefix="minicaffe-benchmark-")
+        weakref.finalize(self, shutil.rmtree, folder)
+        self.path = Path(folder) / "net.prototxt"
         self.path.write_text(format_text(net), encoding="utf-8")
         self.call = lambda: self.run(1)
 

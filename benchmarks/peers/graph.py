@@ -1,8 +1,7 @@
-"""What the translators to other libraries read from a net: windows, shapes, layers to fuse."""
+"""What a translation to another library reads from a net: outputs, windows, layers to fuse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,13 +61,6 @@ def outputs(net: pb.NetParameter) -> list[str]:
             left.pop(name, None)
         left.update(dict.fromkeys(layer.top))
     return list(left)
-
-
-def input_shapes(net: pb.NetParameter) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The tops of the Input layers with their shapes."""
-    for layer in net.layer:
-        if layer.type == "Input":
-            yield layer.top[0], tuple(layer.input_param.shape[0].dim)
 
 
 def window(param: Any, name: str, default: int) -> Pair:

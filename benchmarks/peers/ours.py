@@ -46,6 +46,18 @@ def prepare(case: Case, arrays: Arrays, peer: Peer, threads: int) -> Work:
     return NetWork(case, arrays, "reference" if peer == NUMPY else "cpu")
 
 
+def fill(net: Net, arrays: Arrays) -> None:
+    """Give a net its inputs, parameters and gradients."""
+    for key, values in arrays.items():
+        what, name, *index = key.split("/")
+        if index:
+            blob = net.layers[net.layer_index(name)].blobs[int(index[0])]
+        else:
+            blob = net.blob_dict[name]
+        array = blob.data if what in ("input", "param") else blob.diff
+        array.write("cpu")[...] = values
+
+
 class NetWork(Work):
     """A case on a net of minicaffe."""
 
@@ -62,8 +74,7 @@ class NetWork(Work):
         net = self.net
         types = [layer.type for layer in net.layers]
         self.first = next(i for i, kind in enumerate(types) if kind not in ("Input", "Split"))
-        for key, values in arrays.items():
-            self._fill(*key.split("/"), values=values)
+        fill(net, arrays)
         if case.work == BACKWARD:
             net.forward_pass()
         self.call = {
@@ -74,14 +85,6 @@ class NetWork(Work):
             UPDATE: self._update,
         }[case.work]
         self.keys = watched(arrays, learnable(case))
-
-    def _fill(self, what: str, name: str, index: str = "", *, values: np.ndarray) -> None:
-        if what in ("param", "grad"):
-            blob = self.net.layers[self.net.layer_index(name)].blobs[int(index)]
-        else:
-            blob = self.net.blob_dict[name]
-        array = blob.data if what in ("input", "param") else blob.diff
-        array.write("cpu")[...] = values
 
     def _forward(self) -> None:
         self.net.forward_pass(self.first)
