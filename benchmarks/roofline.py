@@ -160,14 +160,15 @@ def plot(rows: Sequence[Row], roofs: Sequence[Roof], path: Path) -> None:
     width = 7.5 * len(roofs)
     figure, axes = pyplot.subplots(1, len(roofs), figsize=(width, 6), squeeze=False, sharey=True)
     for axis, roof in zip(axes[0], roofs, strict=True):
-        _draw_roof(axis, roof)
         _draw_rows(axis, [row for row in rows if row.threads == roof.threads])
+        _draw_roof(axis, roof)
         axis.set_title(f"{roof.threads} thread{'s' if roof.threads > 1 else ''}")
         axis.set_xlabel("operations a byte")
         axis.grid(True, which="both", alpha=0.2)
     axes[0][0].set_ylabel("GFLOP/s")
-    axes[0][0].legend(loc="lower right", fontsize=8)
     figure.tight_layout()
+    for axis, roof in zip(axes[0], roofs, strict=True):
+        _name_limits(axis, roof)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
@@ -175,39 +176,48 @@ def plot(rows: Sequence[Row], roofs: Sequence[Roof], path: Path) -> None:
 MARKS = {"convolution": "o", "inner_product": "s", "layers": "^", "update": "D", "nets": "*"}
 
 
+WORKS = {
+    "forward": "tab:blue", "backward": "tab:orange", "update": "tab:red", "train": "tab:green",
+    "forward-backward": "tab:olive",
+}  # fmt: skip
+LEAST, MOST = 0.01, 3000.0  # operations a byte
+
+
 def _draw_roof(axis: Any, roof: Roof) -> None:
-    intensity = np.logspace(-2, 3.5, 200)
-    for speed, style, name in (
-        (roof.memory, "-", f"memory, {roof.memory / 1e9:.0f} GB/s"),
-        (roof.cache, ":", f"L2 cache, {roof.cache / 1e9:.0f} GB/s"),
-    ):
+    intensity = np.geomspace(LEAST, MOST, 500)
+    for speed, style in ((roof.memory, "-"), (roof.cache, ":")):
         attainable = np.minimum(roof.peak, intensity * speed) / 1e9
         axis.loglog(intensity, attainable, style, color="black", linewidth=1.2)
-        x = 0.02
-        axis.annotate(
-            name, (x, x * speed / 1e9), rotation=38, fontsize=8, va="bottom",
-            xytext=(0, 3), textcoords="offset points",
-        )  # fmt: skip
-    axis.annotate(
-        f"peak, {roof.peak / 1e9:.0f} GFLOP/s", (intensity[-1], roof.peak / 1e9), fontsize=8,
-        ha="right", va="bottom",
-    )  # fmt: skip
+    axis.set_xlim(LEAST, MOST)
+
+
+def _name_limits(axis: Any, roof: Roof) -> None:
+    """Write along the lines what they are; their slope is known when all else is drawn."""
+    above = {"rotation_mode": "anchor", "textcoords": "offset points", "fontsize": 8}
+    for speed, name in ((roof.memory, "memory"), (roof.cache, "L2 cache")):
+        y = LEAST * speed / 1e9
+        (x0, y0), (x1, y1) = axis.transData.transform([(LEAST, y), (10 * LEAST, 10 * y)])
+        angle = np.degrees(np.arctan2(y1 - y0, x1 - x0))
+        words = f"{name}, {speed / 1e9:.0f} GB/s"
+        axis.annotate(words, (1.3 * LEAST, 1.3 * y), xytext=(-2, 4), rotation=angle, **above)
+    words = f"peak, {roof.peak / 1e9:.0f} GFLOP/s"
+    axis.annotate(words, (MOST, roof.peak / 1e9), xytext=(-4, 4), ha="right", **above)
 
 
 def _draw_rows(axis: Any, rows: Sequence[Row]) -> None:
-    from matplotlib.lines import Line2D
-
-    shown: dict[str, Any] = {}
     for row in rows:
         seconds = row.seconds("minicaffe")
-        if not seconds or not row.flops or not row.bytes:
-            continue
-        colour = {"forward": "tab:blue", "backward": "tab:orange"}.get(row.case.work, "tab:green")
-        mark = MARKS.get(row.case.table, "x")
-        x, y = row.flops / row.bytes, row.flops / seconds / 1e9
-        axis.plot(x, y, mark, color=colour, markersize=5, alpha=0.8)
-        shown[row.case.table] = Line2D([], [], marker=mark, linestyle="", color="grey")
-        shown[row.case.work] = Line2D([], [], marker="o", linestyle="", color=colour)
-    for name, handle in shown.items():
-        handle.set_label(name)
-        axis.add_artist(handle)
+        if seconds and row.flops and row.bytes:
+            axis.plot(
+                row.flops / row.bytes, row.flops / seconds / 1e9,
+                MARKS[row.case.table], color=WORKS[row.case.work],
+                markersize=5, alpha=0.8,
+            )  # fmt: skip
+    tables = dict.fromkeys(row.case.table for row in rows)
+    works = dict.fromkeys(row.case.work for row in rows)
+    for table in tables:
+        axis.plot([], [], MARKS[table], color="grey", label=table)
+    for work in works:
+        axis.plot([], [], "o", color=WORKS[work], label=work)
+    if rows:
+        axis.legend(loc="lower right", fontsize=8)
