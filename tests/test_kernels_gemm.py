@@ -23,6 +23,8 @@ SIZES = [
     (50, 64, 300),
     (131, 37, 257),
     (7, 1100, 20),
+    (1, 530, 130),  # a large B, of which a few rows of A are not worth a packing
+    (4, 2090, 37),
 ]
 SCALES = [(1, 0), (1, 1), (0.5, -2), (0, 0.5)]  # alpha, beta
 
@@ -84,7 +86,9 @@ def test_nan_and_infinity_stay_in_their_row(device: str) -> None:
     assert np.isfinite(np.delete(c, [3, 9], axis=0)).all()
 
 
-@pytest.mark.parametrize("size", [(200, 300, 400), (3, 900, 60), (700, 5, 80)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(200, 300, 400), (3, 900, 60), (700, 5, 80), (2, 700, 400)], ids=str
+)
 def test_the_bits_do_not_depend_on_threads(size: tuple[int, int, int], two_threads: None) -> None:
     a, b, c = operands(*size, False, True)
     gemm = load_kernel("gemm", "cpu").gemm

@@ -7,17 +7,21 @@
 x (N, C, *spatial), weight (O, C/G, *kernel), y (N, O, *out). What filters see is not flipped
 (cross-correlation). A deconvolution is the same three products with the roles of x and y swapped.
 Each product is 2 N O P K operations. Images of up to two axes go through `_convolution_2d.py`,
-which never writes `col` out; others through `_convolution_nd.py`, which does.
+which never writes `col` out, or where groups are tiny through `_convolution_lines.py`; others
+through `_convolution_nd.py`, which writes it.
 """
+
+from typing import Any
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from . import _convolution_2d as flat
+from . import _convolution_lines as lines
 from . import _convolution_nd as deep
 from ._jit import kernel as compiled
-from ._unfolded import plan
+from ._unfolded import Plan, plan
 from .im2col import Extents
 
 F32 = NDArray[np.float32]
@@ -35,7 +39,9 @@ def scratch_size(
     """Floats of scratch that the functions below need for images and outputs of these shapes."""
     if len(kernel) > 2:
         return deep.scratch_size(x_shape, y_shape, (kernel, stride, pad, dilation))
-    return flat.scratch_size(plan(x_shape, y_shape, kernel, stride, pad, dilation, groups))
+    sizes = plan(x_shape, y_shape, kernel, stride, pad, dilation, groups)
+    size: int = _way(sizes).scratch_size(sizes)
+    return size
 
 
 def forward(
@@ -50,7 +56,7 @@ def forward(
         deep.forward(x, weight, y, scratch, (kernel, stride, pad, dilation), groups)
     else:
         sizes = plan(x.shape, y.shape, kernel, stride, pad, dilation, groups)
-        flat.forward(sizes, x, weight, bias, y, scratch)
+        _way(sizes).forward(sizes, x, weight, bias, y, scratch)
 
 
 def backward_data(
@@ -62,7 +68,7 @@ def backward_data(
         deep.backward_data(dy, weight, dx, scratch, (kernel, stride, pad, dilation), groups)
     else:
         sizes = plan(dx.shape, dy.shape, kernel, stride, pad, dilation, groups)
-        flat.backward_data(sizes, dy, weight, dx, scratch)
+        _way(sizes).backward_data(sizes, dy, weight, dx, scratch)
 
 
 def backward_weight(
@@ -74,7 +80,7 @@ def backward_weight(
         deep.backward_weight(x, dy, dweight, scratch, (kernel, stride, pad, dilation), groups)
     else:
         sizes = plan(x.shape, dy.shape, kernel, stride, pad, dilation, groups)
-        flat.backward_weight(sizes, x, dy, dweight, scratch)
+        _way(sizes).backward_weight(sizes, x, dy, dweight, scratch)
 
 
 def backward_bias(dy: F32, dbias: F32) -> None:
@@ -85,6 +91,11 @@ def backward_bias(dy: F32, dbias: F32) -> None:
 def add_bias(bias: F32, y: F32) -> None:
     """Add bias (O) to every place of y (N, O, *out)."""
     _add_bias(bias, _maps(y))
+
+
+def _way(sizes: Plan) -> Any:
+    """The file that serves a convolution of planes best."""
+    return lines if lines.serves(sizes) else flat
 
 
 def _maps(y: F32) -> F32:

@@ -21,6 +21,8 @@ Panels that stick out of the matrix are filled with zeros, and their tile goes t
 buffer. The sum over K of each element is taken in the same order in every case, so that the bits
 of the result depend neither on the number of threads nor on the place of the element.
 
+Where A has only a few rows, packing B costs more than the product: `_thin_product.py` does without.
+
 Threads share C: its rows and columns are cut into a grid of blocks, one a thread, and each
 thread does the product for its own block, packing included.
 """
@@ -33,6 +35,7 @@ from numpy.typing import NDArray
 
 from minicaffe.errors import Error
 
+from . import _thin_product as thin
 from ._jit import inlined, inner, kernel, num_threads
 from ._lanes import add_line, copy_lanes, copy_line, transpose_lanes
 from ._micro_kernel import COLUMNS, multiply_panels
@@ -71,6 +74,9 @@ def gemm(
             f"gemm: A {a.shape} and B {b.shape} with trans_a={trans_a}, trans_b={trans_b} "
             f"do not give C {c.shape}"
         )
+    if alpha != 0 and thin.serves(m, n, k, trans_a):
+        thin.multiply(a, b, c, trans_b, alpha, beta)
+        return
     a_step, a_k = (1, m) if trans_a else (k, 1)
     b_step, b_k = (k, 1) if trans_b else (1, n)
     threads = num_threads() if m * n * k >= _PARALLEL_FROM else 1

@@ -1,0 +1,150 @@
+"""Products of lines, for what has no matrix to share: a vector times a matrix, a filter of its own.
+
+The micro-kernel is fast because each number it loads is used for many others. Where one line of
+results stands for itself, the time goes to reading, and what counts is to read in order and once.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from ._jit import DISABLED
+from ._vectors import INT, LANES, SHORT, Emitter, constant
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+SUMS = 4  # vectors in which a scalar product is summed: an addition need not wait for the last
+
+
+# ---- the functions, in plain Python
+
+
+def _dot_lines(
+    height: int, width: int, a: F32, a0: int, a_step: int, b: F32, b0: int, b_step: int
+) -> np.float32:
+    """The sum of a[h, w] * b[h, w] over h < height, w < width.
+
+    May read up to LANES floats more than that of both, as if they were wider.
+    """
+    total = np.float32(0)
+    for h in range(height):
+        for w in range(width):
+            total += a[a0 + h * a_step + w] * b[b0 + h * b_step + w]
+    return total
+
+
+def _add_product(
+    count: int, factor: np.float32, source: F32, s0: int, target: F32, t0: int
+) -> None:
+    """Add factor * source to target, `count` numbers.
+
+    May read up to LANES floats more than that of both, and write those of target unchanged.
+    """
+    target[t0 : t0 + count] += factor * source[s0 : s0 + count]
+
+
+def _sum_taps(
+    count: int, image: F32, image0: int, taps: I64, weight: F32, weight0: int,
+    value: np.float32, y: F32, y0: int,
+) -> None:  # fmt: skip
+    """LANES outputs in a line: value + the sum over k < count of weight[k] * image[taps[k]]."""
+    for lane in range(LANES):
+        total = value
+        for k in range(count):
+            total += weight[weight0 + k] * image[image0 + taps[k] + lane]
+        y[y0 + lane] = total
+
+
+# ---- the same, as LLVM instructions
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _dot_intrinsic(
+    typing: Any, height: Any, width: Any, a: Any, a0: Any, a_step: Any, b: Any, b0: Any, b_step: Any
+) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        height, width, a, a0, a_step, b, b0, b_step = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        a_lines, b_lines = e.at(e.data(kinds[2], a), a0), e.at(e.data(kinds[5], b), b0)
+        whole = builder.sdiv(width, INT(SUMS * LANES))
+        smooth = builder.mul(whole, INT(SUMS * LANES))
+        rest = builder.sdiv(builder.add(builder.sub(width, smooth), INT(LANES - 1)), INT(LANES))
+        sums = [constant(0.0)] * SUMS
+        with e.loop(height, sums) as (h, sums_of_lines):
+            a_line = e.at(a_lines, builder.mul(h, a_step))
+            b_line = e.at(b_lines, builder.mul(h, b_step))
+            with e.loop(whole, sums_of_lines) as (turn, totals):
+                for i in range(SUMS):
+                    at = builder.add(builder.mul(turn, INT(SUMS * LANES)), INT(i * LANES))
+                    values = e.load(e.at(a_line, at)), e.load(e.at(b_line, at))
+                    totals[i] = e.multiply_add(*values, totals[i])
+            with e.loop(rest, sums_of_lines) as (vector, totals):
+                at = builder.add(smooth, builder.mul(vector, INT(LANES)))
+                products = builder.fmul(e.load(e.at(a_line, at)), e.load(e.at(b_line, at)))
+                inside = e.first_lanes(builder.sub(width, at), products)
+                totals[0] = builder.fadd(totals[0], inside)
+        for other in sums[1:]:
+            sums[0] = builder.fadd(sums[0], other)
+        total = builder.extract_element(sums[0], SHORT(0))
+        for lane in range(1, LANES):
+            total = builder.fadd(total, builder.extract_element(sums[0], SHORT(lane)))
+        return total
+
+    n = types.int64
+    return types.float32(n, n, a, n, n, b, n, n), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_product_intrinsic(
+    typing: Any, count: Any, factor: Any, source: Any, s0: Any, target: Any, t0: Any
+) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        count, factor, source, s0, target, t0 = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        read, write = e.at(e.data(kinds[2], source), s0), e.at(e.data(kinds[4], target), t0)
+        factors = e.spread(factor)
+        vectors = builder.sdiv(builder.add(count, INT(LANES - 1)), INT(LANES))
+        with e.loop(vectors, []) as (vector, _):
+            at = builder.mul(vector, INT(LANES))
+            products = builder.fmul(factors, e.load(e.at(read, at)))
+            inside = e.first_lanes(builder.sub(count, at), products)
+            place = e.at(write, at)
+            e.store(builder.fadd(e.load(place), inside), place)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, types.float32, source, n, target, n), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _sum_taps_intrinsic(
+    typing: Any, count: Any, image: Any, image0: Any, taps: Any, weight: Any, weight0: Any,
+    value: Any, y: Any, y0: Any,
+) -> Any:  # fmt: skip
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        count, image, image0, taps, weight, weight0, value, y, y0 = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        seen, table = e.at(e.data(kinds[1], image), image0), e.data(kinds[3], taps)
+        weights = e.at(e.data(kinds[4], weight), weight0)
+        sums = [e.spread(value)]
+        with e.loop(count, sums) as (k, total):
+            factor = e.spread(builder.load(e.at(weights, k)))
+            values = e.load(e.at(seen, builder.load(e.at(table, k))))
+            total[0] = e.multiply_add(factor, values, total[0])
+        e.store(sums[0], e.at(e.data(kinds[7], y), y0))
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, image, n, taps, weight, n, types.float32, y, n), emit
+
+
+dot_lines: Any = _dot_lines if DISABLED else _dot_intrinsic
+add_product: Any = _add_product if DISABLED else _add_product_intrinsic
+sum_taps: Any = _sum_taps if DISABLED else _sum_taps_intrinsic
