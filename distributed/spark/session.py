@@ -22,7 +22,7 @@ from minicaffe.errors import ClusterError, MissingExtra
 T = TypeVar("T")
 
 REGISTERING = 4.0  # seconds without a new executor after which no more are expected
-STARTING = 30.0  # seconds that an application may take to get the executors it has asked for
+STARTING = 60.0  # seconds that an application may take to get the executors it has asked for
 CANCELLING = 15.0  # seconds that Spark may take to end a cancelled job's tasks
 
 LOST = "was lost"
@@ -77,6 +77,11 @@ def await_slots(sc: Any, ranks: int) -> None:
             break
     if slots >= ranks:
         return
+    if most is not None and most >= ranks:
+        raise ClusterError(
+            f"{ranks} ranks are asked for, executors with slots for {slots} have come so far,"
+            f" those for {most} were expected: see the cluster's log, or try again"
+        )
     slots = max(slots, most or 0)
     where = sc.master if is_local(sc) else "the cluster"
     raise ClusterError(
