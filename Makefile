@@ -9,7 +9,7 @@ pip     = $(bin)/python -m pip install -qq --disable-pip-version-check --no-inpu
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types bench docs clean java
+.PHONY: help demo test test-slow test-all lint types bench docs clean java
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
@@ -20,6 +20,9 @@ demo: $(VENV)/run.stamp java  ## MNIST -> LMDB -> LeNet on two ranks in Spark ->
 
 test: $(VENV)/dev.stamp java  ## the tests, in parallel (about five minutes on two cores)
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow"
+
+test-slow: $(VENV)/dev.stamp java  ## the slow ones alone
+	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m slow
 
 test-all: $(VENV)/dev.stamp java  ## the slow ones too: builds, whole trainings, fresh Spark sessions
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q
