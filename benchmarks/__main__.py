@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,6 +91,7 @@ def main() -> int:
     rows: list[Row] = []
     roofs: list[roofline.Roof] = []
     plan = Plan(options.rounds, options.turn, options.budget)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for threads in options.threads:
             roofs.append(roofline.measure(threads))

@@ -144,7 +144,7 @@ def _parameter(
     layer_type: str, index: int, shape: tuple[int, ...], key: str
 ) -> NDArray[np.float32]:
     """Values with which a deep net stays in a sane range."""
-    values = _generator(key).standard_normal(shape, np.float32)
+    values: NDArray[Any] = _generator(key).standard_normal(shape, np.float32)
     if layer_type == "BatchNorm":  # mean, variance, and what both are to be divided by
         values = (0.1 * values, 0.5 + np.abs(values), np.ones(shape))[index]
     elif layer_type in ("Scale", "PReLU") and index == 0:

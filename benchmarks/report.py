@@ -41,8 +41,10 @@ def markdown(report: dict[str, Any], rows: Sequence[Row], roofs: Sequence[Roof])
             chosen = [row for row in rows if (row.case.table, row.threads) == (name, roof.threads)]
             parts.append(f"### {TITLES.get(name, name)}, {threads(roof.threads)}")
             parts.append(table(chosen, roof, keys))
+            parts.append(undisturbed(chosen))
     for name, text in report.get("programs", {}).items():
-        parts.append(f"### `benchmarks/{name}.py`\n\n{text.strip()}")
+        parts.append(f"### `benchmarks/{name}.py`")
+        parts.append(text.strip().replace("\n|", "\n\n|", 1))  # a table begins a paragraph
     return "\n\n".join(parts) + "\n"
 
 
@@ -85,6 +87,13 @@ def table(rows: Sequence[Row], roof: Roof, keys: Sequence[str]) -> str:
     means = ["geometric mean", "", "", ""]
     lines.append(means + [geometric_mean([row.ratio(key) for row in rows]) for key in others])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def undisturbed(rows: Sequence[Row]) -> str:
+    """How idle the machine was: turns in which no other process took the processor away."""
+    samples = [sample for row in rows for each in row.results.values() for sample in each.samples]
+    clean = sum(sample.preempted == 0 for sample in samples)
+    return f"Turns in which nothing else took a core away: {clean} of {len(samples)}."
 
 
 def digits(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import math
+import signal
 import sys
 import time
 import traceback
@@ -74,6 +75,7 @@ class Worker:
 def main(key: str, threads: str, descriptor: str) -> None:
     """Answer until the pipe closes."""
     logging.getLogger("minicaffe").setLevel(logging.ERROR)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes the pipe
     pipe = Connection(int(descriptor))
     worker = Worker(key, int(threads))
     while True:

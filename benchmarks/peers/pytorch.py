@@ -7,6 +7,7 @@ processors of other makers than Intel an MKL that is told not to mind (environme
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -38,10 +39,10 @@ FORMATS = (torch.contiguous_format, torch.channels_last)
 def describe(peer: Peer) -> str:
     """Versions, and the instructions that PyTorch's own kernels use."""
     config = torch.__config__.show()
-    libraries = [line.strip(" -") for line in config.splitlines() if "MKL" in line[:40]]
-    libraries = [line.partition(" Product")[0].partition(" for Intel")[0] for line in libraries]
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"torch {torch.__version__} ({capability}; {'; '.join(libraries)})"
+    parts = [torch.backends.cpu.get_cpu_capability()]
+    for name, words in (("MKL", "Math Kernel Library Version"), ("oneDNN", "MKL-DNN v")):
+        parts += [f"{name} {number}" for number in re.findall(rf"{words} ?([\d.]+)", config)]
+    return f"torch {torch.__version__} ({', '.join(parts)})"
 
 
 def prepare(case: Case, arrays: Arrays, peer: Peer, threads: int) -> Work:
