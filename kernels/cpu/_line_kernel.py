@@ -1,4 +1,4 @@
-"""Products of lines, for what has no matrix to share: a vector times a matrix, a filter of its own.
+"""Products of lines, for what has no matrix to share: a vector times a matrix.
 
 The micro-kernel is fast because each number it loads is used for many others. Where one line of
 results stands for itself, the time goes to reading, and what counts is to read in order and once.
@@ -15,7 +15,6 @@ from ._jit import DISABLED
 from ._vectors import INT, LANES, SHORT, Emitter, constant
 
 F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 
 SUMS = 4  # vectors in which a scalar product is summed: an addition need not wait for the last
 
@@ -45,18 +44,6 @@ def _add_product(
     May read up to LANES floats more than that of both, and write those of target unchanged.
     """
     target[t0 : t0 + count] += factor * source[s0 : s0 + count]
-
-
-def _sum_taps(
-    count: int, image: F32, image0: int, taps: I64, weight: F32, weight0: int,
-    value: np.float32, y: F32, y0: int,
-) -> None:  # fmt: skip
-    """LANES outputs in a line: value + the sum over k < count of weight[k] * image[taps[k]]."""
-    for lane in range(LANES):
-        total = value
-        for k in range(count):
-            total += weight[weight0 + k] * image[image0 + taps[k] + lane]
-        y[y0 + lane] = total
 
 
 # ---- the same, as LLVM instructions
@@ -122,29 +109,5 @@ def _add_product_intrinsic(
     return types.void(n, types.float32, source, n, target, n), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _sum_taps_intrinsic(
-    typing: Any, count: Any, image: Any, image0: Any, taps: Any, weight: Any, weight0: Any,
-    value: Any, y: Any, y0: Any,
-) -> Any:  # fmt: skip
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        count, image, image0, taps, weight, weight0, value, y, y0 = args
-        kinds = signature.args
-        e = Emitter(context, builder)
-        seen, table = e.at(e.data(kinds[1], image), image0), e.data(kinds[3], taps)
-        weights = e.at(e.data(kinds[4], weight), weight0)
-        sums = [e.spread(value)]
-        with e.loop(count, sums) as (k, total):
-            factor = e.spread(builder.load(e.at(weights, k)))
-            values = e.load(e.at(seen, builder.load(e.at(table, k))))
-            total[0] = e.multiply_add(factor, values, total[0])
-        e.store(sums[0], e.at(e.data(kinds[7], y), y0))
-        return context.get_dummy_value()
-
-    n = types.int64
-    return types.void(n, image, n, taps, weight, n, types.float32, y, n), emit
-
-
 dot_lines: Any = _dot_lines if DISABLED else _dot_intrinsic
 add_product: Any = _add_product if DISABLED else _add_product_intrinsic
-sum_taps: Any = _sum_taps if DISABLED else _sum_taps_intrinsic
