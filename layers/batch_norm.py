@@ -68,14 +68,25 @@ class BatchNormLayer(Layer):
         y = top[0].data.write(device).reshape(self.view)
         mean, variance = self.mean.data.write(device), self.variance.data.write(device)
         if self.use_global_stats:
-            self.ops.averages(*(blob.data.read(device) for blob in self.blobs), mean, variance)
+            self.take_averages()
             self.ops.forward_given(x, mean, variance, self.eps, y)
         else:
             x_norm = self.x_norm.data.write(device)
             self.ops.forward_batch(x, mean, variance, self.eps, x_norm, y)
-            sums = (blob.data.update(device) for blob in self.blobs)
-            per_channel = self.view[0] * self.view[2]  # m
-            self.ops.accumulate(mean, variance, self.fraction, per_channel, *sums)
+            self.accumulate()
+
+    def take_averages(self) -> None:
+        """Write the stored statistics, divided by their factor, into mean and variance."""
+        sums = (blob.data.read(self.device) for blob in self.blobs)
+        mean, variance = self.mean.data.write(self.device), self.variance.data.write(self.device)
+        self.ops.averages(*sums, mean, variance)
+
+    def accumulate(self) -> None:
+        """Take mean and variance, which are those of a batch, into the stored statistics."""
+        mean, variance = self.mean.data.read(self.device), self.variance.data.read(self.device)
+        sums = (blob.data.update(self.device) for blob in self.blobs)
+        per_channel = self.view[0] * self.view[2]  # m
+        self.ops.accumulate(mean, variance, self.fraction, per_channel, *sums)
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

@@ -17,13 +17,25 @@ class DebugInfo:
 
     def __init__(self, net: Net) -> None:
         self.net = net
-        self.enabled = False
-        net.callbacks.after_forward.append(self._after_forward)
-        net.callbacks.after_backward.append(self._after_backward)
+        self._enabled = False
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the passes are logged; they run layer by layer then."""
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, wanted: bool) -> None:
+        callbacks = self.net.callbacks
+        if wanted and not self._enabled:
+            callbacks.after_forward.append(self._after_forward)
+            callbacks.after_backward.append(self._after_backward)
+        if self._enabled and not wanted:
+            callbacks.after_forward.remove(self._after_forward)
+            callbacks.after_backward.remove(self._after_backward)
+        self._enabled = wanted
 
     def _after_forward(self, index: int) -> None:
-        if not self.enabled:
-            return
         where = f"    [Forward] Layer {self.net.layer_names[index]}"
         names = self.net.nodes[index].top_names
         for name, blob in zip(names, self.net.layer_tops[index], strict=True):
@@ -33,8 +45,6 @@ class DebugInfo:
             log.info("%s, param blob %s data: %g", where, name, _mean_magnitude(blob.data))
 
     def _after_backward(self, index: int) -> None:
-        if not self.enabled:
-            return
         node, layer = self.net.nodes[index], self.net.layers[index]
         where = f"    [Backward] Layer {self.net.layer_names[index]}"
         if node.needs_backward:

@@ -16,6 +16,7 @@ import numpy as np
 from . import context
 from .blob import Blob
 from .errors import NetError, SnapshotError
+from .fusion import Group, find_groups, whole_groups
 from .graph import Node, analyse_backward, filter_net, insert_splits
 from .layer import Layer, create_layer
 from .memory_plan import MemoryPlan, plan_memory
@@ -32,12 +33,18 @@ LayerCallback = Callable[[int], Any]
 
 @dataclass
 class NetCallbacks:
-    """What is called, with the layer's index, around each layer of a pass."""
+    """What is called, with the layer's index, around each layer of a pass.
+
+    Those of the first four lists see the blobs as this layer finds and leaves them, so while there
+    are any, a pass runs layer by layer. Those of `gradients_ready` only learn that the gradients
+    of the layer's parameters are complete; neighbours may have run as one.
+    """
 
     before_forward: list[LayerCallback] = field(default_factory=list)
     after_forward: list[LayerCallback] = field(default_factory=list)
     before_backward: list[LayerCallback] = field(default_factory=list)
     after_backward: list[LayerCallback] = field(default_factory=list)
+    gradients_ready: list[LayerCallback] = field(default_factory=list)
 
 
 class Net:
@@ -49,6 +56,8 @@ class Net:
     With `share_memory`, for nets of phase TEST in which nobody looks, blobs that are not needed at
     the same time lie in the same memory (`memory_plan.py`). After a pass the outputs hold what they
     should, and the blobs that `keep` names; there is no backward, and no beginning in the middle.
+
+    With `fuse`, neighbours between which nobody looks run as one (`fusion.py`): `groups`.
     """
 
     def __init__(
@@ -59,6 +68,7 @@ class Net:
         device: str | None = None,
         share_memory: bool = False,
         keep: Collection[str] = (),
+        fuse: bool = True,
     ) -> None:
         wanted = pb.NetParameter()
         wanted.CopyFrom(param)
@@ -82,6 +92,7 @@ class Net:
         self.memory_plan: MemoryPlan | None = None
         if share_memory:
             self._share_memory(keep)
+        self.groups: list[Group] = find_groups(self) if fuse else []
 
     # --- construction ------------------------------------------------------------------------
 
@@ -241,20 +252,26 @@ class Net:
             raise NetError("a net that shares memory runs from the first layer on: what the others"
                            f" read is no longer there (start is {start})")  # fmt: skip
         loss = np.float32(0)
+        callbacks = self.callbacks
+        watched = callbacks.before_forward or callbacks.after_forward
+        grouped = {} if watched else whole_groups(self.groups, start, self._last(end))
         for index in range(start, self._last(end) + 1):
-            for callback in self.callbacks.before_forward:
+            for callback in callbacks.before_forward:
                 callback(index)
             layer, tops = self.layers[index], self.layer_tops[index]
             try:
                 layer.reshape(self.layer_bottoms[index], tops)
-                layer.forward(self.layer_bottoms[index], tops)
+                if index not in grouped:
+                    layer.forward(self.layer_bottoms[index], tops)
+                elif group := grouped[index]:
+                    group.run_forward()
             except Exception as error:
                 _name_layer(error, layer)
                 raise
             for top, weight in zip(tops, self.nodes[index].loss_weights, strict=True):
                 if weight:
                     loss += np.vdot(top.data.read("cpu"), top.diff.read("cpu"))
-            for callback in self.callbacks.after_forward:
+            for callback in callbacks.after_forward:
                 callback(index)
         return float(loss)
 
@@ -262,20 +279,30 @@ class Net:
         """Run the layers back from `start` (default the last) to `end`, inclusive."""
         if self.memory_plan:
             raise NetError("a net that shares memory cannot run back: the blobs are overwritten")
+        callbacks = self.callbacks
+        watched = callbacks.before_backward or callbacks.after_backward
+        grouped = {} if watched else whole_groups(self.groups, end, self._last(start))
         for index in range(self._last(start), end - 1, -1):
-            for callback in self.callbacks.before_backward:
+            for callback in callbacks.before_backward:
                 callback(index)
             node = self.nodes[index]
-            if node.needs_backward:
-                try:
-                    node.layer.backward(
-                        self.layer_tops[index], node.propagate_down, self.layer_bottoms[index]
-                    )
-                except Exception as error:
-                    _name_layer(error, node.layer)
-                    raise
-            for callback in self.callbacks.after_backward:
+            try:
+                if index not in grouped:
+                    self._run_back(index)
+                elif group := grouped[index]:
+                    group.run_backward()
+            except Exception as error:
+                _name_layer(error, node.layer)
+                raise
+            for callback in (*callbacks.after_backward, *callbacks.gradients_ready):
                 callback(index)
+
+    def _run_back(self, index: int) -> None:
+        node = self.nodes[index]
+        if node.needs_backward:
+            node.layer.backward(
+                self.layer_tops[index], node.propagate_down, self.layer_bottoms[index]
+            )
 
     def _last(self, index: int | None) -> int:
         return len(self.layers) - 1 if index is None else index

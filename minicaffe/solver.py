@@ -41,7 +41,8 @@ class Solver:
     as long as all parameters), `smoothed_loss`, `callbacks`.
 
     The random stream is seeded with random_seed + rank before the nets are built. `share_memory`:
-    the blobs of test nets share memory; then their outputs alone can be looked at. Raises
+    the blobs of test nets share memory; then their outputs alone can be looked at. `fuse`:
+    neighbours in the nets run as one where they can (`fusion.py`). Raises
     SolverError for parameters that are missing or contradict each other.
     """
 
@@ -56,6 +57,7 @@ class Solver:
         net_class: Callable[..., Net] = Net,
         device: str | None = None,
         share_memory: bool = True,
+        fuse: bool = True,
     ) -> None:
         self.param = pb.SolverParameter()
         self.param.CopyFrom(param)
@@ -69,6 +71,7 @@ class Solver:
         self._net_class = net_class
         self._device = device
         self._share_memory = share_memory
+        self._fuse = fuse
         wanted = training_net(self.param)
         self._log("Creating training net from %s", wanted.origin)
         self.net = self._create_net(wanted)
@@ -84,7 +87,7 @@ class Solver:
         self._mean_loss = WindowMean(self.param.average_loss)
         self._requests: set[str] = set()
         self._last_backward = False
-        self.net.callbacks.after_backward.append(self._after_backward)
+        self.net.callbacks.gradients_ready.append(self._after_backward)
         self._log("Solver scaffolding done.")
 
     # --- for the rules -----------------------------------------------------------------------
@@ -109,7 +112,9 @@ class Solver:
     # --- construction ------------------------------------------------------------------------
 
     def _create_net(self, wanted: WantedNet, share_memory: bool = False) -> Net:
-        net = self._net_class(wanted.param, device=self._device, share_memory=share_memory)
+        net = self._net_class(
+            wanted.param, device=self._device, share_memory=share_memory, fuse=self._fuse
+        )
         for entry in self.param.weights:
             for path in filter(None, map(str.strip, entry.split(","))):
                 self._log("Finetuning from %s", path)
@@ -360,10 +365,11 @@ def create_solver(
     net_class: Callable[..., Net] = Net,
     device: str | None = None,
     share_memory: bool = True,
+    fuse: bool = True,
 ) -> Solver:
     """The solver of a SolverParameter's type, with its nets built by `net_class` on a device.
 
-    `share_memory` is for the test nets, see Solver.
+    `share_memory` (for the test nets) and `fuse`: see Solver.
 
     Raises SolverError for an unknown type, with the known ones.
     """
@@ -371,4 +377,6 @@ def create_solver(
     if param.type not in solvers:
         known = ", ".join(sorted(solvers))
         raise SolverError(f"no solver type '{param.type}' (there are: {known})")
-    return solvers[param.type](param, net_class=net_class, device=device, share_memory=share_memory)
+    return solvers[param.type](
+        param, net_class=net_class, device=device, share_memory=share_memory, fuse=fuse
+    )

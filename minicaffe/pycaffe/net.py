@@ -41,6 +41,7 @@ class Net(CoreNet):
         device: str | None = None,
         share_memory: bool = False,
         keep: Sequence[str] = (),
+        fuse: bool = True,
     ) -> None:
         if isinstance(phase, str | PathLike):
             weights, phase, level = phase, level, 0
@@ -52,7 +53,9 @@ class Net(CoreNet):
             param = read_net(network_file)
         param.state.level = level  # overwrites the file's, as phase does; stages are added
         param.state.stage.extend(stages or ())
-        super().__init__(param, phase, device=device, share_memory=share_memory, keep=keep)
+        super().__init__(
+            param, phase, device=device, share_memory=share_memory, keep=keep, fuse=fuse
+        )
         self._blobs = OrderedDict((name, ArrayBlob(b)) for name, b in self.blob_dict.items())
         self._params = OrderedDict(
             (name, [ArrayBlob(blob) for blob in layer.blobs])
