@@ -93,6 +93,8 @@ class Net:
         if share_memory:
             self._share_memory(keep)
         self.groups: list[Group] = find_groups(self) if fuse else []
+        if self.groups:
+            log.info("%d groups of neighbouring layers run as one.", len(self.groups))
 
     # --- construction ------------------------------------------------------------------------
 

@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 import minicaffe
+from minicaffe.cli import main
 from minicaffe.debug_info import DebugInfo
 from minicaffe.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net
-from minicaffe.proto.text import parse_text
+from minicaffe.proto.text import format_text, parse_text
 from minicaffe.solver import Solver, create_solver
 from minicaffe.threads import num_threads, set_num_threads
 
@@ -440,3 +441,46 @@ def test_golden_net_gives_the_same(goldens: Path) -> None:
         net.backward_pass()
         found.append(contents(net))
     assert_same(*found)
+
+
+# --- what is seen of it --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+def test_the_summary_shows_the_groups(
+    phase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text("\n".join(BLOCK))
+    assert main(["summary", "-model", str(path), "-phase", phase]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    column = lines[0].index("fused"), lines[0].index("fused") + len("fused")
+    found = {line.split()[0]: line[slice(*column)].strip() for line in lines[2:16]}
+    assert {name: number for name, number in found.items() if number} == {
+        "a_batchnorm": "1", "a_scale": "1", "a_relu": "1",
+        "b_batchnorm": "2", "b_scale": "2", "b_relu": "2",
+        "c_batchnorm": "3", "c_scale": "3",
+    }  # fmt: skip
+    assert "fused: 3 groups of layers, none with -nofuse" in lines
+
+
+@pytest.mark.parametrize(("flags", "count"), [([], 3), (["-nofuse"], 0), (["-fuse=false"], 0)])
+def test_a_flag_turns_it_off(
+    flags: list[str], count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = pb.NetParameter()
+    net.CopyFrom(parsed(BLOCK))
+    solver = pb.SolverParameter(
+        base_lr=0.01, lr_policy="fixed", max_iter=1, snapshot_prefix=str(tmp_path / "out"),
+        snapshot=10,
+    )  # fmt: skip
+    solver.net_param.CopyFrom(net)
+    (tmp_path / "solver.prototxt").write_text(format_text(solver))
+    (tmp_path / "net.prototxt").write_text("\n".join(BLOCK))
+    line = "3 groups of neighbouring layers run as one."
+    assert main(["train", "-solver", str(tmp_path / "solver.prototxt"), *flags]) == 0
+    assert (line in capsys.readouterr().err) == (count > 0)
+    weights = str(tmp_path / "out_iter_1.caffemodel")
+    model = ["-model", str(tmp_path / "net.prototxt"), "-weights", weights]
+    assert main(["test", *model, "-iterations", "1", *flags]) == 0
+    assert (line in capsys.readouterr().err) == (count > 0)

@@ -2,6 +2,7 @@
 
 In phase TEST `buffer` is the memory that a layer's tops share with others, where nobody looks at
 the blobs between layers, as in `minicaffe test`; a top without a number has memory of its own.
+Layers with the same number in the column `fused` run as one.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     phase = TRAIN if args.phase == "TRAIN" else TEST
     net = Net(args.model, phase, level=args.level, stages=stages)
     plan = plan_memory(net) if phase == TEST else None
-    buffers = ("buffer", *_buffers(net, plan)) if plan else ()
+    buffers = ["buffer", *_buffers(net, plan), ""] if plan else []
     rows = [("layer", "type", "top shapes", "parameters", "MFLOP", "MB of tops")]
     costs = [layer_cost(net, index) for index in range(len(net.layers))]
     for name, layer, tops, cost in zip(
@@ -53,10 +54,11 @@ def run(args: argparse.Namespace) -> None:
     flops = sum(cost.forward_flops for cost in costs)
     memory = sum(cost.top_bytes for cost in costs)
     rows.append(("sum", "", "", f"{net.flat_params.count:,}", _digits(flops), _digits(memory)))
-    print_table(
-        [(*row, number) for row, number in zip(rows, (*buffers, ""), strict=True)] if plan else rows
-    )
+    more = [column for column in (_fused(net), buffers) if column]
+    print_table([(*row, *cells) for row, *cells in zip(rows, *more, strict=True)])
     print(f"parameters: {4 * net.flat_params.count / 1e6:.2f} MB; MFLOP are those of one forward")
+    if net.groups:
+        print(f"fused: {len(net.groups)} groups of layers, none with -nofuse")
     if plan:
         print(
             f"blobs: {_digits(plan.bytes_shared)} MB with {len(plan.buffers)} shared buffers,"
@@ -72,6 +74,14 @@ def _buffers(net: "Net", plan: "MemoryPlan") -> list[str]:
         for node in net.nodes
     ]
     return [", ".join(each) for each in numbers]
+
+
+def _fused(net: "Net") -> list[str]:
+    """A column with the numbers of the groups that run as one, from 1; none without groups."""
+    numbers = [""] * len(net.layers)
+    for number, group in enumerate(net.groups, 1):
+        numbers[group.first : group.last + 1] = [str(number)] * len(group.nodes)
+    return ["fused", *numbers, ""] if net.groups else []
 
 
 def _digits(count: int) -> str:

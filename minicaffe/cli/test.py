@@ -5,6 +5,7 @@ import logging
 
 from ._commands import Parser
 from ._device import add_device_flags, choose_device
+from ._fusion import add_fusion_switch
 from ._memory import add_memory_switch
 
 log = logging.getLogger("minicaffe.cli")
@@ -19,6 +20,7 @@ def configure(parser: Parser) -> None:
     parser.flag("level", "the net's level", type=int, default=0)
     parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
     add_memory_switch(parser)
+    add_fusion_switch(parser)
     parser.set_defaults(error=parser.error)
 
 
@@ -42,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
         stages=stages,
         weights=args.weights,
         share_memory=args.share_memory,
+        fuse=args.fuse,
     )
     log.info("Running for %d iterations.", args.iterations)
     loss = 0.0

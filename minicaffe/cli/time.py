@@ -1,7 +1,8 @@
 """Time a model, layer by layer: minicaffe time -model net.prototxt -iterations 50
 
 Caffe's lines go to the log, on standard error. A table follows on standard output: time, operations
-and bytes a second of each layer, and how much that is of what this machine can do.
+and bytes a second of each layer, and how much that is of what this machine can do. Layers that a
+net otherwise runs as one (`minicaffe summary` shows which) run one by one here.
 """
 
 import argparse

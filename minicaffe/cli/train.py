@@ -8,6 +8,7 @@ import logging
 
 from ._commands import Parser
 from ._device import add_device_flags, choose_device
+from ._fusion import add_fusion_switch
 from ._memory import add_memory_switch
 from ._signals import add_signal_flags, signals
 
@@ -23,6 +24,7 @@ def configure(parser: Parser) -> None:
     parser.flag("level", "the net's level", type=int, default=0)
     parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
     add_memory_switch(parser)
+    add_fusion_switch(parser)
     add_signal_flags(parser)
     parser.set_defaults(error=parser.error)
 
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         param.weights[:] = [args.weights]
     on_card = param.HasField("solver_mode") and param.solver_mode == pb.SolverParameter.GPU
     choose_device(args, param.device_id if on_card else None)
-    solver = create_solver(param, share_memory=args.share_memory)
+    solver = create_solver(param, share_memory=args.share_memory, fuse=args.fuse)
     if args.snapshot:
         log.info("Resuming from %s", args.snapshot)
     log.info("Starting Optimization")
