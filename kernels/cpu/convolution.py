@@ -7,8 +7,9 @@
 x (N, C, *spatial), weight (O, C/G, *kernel), y (N, O, *out). What filters see is not flipped
 (cross-correlation). A deconvolution is the same three products with the roles of x and y swapped.
 Each product is 2 N O P K operations. Images of up to two axes go through `_convolution_2d.py`,
-which never writes `col` out, or where groups are tiny through `_convolution_lines.py`; others
-through `_convolution_nd.py`, which writes it.
+which never writes `col` out; or where groups are tiny through `_convolution_lines.py`; or with far
+fewer multiplications through `_winograd.py`, where filters are 3 x 3 or 5 x 5, stride is 1, and
+there are enough channels. Others go through `_convolution_nd.py`, which writes `col`.
 """
 
 from typing import Any
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 from . import _convolution_2d as flat
 from . import _convolution_lines as lines
 from . import _convolution_nd as deep
+from . import _winograd as winograd
 from ._jit import kernel as compiled
 from ._unfolded import Plan, plan
+from ._winograd_choice import DATA, FORWARD, WEIGHT
 from .im2col import Extents
 
 F32 = NDArray[np.float32]
@@ -40,7 +43,8 @@ def scratch_size(
     if len(kernel) > 2:
         return deep.scratch_size(x_shape, y_shape, (kernel, stride, pad, dilation))
     sizes = plan(x_shape, y_shape, kernel, stride, pad, dilation, groups)
-    size: int = _way(sizes).scratch_size(sizes)
+    ways = {_way(sizes, product) for product in (FORWARD, DATA, WEIGHT)}
+    size: int = max(way.scratch_size(sizes) for way in ways)
     return size
 
 
@@ -56,7 +60,7 @@ def forward(
         deep.forward(x, weight, y, scratch, (kernel, stride, pad, dilation), groups)
     else:
         sizes = plan(x.shape, y.shape, kernel, stride, pad, dilation, groups)
-        _way(sizes).forward(sizes, x, weight, bias, y, scratch)
+        _way(sizes, FORWARD).forward(sizes, x, weight, bias, y, scratch)
 
 
 def backward_data(
@@ -68,7 +72,7 @@ def backward_data(
         deep.backward_data(dy, weight, dx, scratch, (kernel, stride, pad, dilation), groups)
     else:
         sizes = plan(dx.shape, dy.shape, kernel, stride, pad, dilation, groups)
-        _way(sizes).backward_data(sizes, dy, weight, dx, scratch)
+        _way(sizes, DATA).backward_data(sizes, dy, weight, dx, scratch)
 
 
 def backward_weight(
@@ -80,7 +84,7 @@ def backward_weight(
         deep.backward_weight(x, dy, dweight, scratch, (kernel, stride, pad, dilation), groups)
     else:
         sizes = plan(x.shape, dy.shape, kernel, stride, pad, dilation, groups)
-        _way(sizes).backward_weight(sizes, x, dy, dweight, scratch)
+        _way(sizes, WEIGHT).backward_weight(sizes, x, dy, dweight, scratch)
 
 
 def backward_bias(dy: F32, dbias: F32) -> None:
@@ -93,9 +97,11 @@ def add_bias(bias: F32, y: F32) -> None:
     _add_bias(bias, _maps(y))
 
 
-def _way(sizes: Plan) -> Any:
-    """The file that serves a convolution of planes best."""
-    return lines if lines.serves(sizes) else flat
+def _way(sizes: Plan, product: int) -> Any:
+    """The file that serves one of the three products of a convolution of planes best."""
+    if lines.serves(sizes):
+        return lines
+    return winograd if winograd.serves(sizes, product) else flat
 
 
 def _maps(y: F32) -> F32:

@@ -1,0 +1,190 @@
+"""Convolution with small filters and stride 1 by Winograd's minimal filtering.
+
+The planes are cut into tiles (_winograd_tiles.py), and tiles and filters transformed
+(_winograd_kernel.py). For each of the n x n elements of a tile there is then a matrix product over
+channels, which is where the multiplications are:
+
+    M (O, T) = U (O, C) @ V (C, T)       for each element, T tiles
+
+n^2 / m^2 multiplications a place, channel and output, instead of r^2: 2.25 times fewer with
+F(2 x 2, 3 x 3), 4 times with F(4 x 4, 3 x 3), 2.78 times with F(2 x 2, 5 x 5). In return the
+transformed inputs and products are n^2 / m^2 times as large as images and outputs: 4 times, or
+2.25. They are made block by block, some ten thousand tiles' elements each, and never leave the
+caches; the transforms write V in the panels that the micro-kernel reads, so that nothing is packed.
+
+* forward: filters are transformed once; then for each block V = B^T d B, the products, and
+  y = A^T M A + bias.
+* backward to the images is a convolution of dy with mirrored filters, and margins r - 1 - pad.
+* backward to the weights is forward's adjoint (_winograd_weights.py).
+
+Threads share blocks of tiles. The order of every sum is the same for every number of threads.
+Which of the three products of a convolution is done so, and with what tiles, is decided in
+_winograd_choice.py.
+"""
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from . import _winograd_weights as weights
+from ._jit import kernel
+from ._lanes import fill_line
+from ._micro_kernel import COLUMNS
+from ._unfolded import Plan
+from ._vectors import LANES, ROWS
+from ._winograd_choice import DATA, FORWARD, WEIGHT, choice, choose
+from ._winograd_kernel import FILTER, transform
+from ._winograd_tiles import (
+    ZERO,
+    Tiling,
+    divide,
+    room,
+    tiling,
+    transform_inputs,
+    transform_outputs,
+    transposed,
+    whole,
+)
+from .gemm import multiply_packed, pack
+
+F32 = NDArray[np.float32]
+
+DEPTH = 64  # channels that are summed up before the sum is added to others: smaller errors
+TILE = ROWS * COLUMNS
+
+
+# ---- scratch: floats for all threads, and for each thread
+
+
+def _need(t: Tiling) -> tuple[int, int]:
+    filters = t.groups * t.n * t.n * t.filter_step
+    lines = t.line + TILE + t.stage + t.m * LANES + t.r * t.r * ROWS + 2 * LANES
+    return filters, lines + t.n * t.n * (t.input_step + t.output_step)
+
+
+def scratch_size(plan: Plan) -> int:
+    """Floats that the functions below need, where they serve, on the present number of threads."""
+    needs = []
+    for product in (FORWARD, DATA, WEIGHT):
+        which = choose(plan, product)
+        if which is not None:
+            if product == FORWARD:
+                needs.append(_need(tiling(which, plan)))
+            elif product == DATA:
+                needs.append(_need(transposed(which, plan)))
+            else:
+                needs.append(weights.need(tiling(which, plan)))
+    return max((room(need) for need in needs), default=0)
+
+
+# ---- the three products
+
+
+def serves(plan: Plan, product: int) -> bool:
+    """Whether this file is faster for a product of this convolution than others."""
+    return choose(plan, product) is not None
+
+
+def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
+    """y = W * x + bias."""
+    t = tiling(choice(plan, FORWARD), plan)
+    work, shared, each, threads = divide(scratch, _need(t))
+    steps = plan.channels * t.r * t.r, t.r * t.r
+    _transform_filters(t, weight.reshape(-1), work, *steps, False, shared, each, threads)
+    rows = _balanced(t, threads)
+    _convolve(t, x.reshape(-1), bias, y.reshape(-1), work, shared, each, threads, rows)
+
+
+def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+    """Overwrite dx."""
+    t = transposed(choice(plan, DATA), plan)
+    work, shared, each, threads = divide(scratch, _need(t))
+    steps = t.r * t.r, plan.channels * t.r * t.r
+    _transform_filters(t, weight.reshape(-1), work, *steps, True, shared, each, threads)
+    bias = np.zeros(dx.shape[1], np.float32)
+    rows = _balanced(t, threads)
+    _convolve(t, dy.reshape(-1), bias, dx.reshape(-1), work, shared, each, threads, rows)
+
+
+def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
+    """Add to dweight."""
+    weights.backward_weight(tiling(choice(plan, WEIGHT), plan), x, dy, dweight, scratch)
+
+
+def _balanced(t: Tiling, threads: int) -> int:
+    """Rows a block, such that each thread gets as many blocks."""
+    rows = t.images * t.tiles_h
+    blocks = -(-rows // t.rows) * t.groups
+    return -(-rows // (whole(blocks, threads) // t.groups or 1)) if threads > 1 else t.rows
+
+
+@kernel
+def _transform_filters(
+    t: Tiling, weight: F32, work: F32, row_step: int, k_step: int, mirrored: bool,
+    shared: int, each: int, threads: int,
+) -> None:  # fmt: skip
+    """U = G g G^T of all filters, [group][element][panel of outputs][channel][ROWS].
+
+    The filter from channel k to output i of a group is at i * row_step + k * k_step.
+    """
+    taps = t.r * t.r
+    panels = (t.outputs + ROWS - 1) // ROWS
+    for thread in prange(threads):
+        packed = shared + thread * each
+        first_tap, tap = (packed + (taps - 1) * ROWS, -ROWS) if mirrored else (packed, ROWS)
+        tasks = t.groups * panels
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+            group, panel = task // panels, task % panels
+            count = min(ROWS, t.outputs - panel * ROWS)
+            source = group * t.outputs * t.channels * taps + panel * ROWS * row_step
+            to = group * t.n * t.n * t.filter_step + panel * t.filter_panel
+            for k in range(t.channels):
+                pack(weight, source + k * k_step, row_step, 1, count, taps, int(ROWS), work, packed)
+                for lane in range(0, ROWS, LANES):
+                    transform(
+                        FILTER, t.which, work, first_tap + lane, t.r * tap, tap,
+                        work, to + k * ROWS + lane, t.filter_step,
+                    )  # fmt: skip
+
+
+@kernel
+def _convolve(
+    t: Tiling, x: F32, bias: F32, y: F32, work: F32, shared: int, each: int, threads: int, rows: int
+) -> None:
+    """Convolve blocks of tiles with the transformed filters in `work`."""
+    all_rows = t.images * t.tiles_h
+    blocks = (all_rows + rows - 1) // rows
+    squares = t.n * t.n
+    for thread in prange(threads):
+        margins = shared + thread * each
+        tile = margins + t.line
+        stage = tile + TILE
+        line = stage + t.stage + LANES
+        inputs = line + t.m * LANES
+        products = inputs + squares * t.input_step
+        fill_line(t.line, ZERO, work, margins)
+        tasks = t.groups * blocks
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+            group, first = task // blocks, task % blocks * rows
+            last = min(first + rows, all_rows)
+            columns = ((last - first) * t.tiles_w + COLUMNS - 1) // COLUMNS * COLUMNS
+            for c in range(t.channels):
+                transform_inputs(
+                    t, x, group * t.channels + c, first, last, work, margins, stage,
+                    inputs + c * COLUMNS, t.panel, t.input_step,
+                )  # fmt: skip
+            for element in range(squares):
+                filters = (group * squares + element) * t.filter_step
+                b = inputs + element * t.input_step
+                for k in range(0, t.channels, DEPTH):
+                    multiply_packed(
+                        t.outputs, columns, min(DEPTH, t.channels - k),
+                        work, filters + k * ROWS, t.filter_panel, work, b + k * COLUMNS, t.panel,
+                        work, products + element * t.output_step, t.output_line, k > 0, work, tile,
+                    )  # fmt: skip
+            for o in range(t.outputs):
+                plane = group * t.outputs + o
+                transform_outputs(
+                    t, y, plane, bias[plane], first, last, work, line, stage,
+                    products + o * t.output_line,
+                )  # fmt: skip

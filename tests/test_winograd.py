@@ -1,0 +1,261 @@
+"""Winograd's convolution on cpu: numbers, errors, the switch, the same bits every time."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicaffe
+from minicaffe.device import load_kernel
+from minicaffe.errors import DeviceError
+from minicaffe.kernels.cpu import _winograd_choice as choosing
+from minicaffe.kernels.cpu import _winograd_kernel as arithmetic
+from minicaffe.kernels.cpu._unfolded import plan
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+FILTERINGS = range(len(arithmetic.FILTERINGS))
+NAMES = [f"F({f.m},{f.r})" for f in arithmetic.FILTERINGS]
+
+# images, channels, outputs, (height, width), pad, groups
+SHAPES = [
+    (2, 8, 16, (12, 12), (1, 1), 1),
+    (3, 5, 7, (13, 11), (0, 2), 1),
+    (1, 1, 1, (5, 6), (1, 1), 1),
+    (1, 3, 2, (6, 5), (0, 0), 1),
+    (2, 6, 9, (7, 40), (2, 0), 3),
+    (1, 200, 40, (14, 14), (1, 1), 1),  # more channels than are summed at once
+    (2, 20, 34, (9, 70), (5, 4), 2),  # margins wider than the filter
+    (5, 4, 33, (5, 5), (2, 2), 1),
+    (1, 2, 3, (6, 300), (1, 1), 1),  # rows of more tiles than a block would have
+]
+
+
+class Case:
+    """A convolution with stride 1, random images, filters and gradients, to run on a device."""
+
+    def __init__(self, shape: Any, kernel: int, rectified: bool = False) -> None:
+        images, channels, outputs, size, pad, groups = shape
+        out = tuple(n + 2 * p - kernel + 1 for n, p in zip(size, pad, strict=True))
+        rng = np.random.default_rng(3)
+        self.x = rng.standard_normal((images, channels, *size), np.float32)
+        if rectified:
+            self.x = np.maximum(self.x, 0)
+        depth = channels // groups * kernel**2
+        self.weight = rng.standard_normal((outputs, channels // groups, kernel, kernel), np.float32)
+        self.weight *= np.float32((depth * (0.5 if rectified else 1)) ** -0.5)
+        self.bias = rng.standard_normal(outputs, np.float32)
+        self.dy = rng.standard_normal((images, outputs, *out), np.float32)
+        self.geometry = ((kernel, kernel), (1, 1), pad, (1, 1), groups)
+
+    def plan(self) -> Any:
+        return plan(self.x.shape, self.dy.shape, *self.geometry)
+
+    def prepare(self, device: str) -> Any:
+        """A function that runs all three products, and what they write: y, dx, dW (on ones)."""
+        ops = load_kernel("convolution", device)
+        size = ops.scratch_size(self.x.shape, self.dy.shape, *self.geometry)
+        scratch = np.full(size, np.nan, np.float32)
+        y, dx = np.full_like(self.dy, np.nan), np.full_like(self.x, np.nan)
+        dweight = np.ones_like(self.weight)
+
+        def step() -> None:
+            ops.forward(self.x, self.weight, self.bias, y, scratch, *self.geometry)
+            ops.backward_data(self.dy, self.weight, dx, scratch, *self.geometry)
+            ops.backward_weight(self.x, self.dy, dweight, scratch, *self.geometry)
+
+        return step, [y, dx, dweight]
+
+    def run(self, device: str) -> list[Any]:
+        step, results = self.prepare(device)
+        step()
+        return results
+
+
+@pytest.fixture(params=FILTERINGS, ids=NAMES)
+def which(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Each of the filterings, which is then used wherever it can be."""
+    monkeypatch.setattr(choosing, "_allowed", tuple(FILTERINGS))
+    monkeypatch.setattr(
+        choosing, "_cost", lambda _, which, __: 0 if which == request.param else np.inf
+    )
+    return int(request.param)
+
+
+def taps(which: int) -> int:
+    return arithmetic.FILTERINGS[which].r
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_agrees_with_reference(which: int, shape: Any) -> None:
+    case = Case(shape, taps(which))
+    assert all(choosing.choose(case.plan(), product) == which for product in range(3))
+    for expected, actual in zip(case.run("reference"), case.run("cpu"), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * expected.std())
+
+
+@pytest.mark.parametrize("shape", SHAPES[1:8:2], ids=str)
+def test_bits_are_the_same_for_any_number_of_threads(
+    which: int, shape: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(shape, taps(which))
+    alone = case.run("cpu")
+    try:
+        for threads in (2, 2, 3):  # 3 where the pool has so many
+            minicaffe.set_num_threads(min(threads, int(os.environ["NUMBA_NUM_THREADS"])))
+            for one, other in zip(alone, case.run("cpu"), strict=True):
+                np.testing.assert_array_equal(one, other)
+    finally:
+        minicaffe.set_num_threads(1)
+
+
+def test_scratch_for_more_threads_serves_fewer(which: int) -> None:
+    case = Case(SHAPES[4], taps(which))
+    minicaffe.set_num_threads(2)
+    try:
+        step, results = case.prepare("cpu")
+    finally:
+        minicaffe.set_num_threads(1)
+    step()
+    for one, other in zip(case.run("cpu"), results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("rectified", [False, True], ids=["normal", "rectified"])
+@pytest.mark.parametrize("channels", [16, 256])
+def test_errors(which: int, channels: int, rectified: bool) -> None:
+    """Outputs and gradients of variance 1, against the exact ones: the documented bounds."""
+    bound = 2.5e-6 if NAMES[which] == "F(2,3)" else 1e-5
+    case = Case((2, channels, 24, (13, 13), (1, 1), 1), taps(which), rectified)
+    case.bias[:] = 0
+    dx_size = float((case.dy.shape[1] * case.weight[0, 0].size * case.weight.var()) ** 0.5)
+    sizes = [1, dx_size, float((case.dy[:, 0].size * (case.x**2).mean()) ** 0.5)]
+    for size, expected, actual in zip(sizes, exact(case), case.run("cpu"), strict=True):
+        if actual.shape == case.weight.shape:
+            actual = actual - 1
+        assert abs(actual - expected).max() < bound * size
+
+
+def exact(case: Case) -> list[Any]:
+    """y, dx and dW in float64."""
+    x, dy, w = (a.astype(np.float64) for a in (case.x, case.dy, case.weight))
+    pad, kernel = case.geometry[2][0], w.shape[-1]
+    wide = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    dwide, y, dw = np.zeros_like(wide), np.zeros_like(dy), np.zeros_like(w)
+    high, across = dy.shape[2:]
+    for r in range(kernel):
+        for s in range(kernel):
+            seen = np.s_[:, :, r : r + high, s : s + across]
+            y += np.einsum("ncij,oc->noij", wide[seen], w[:, :, r, s])
+            dwide[seen] += np.einsum("noij,oc->ncij", dy, w[:, :, r, s])
+            dw[:, :, r, s] = np.einsum("ncij,noij->oc", wide[seen], dy)
+    return [y, dwide[:, :, pad : pad + x.shape[2], pad : pad + x.shape[3]], dw]
+
+
+def test_a_step_allocates_nothing(which: int) -> None:
+    case = Case((8, 16, 16, (24, 24), (1, 1), 1), taps(which))
+    step, _ = case.prepare("cpu")
+    step()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        step()
+        assert tracemalloc.get_traced_memory()[1] - before < 20_000
+    finally:
+        tracemalloc.stop()
+
+
+# ---- the matrices
+
+
+@pytest.mark.parametrize("filtering", arithmetic.FILTERINGS, ids=NAMES)
+def test_matrices_filter(filtering: arithmetic.Filtering) -> None:
+    rng = np.random.default_rng(5)
+    d, g = rng.standard_normal(filtering.m + filtering.r - 1), rng.standard_normal(filtering.r)
+    found = filtering.a.T @ ((filtering.g @ g) * (filtering.bt @ d))
+    np.testing.assert_allclose(found, np.correlate(d, g), rtol=1e-10)
+
+
+# ---- the switch
+
+
+def large() -> Any:
+    return Case((8, 64, 64, (28, 28), (1, 1), 1), 3).plan()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"), [("off", None), ("exact", 0), ("fast", 1), ("", 1), (None, 1)]
+)
+def test_the_user_chooses(
+    word: str | None, expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "_allowed", None)
+    monkeypatch.delenv("MINICAFFE_WINOGRAD", raising=False)
+    if word is not None:
+        monkeypatch.setenv("MINICAFFE_WINOGRAD", word)
+    assert choosing.choose(large(), choosing.FORWARD) == expected
+
+
+def test_an_unknown_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "_allowed", None)
+    monkeypatch.setenv("MINICAFFE_WINOGRAD", "quick")
+    with pytest.raises(DeviceError, match=r"MINICAFFE_WINOGRAD=quick.*off, exact, fast"):
+        choosing.choose(large(), choosing.FORWARD)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ((8, 64, 28, 28), (8, 64, 14, 14), (3, 3), (2, 2), (1, 1), (1, 1), 1),
+        ((8, 64, 28, 28), (8, 64, 26, 26), (3, 3), (1, 1), (1, 1), (2, 2), 1),
+        ((8, 64, 28, 28), (8, 64, 28, 26), (1, 3), (1, 1), (0, 0), (1, 1), 1),
+        ((8, 64, 28, 28), (8, 64, 28, 28), (7, 7), (1, 1), (3, 3), (1, 1), 1),
+        ((8, 64, 28, 28), (8, 64, 28, 28), (3, 3), (1, 1), (1, 1), (1, 1), 64),
+        ((8, 3, 28, 28), (8, 64, 28, 28), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ],
+    ids=["stride", "dilation", "1x3", "7x7", "depthwise", "few channels"],
+)
+def test_other_convolutions_are_done_otherwise(case: Any) -> None:
+    assert [choosing.choose(plan(*case), product) for product in range(3)] == [None] * 3
+
+
+# ---- plain Python
+
+PLAIN = """
+import numpy as np
+from minicaffe.device import load_kernel
+from minicaffe.kernels.cpu import _winograd_choice as choosing
+rng = np.random.default_rng(2)
+for which, r in ((0, 3), (1, 3), (2, 5)):
+    choosing._cost = lambda plan, w, product: 0 if w == which else 1e30
+    x = rng.standard_normal((1, 2, 7, 6), np.float32)
+    weight = rng.standard_normal((3, 2, r, r), np.float32)
+    dy = rng.standard_normal((1, 3, 7, 6), np.float32)
+    geometry = (r, r), (1, 1), (r // 2, r // 2), (1, 1), 1
+    results = []
+    for device in ("reference", "cpu"):
+        ops = load_kernel("convolution", device)
+        scratch = np.zeros(ops.scratch_size(x.shape, dy.shape, *geometry), np.float32)
+        y, dx, dw = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(weight)
+        ops.forward(x, weight, None, y, scratch, *geometry)
+        ops.backward_data(dy, weight, dx, scratch, *geometry)
+        ops.backward_weight(x, dy, dw, scratch, *geometry)
+        results.append([y, dx, dw])
+    for one, two in zip(*results):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
+print("equal")
+"""
+
+
+def test_runs_as_plain_python() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PLAIN],
+        capture_output=True, text=True, timeout=100, env=environment,
+    )  # fmt: skip
+    assert done.stdout.strip() == "equal", done.stderr
