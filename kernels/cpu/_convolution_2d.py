@@ -18,21 +18,34 @@ number of threads; the gradient of the weights is summed for `_shares` shares of
 then over shares.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import inlined, inner, kernel, num_threads
+from ._jit import inlined, inner, jitable, kernel, num_threads
 from ._lanes import add_lanes, copy_lanes, fill_line
-from ._micro_kernel import COLUMNS, multiply_taps
-from ._unfolded import PANEL_ROWS, Plan, fold, lines_that_see, taps_that_see, unfold
-from ._vectors import ROWS
-from .gemm import CACHE_LINE, DEPTH_BLOCK, multiply_packed, pack
+from ._micro_kernel import COLUMNS, VECTORS, multiply_taps
+from ._unfolded import BLOCK, PITCH, Plan, fold, lines_that_see, taps_that_see, unfold
+from ._unfolded import plan as make_plan
+from ._vectors import LANES, ROWS
+from .gemm import (
+    CACHE_LINE,
+    DEPTH_BLOCK,
+    ROW_BLOCK,
+    depth_block,
+    multiply_packed,
+    pack,
+    padded_rows,
+    panel_of,
+)
 
 F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
 
-PANELS = 8  # packed together: the lines of the image are read in pieces of PANELS * COLUMNS
-PLACES = 256  # that backward works on at a time
+PLACES = 256  # that backward to the weights works on at a time
+TAPS = 8 * ROWS  # that backward to the images works on at a time
 TILE = ROWS * COLUMNS
 
 
@@ -40,13 +53,38 @@ TILE = ROWS * COLUMNS
 
 
 def _forward_scratch(plan: Plan) -> tuple[int, int]:
-    filters = plan.groups * _whole(plan.outputs, ROWS) * plan.depth
-    return filters, TILE + PANELS * PANEL_ROWS * COLUMNS + plan.unfolded
+    filters = plan.groups * padded_rows(plan.outputs) * plan.depth
+    bias = plan.groups * plan.outputs + ROWS
+    return filters + bias, TILE + PITCH * DEPTH_BLOCK + LANES + plan.unfolded
 
 
 def _data_scratch(plan: Plan) -> tuple[int, int]:
-    filters = plan.groups * _whole(plan.depth, ROWS) * plan.outputs
-    return filters, TILE + PLACES * (ROWS + plan.outputs) + plan.unfolded
+    back = _back(plan)
+    if back is not None:
+        return _forward_scratch(back)
+    filters = plan.groups * _padded_taps(plan.depth) * plan.outputs
+    return filters + 1, TILE + PITCH * TAPS + BLOCK * plan.outputs + plan.unfolded
+
+
+def _back(plan: Plan) -> Plan | None:
+    """The convolution of dy that gives dx, if there is one and it takes little longer.
+
+    Where the stride is 1, dx is dy, with margins of kernel - 1 - pad, convolved with the rotated
+    filters. The products with margins are in vain: dx has more columns than dy, unless the
+    padding makes up for it.
+    """
+    pad_h = plan.dilation_h * (plan.kernel_h - 1) - plan.pad_h
+    pad_w = plan.dilation_w * (plan.kernel_w - 1) - plan.pad_w
+    if (plan.stride_h, plan.stride_w) != (1, 1) or min(pad_h, pad_w) < 0:
+        return None
+    if plan.width > 1.15 * plan.out_width:
+        return None
+    return make_plan(
+        (plan.images, plan.groups * plan.outputs, plan.out_height, plan.out_width),
+        (plan.images, plan.groups * plan.channels, plan.height, plan.width),
+        (plan.kernel_h, plan.kernel_w), (1, 1), (pad_h, pad_w),
+        (plan.dilation_h, plan.dilation_w), plan.groups,
+    )  # fmt: skip
 
 
 def _weight_scratch(plan: Plan) -> tuple[int, int]:
@@ -96,15 +134,26 @@ def _divide(scratch: F32, need: tuple[int, int]) -> tuple[F32, int, int, int]:
 def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
     """y = W * x + bias."""
     work, shared, each, threads = _divide(scratch, _forward_scratch(plan))
-    _pack_filters(plan, weight.reshape(-1), work)
-    _forward(plan, x.reshape(-1), bias, y.reshape(-1), work, shared, each, threads)
+    bias0 = plan.groups * padded_rows(plan.outputs) * plan.depth
+    work[bias0 : bias0 + bias.size] = bias
+    _pack_filters(plan, weight.reshape(-1), _filters(plan), work)
+    _forward(plan, x.reshape(-1), y.reshape(-1), work, bias0, shared, each, threads)
 
 
 def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
     """Overwrite dx."""
     work, shared, each, threads = _divide(scratch, _data_scratch(plan))
+    back = _back(plan)
+    if back is not None:
+        bias0 = back.groups * padded_rows(back.outputs) * back.depth
+        work[bias0 : bias0 + back.groups * back.outputs] = 0
+        _pack_filters(back, weight.reshape(-1), _rotated_filters(back), work)
+        _forward(back, dy.reshape(-1), dx.reshape(-1), work, bias0, shared, each, threads)
+        return
+    zero = plan.groups * _padded_taps(plan.depth) * plan.outputs
+    work[zero] = 0
     _pack_transposed_filters(plan, weight.reshape(-1), work)
-    _backward_data(plan, dy.reshape(-1), dx.reshape(-1), work, shared, each, threads)
+    _backward_data(plan, dy.reshape(-1), dx.reshape(-1), work, zero, shared, each, threads)
 
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
@@ -125,166 +174,200 @@ def filter_at(plan: Plan, group: int, output: int, r: int, c: int, s: int) -> in
     return line * plan.kernel_w + s
 
 
+class Filters(NamedTuple):
+    """Where number (r, c, s) of the filter of an output is: start + the sum of index * step."""
+
+    start: int
+    group: int
+    output: int
+    r: int
+    c: int
+    s: int
+
+
+def _filters(plan: Plan) -> Filters:
+    """Those of a weight (O, C, kernel_h, kernel_w)."""
+    taps = plan.kernel_h * plan.kernel_w
+    return Filters(0, plan.outputs * plan.depth, plan.depth, plan.kernel_w, taps, 1)
+
+
+def _rotated_filters(back: Plan) -> Filters:
+    """Those of the convolution of dy that gives dx: rotated, and inputs and outputs change places.
+
+    `back` is its plan; the weight is that of the forward one, (C, O, kernel_h, kernel_w) here.
+    """
+    taps = back.kernel_h * back.kernel_w
+    group = back.outputs * back.depth
+    return Filters(taps - 1, group, taps, -back.kernel_w, back.outputs * taps, -1)
+
+
 @kernel
-def _pack_filters(plan: Plan, weight: F32, out: F32) -> None:
-    """W of each group in panels of ROWS outputs, K deep, k = (r, c, s)."""
-    panels = (plan.outputs + ROWS - 1) // ROWS
-    for panel in prange(plan.groups * panels):
-        group, first = panel // panels, panel % panels * ROWS
-        to = panel * plan.depth * ROWS
+def _pack_filters(plan: Plan, weight: F32, at: Filters, out: F32) -> None:
+    """W of each group in panels, K deep, k = (r, c, s)."""
+    rows = padded_rows(plan.outputs)
+    for row in prange(plan.groups * rows):
+        group, o = row // rows, row % rows
+        first, height = panel_of(o, plan.outputs)
+        to = (group * rows + first) * plan.depth + o - first
         for r in range(plan.kernel_h):
             for c in range(plan.channels):
+                source = at.start + group * at.group + o * at.output + r * at.r + c * at.c
                 for s in range(plan.kernel_w):
-                    at = filter_at(plan, group, first, r, c, s)
-                    for i in range(ROWS):
-                        inside = first + i < plan.outputs
-                        out[to + i] = weight[at + i * plan.depth] if inside else np.float32(0)
-                    to += ROWS
+                    inside = o < plan.outputs
+                    out[to] = weight[source + s * at.s] if inside else np.float32(0)
+                    to += height
+
+
+@jitable
+def _padded_taps(taps: int) -> int:
+    """The rows of W.T when it is packed in blocks of TAPS rows."""
+    whole = (taps - 1) // TAPS * TAPS
+    return whole + padded_rows(taps - whole)
 
 
 @kernel
 def _pack_transposed_filters(plan: Plan, weight: F32, out: F32) -> None:
-    """W.T of each group in panels of ROWS taps, O deep, the taps in the order (r, s, c)."""
-    panels = (plan.depth + ROWS - 1) // ROWS
-    for panel in prange(plan.groups * panels):
-        group, first = panel // panels, panel % panels * ROWS
-        to = panel * plan.outputs * ROWS
-        for i in range(ROWS):
-            rs, c = divmod(min(first + i, plan.depth - 1), plan.channels)
-            at = filter_at(plan, group, 0, rs // plan.kernel_w, c, rs % plan.kernel_w)
-            for o in range(plan.outputs):
-                out[to + o * ROWS + i] = weight[at + o * plan.depth]
+    """W.T of each group in panels, O deep, in blocks of TAPS rows, in the order (r, s, c)."""
+    rows = _padded_taps(plan.depth)
+    for row in prange(plan.groups * rows):
+        group, k = row // rows, row % rows
+        block = k // TAPS * TAPS
+        first, height = panel_of(k - block, min(plan.depth - block, TAPS))
+        to = (group * rows + block + first) * plan.outputs + k - block - first
+        rs, c = divmod(min(k, plan.depth - 1), plan.channels)
+        at = filter_at(plan, group, 0, rs // plan.kernel_w, c, rs % plan.kernel_w)
+        for o in range(plan.outputs):
+            out[to + o * height] = weight[at + o * plan.depth]
+
+
+@inner
+def _pack_columns(
+    plan: Plan, image: F32, image0: int, block: int, first: int, last: int, out: F32, out0: int
+) -> None:
+    """Write rows [first, last) of col for a block of places, PITCH floats a row.
+
+    Run by run, a run for all rows. Whole vectors are copied: what one has beyond the end of its run
+    is overwritten by the next run, or means nothing.
+    """
+    begin = plan.run_place[plan.first_run[block]]
+    for run in range(plan.first_run[block], plan.first_run[block + 1]):
+        source, to = image0 + plan.run_from[run], out0 + plan.run_place[run] - begin
+        vectors = (plan.run_count[run] + LANES - 1) // LANES
+        if vectors == 1:
+            _copy_vectors(1, plan.taps, first, last, image, source, out, to)
+        elif vectors == 2:
+            _copy_vectors(2, plan.taps, first, last, image, source, out, to)
+        elif vectors == 4:
+            _copy_vectors(4, plan.taps, first, last, image, source, out, to)
+        elif vectors == 8 * VECTORS:
+            _copy_vectors(8 * VECTORS, plan.taps, first, last, image, source, out, to)
+        else:
+            _copy_vectors(vectors, plan.taps, first, last, image, source, out, to)
 
 
 @inlined
-def _pack_columns(
-    plan: Plan, image: F32, image0: int, begin: int, end: int, first: int, last: int,
-    out: F32, out0: int,
-) -> None:  # fmt: skip
-    """Pack places [begin, end) of rows [first, last) of col, PANEL_ROWS * COLUMNS floats a panel.
-
-    What a vector has beyond its count is overwritten by the next, or means nothing.
-    """
-    vectors = range(
-        plan.first_vector[begin // COLUMNS], plan.first_vector[(end + COLUMNS - 1) // COLUMNS]
-    )
-    start = out0 - begin * PANEL_ROWS
+def _copy_vectors(
+    vectors: int, taps: I64, first: int, last: int, image: F32, source: int, out: F32, to: int
+) -> None:
+    """Copy so many vectors that each tap sees; a loop for itself for numbers that are common."""
     for k in range(first, last):
-        source, to = image0 + plan.taps[k], start + (k - first) * COLUMNS
-        for v in vectors:
-            copy_lanes(image, source + plan.vector_from[v], out, to + plan.vector_packed[v])
+        at = source + taps[k]
+        for v in range(0, vectors * LANES, LANES):
+            copy_lanes(image, at + v, out, to + v)
+        to += PITCH
 
 
 @kernel
 def _forward(
-    plan: Plan, x: F32, bias: F32, y: F32, work: F32, shared: int, each: int, threads: int
+    plan: Plan, x: F32, y: F32, work: F32, bias0: int, shared: int, each: int, threads: int
 ) -> None:
-    filters = (plan.outputs + ROWS - 1) // ROWS * ROWS * plan.depth
+    filters = padded_rows(plan.outputs) * plan.depth
+    deep = depth_block(plan.depth)
     items = plan.images * plan.groups
-    blocks = (plan.places + PANELS * COLUMNS - 1) // (PANELS * COLUMNS)
+    blocks = (plan.places + BLOCK - 1) // BLOCK
     for thread in prange(threads):
         tile = shared + thread * each
         packed = tile + TILE
-        unfolded = packed + PANELS * PANEL_ROWS * COLUMNS
+        unfolded = packed + PITCH * DEPTH_BLOCK + LANES
         item = -1
         for task in range(
             thread * items * blocks // threads, (thread + 1) * items * blocks // threads
         ):
-            # The last image is not read in place: vectors may reach beyond its end.
-            in_place = not plan.unfolds and task // blocks < items - 1
+            # A vector may reach beyond the end of the image: the last is not read in place.
+            beyond = (task // blocks + 1) * plan.image + LANES
+            in_place = not plan.unfolds and beyond <= x.size
             if item != task // blocks:
                 item = task // blocks
                 if not in_place:
                     unfold(plan, x, item * plan.image, work, unfolded)
             image, image0 = (x, item * plan.image) if in_place else (work, unfolded)
-            begin = task % blocks * PANELS * COLUMNS
-            end = min(begin + PANELS * COLUMNS, plan.places)
+            block = task % blocks
+            begin = block * BLOCK
+            end = min(begin + BLOCK, plan.places)
             group = item % plan.groups
             y0 = item * plan.outputs * plan.places
-            for o in range(plan.outputs):
-                value = bias[group * plan.outputs + o]
-                fill_line(end - begin, value, y, y0 + o * plan.places + begin)
-            for start in range(0, plan.depth, DEPTH_BLOCK):
-                first, last = _taps_of(plan, begin, end, start)
-                _pack_columns(plan, image, image0, begin, end, first, last, work, packed)
-                for panel in range(begin, end, COLUMNS):
-                    wide = min(COLUMNS, end - panel)
-                    low, high = _taps_of(plan, panel, panel + wide, start)
-                    a = group * filters + low * ROWS
-                    b = packed + (panel - begin) * PANEL_ROWS + (low - first) * COLUMNS
-                    if low < high:
+            seen = taps_that_see(plan, begin, end)
+            for start in range(0, plan.depth, deep):
+                first, last = max(seen[0], start), min(seen[1], start + deep)
+                _pack_columns(plan, image, image0, block, first, last, work, packed)
+                for o in range(0, plan.outputs, ROW_BLOCK):
+                    for panel in range(begin, end, COLUMNS):
+                        wide = min(COLUMNS, end - panel)
+                        low, high = taps_that_see(plan, panel, panel + wide)
+                        low, high = max(low, start), min(high, start + deep)
+                        a = group * filters + o * plan.depth
                         multiply_packed(
-                            plan.outputs, wide, high - low, work, a, plan.depth * ROWS, work, b, 0,
-                            y, y0 + panel, plan.places, True, work, tile,
+                            min(ROW_BLOCK, plan.outputs - o), wide, high - low,
+                            work, a, plan.depth, low,
+                            work, packed + panel - begin + (low - first) * PITCH, 0, int(PITCH),
+                            work, bias0 + group * plan.outputs + o, 1,
+                            y, y0 + o * plan.places + panel, plan.places, start > 0, work, tile,
                         )  # fmt: skip
-
-
-@inner
-def _taps_of(plan: Plan, begin: int, end: int, start: int) -> tuple[int, int]:
-    """The taps in the block of K from `start` on that places [begin, end) need."""
-    first, last = taps_that_see(plan, begin, end)
-    return max(first, start), min(last, start + DEPTH_BLOCK)
 
 
 @kernel
 def _backward_data(
-    plan: Plan, dy: F32, dx: F32, work: F32, shared: int, each: int, threads: int
+    plan: Plan, dy: F32, dx: F32, work: F32, zero: int, shared: int, each: int, threads: int
 ) -> None:
-    filters = (plan.depth + ROWS - 1) // ROWS * ROWS * plan.outputs
-    one_tap = plan.depth == plan.channels and not plan.unfolds  # then dcol is dx
+    filters = _padded_taps(plan.depth) * plan.outputs
+    deep = depth_block(plan.outputs)
     items = plan.images * plan.groups
     for thread in prange(threads):
         tile = shared + thread * each
         columns = tile + TILE
-        packed = columns + PLACES * ROWS
-        unfolded = packed + PLACES * plan.outputs
+        packed = columns + PITCH * TAPS
+        unfolded = packed + BLOCK * plan.outputs
         for item in range(thread * items // threads, (thread + 1) * items // threads):
-            if not one_tap:
-                fill_line(plan.unfolded, np.float32(0), work, unfolded)
-            for begin in range(0, plan.places, PLACES):
-                end = min(begin + PLACES, plan.places)
+            fill_line(plan.unfolded, np.float32(0), work, unfolded)
+            for begin in range(0, plan.places, BLOCK):
+                wide = min(BLOCK, plan.places - begin)
                 dy0 = item * plan.outputs * plan.places + begin
-                pack(dy, dy0, 1, plan.places, end - begin, plan.outputs, int(COLUMNS), work, packed)
-                for k in range(0, plan.depth, ROWS):
-                    count = min(ROWS, plan.depth - k)
-                    # from the panel with the first line that matters to the end of the last
-                    top, bottom = lines_that_see(plan, k, k + count - 1)
-                    first = max(top * plan.out_width - begin, 0) // COLUMNS * COLUMNS
-                    last = min(bottom * plan.out_width, end) - begin
-                    if first >= last:
-                        continue
-                    for start in range(0, plan.outputs, DEPTH_BLOCK):
-                        a = item % plan.groups * filters + k * plan.outputs + start * ROWS
-                        b = packed + first * plan.outputs + start * COLUMNS
+                pack(dy, dy0, 1, plan.places, wide, plan.outputs, int(COLUMNS), work, packed)
+                for k in range(0, plan.depth, TAPS):
+                    count = min(TAPS, plan.depth - k)
+                    a = item % plan.groups * filters + k * plan.outputs
+                    for start in range(0, plan.outputs, deep):
                         multiply_packed(
-                            count, last - first, min(DEPTH_BLOCK, plan.outputs - start),
-                            work, a, 0, work, b, COLUMNS * plan.outputs,
-                            dx if one_tap else work,
-                            item * plan.image + k * plan.places + begin if one_tap
-                            else columns + first,
-                            plan.places if one_tap else PLACES, start > 0, work, tile,
+                            count, wide, min(deep, plan.outputs - start), work, a, plan.outputs,
+                            start, work, packed + start * COLUMNS, COLUMNS * plan.outputs,
+                            int(COLUMNS), work, zero, 0, work, columns, int(PITCH), start > 0,
+                            work, tile,
                         )  # fmt: skip
-                    if not one_tap:
-                        for i in range(count):
-                            row = columns + i * PLACES - begin
-                            to = unfolded + plan.taps_by_channel[k + i]
-                            _add_row(plan, work, row, begin + first, begin + last, work, to)
-            if not one_tap:
-                fold(plan, work, unfolded, dx, item * plan.image)
+                    for i in range(count):
+                        to = unfolded + plan.taps_by_channel[k + i]
+                        _add_row(plan, work, columns + i * PITCH, begin // BLOCK, work, to)
+            fold(plan, work, unfolded, dx, item * plan.image)
 
 
-@inlined
-def _add_row(
-    plan: Plan, col: F32, col0: int, begin: int, end: int, image: F32, image0: int
-) -> None:
-    """Add places [begin, end) of a row of col to the unfolded image that its tap sees."""
-    for v in range(
-        plan.first_vector[begin // COLUMNS], plan.first_vector[(end + COLUMNS - 1) // COLUMNS]
-    ):
-        add_lanes(
-            plan.vector_count[v], col, col0 + plan.vector_place[v],
-            image, image0 + plan.vector_from[v],
-        )  # fmt: skip
+@inner
+def _add_row(plan: Plan, col: F32, col0: int, block: int, image: F32, image0: int) -> None:
+    """Add a block of places of a row of col to the unfolded image that its tap sees."""
+    begin = plan.run_place[plan.first_run[block]]
+    for run in range(plan.first_run[block], plan.first_run[block + 1]):
+        source, to = col0 + plan.run_place[run] - begin, image0 + plan.run_from[run]
+        count = plan.run_count[run]
+        for at in range(0, count, LANES):
+            add_lanes(min(count - at, LANES), col, source + at, image, to + at)
 
 
 @kernel
@@ -340,8 +423,10 @@ def _multiply_lines(
         seen = lines_that_see(plan, k, min(k + ROWS, plan.depth) - 1)
         first, last = max(seen[0], top), min(seen[1], bottom)
         if first < last:
+            joined = plan.line == plan.out_width  # lines follow each other without a gap
             multiply_taps(
-                last - first, plan.out_width,
+                1 if joined else last - first,
+                (last - first) * plan.out_width if joined else plan.out_width,
                 image, image0 + first * plan.line, plan.line, plan.taps, k,
                 dy, dy0 + (first - top) * plan.out_width * COLUMNS, COLUMNS,
                 sums, sums0 + k * COLUMNS, COLUMNS,

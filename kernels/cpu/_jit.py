@@ -4,7 +4,8 @@
 the loop; a call on several threads runs it for as many parts at once (`_parts.py`), and a call on
 one thread runs it for the whole: a process that uses one thread (a Spark executor with one core a
 task) then never starts a thread pool. `@inner` and `@inlined` are for functions that kernels call
-inside their loops; compiled code can call these, and cannot call a kernel.
+inside their loops; compiled code can call these, and cannot call a kernel. `@jitable` is for what
+both compiled code and Python call.
 
 Compilation happens at the first call with new argument types, and is kept on disk (`_cache.py`).
 Some of Numba's habits decide the details here:
@@ -41,6 +42,7 @@ import numba
 import numpy as np
 from numba import types
 from numba._dispatcher import compute_fingerprint
+from numba.extending import register_jitable
 from numba.np.ufunc import parallel
 
 from minicaffe.errors import DeviceError
@@ -91,6 +93,12 @@ def inner(body: Callable[P, R] | None = None, *, strict: bool = False) -> Any:
 def inlined(body: Callable[P, R]) -> Callable[P, R]:
     """Like `inner`, but pasted into its caller: a part of it that has a name, quick to compile."""
     made: Callable[P, R] = _compiled(body, inline="always")
+    return made
+
+
+def jitable(body: Callable[P, R]) -> Callable[P, R]:
+    """Leave a function as it is, so that Python calls it too, and let compiled code call it."""
+    made: Callable[P, R] = register_jitable(body)
     return made
 
 

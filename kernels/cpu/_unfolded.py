@@ -22,11 +22,12 @@ from ._jit import inner
 from ._lanes import copy_line, fill_line
 from ._micro_kernel import COLUMNS
 from ._vectors import LANES, ROWS
-from .gemm import DEPTH_BLOCK
+from .gemm import CACHE_LINE
 from .im2col import Extents, places_inside
 
-# Rows of a packed panel: one more than are used, for what a vector has beyond its count.
-PANEL_ROWS = DEPTH_BLOCK + 1
+BLOCK = 8 * COLUMNS  # places that convolution works on at a time
+PITCH = BLOCK + CACHE_LINE  # floats of a row: an odd number of cache lines, so that a column of
+# rows is spread over all sets of the first-level cache, and room for what a vector has beyond
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -62,12 +63,11 @@ class Plan(NamedTuple):
     unfolded: int  # floats of all planes, and LANES more, which a vector at the end may reach
     taps: I64  # (K, and zeros up to a multiple of ROWS): where rows (r, c, s) of col begin
     taps_by_channel: I64  # (K): where they begin in the order (r, s, c)
-    # col, COLUMNS places at a time: panel p has the vectors from first_vector[p] to [p + 1]
-    first_vector: I64
-    vector_from: I64  # where a vector is in the unfolded image, for a tap at 0
-    vector_place: I64  # which place of the output it begins with
-    vector_count: I64  # of how many places it is
-    vector_packed: I64  # where it goes in packed panels of PANEL_ROWS rows
+    # a row of col, BLOCK places at a time: block b has the runs from first_run[b] to [b + 1]
+    first_run: I64
+    run_from: I64  # where a run is in the unfolded image, for a tap at 0
+    run_place: I64  # which place of the output it begins with
+    run_count: I64  # of how many places it is
 
 
 @lru_cache(maxsize=256)
@@ -98,28 +98,27 @@ def plan(
         lines, line, channels * stride_h * stride_w * lines * line + LANES,
         np.pad(taps.reshape(-1), (0, -taps.size % ROWS)),
         taps.transpose(0, 2, 1).reshape(-1).copy(),
-        *_vectors(out_height, out_width, line),
+        *_runs(out_height, out_width, line),
     )  # fmt: skip
 
 
-def _vectors(out_height: int, out_width: int, line: int) -> tuple[I64, I64, I64, I64, I64]:
-    """How the panels of a row of col are put together: vectors of the image, in this order."""
+def _runs(out_height: int, out_width: int, line: int) -> tuple[I64, I64, I64, I64]:
+    """The pieces of lines of the unfolded image that a row of col is put together from."""
     if line == out_width:  # lines follow each other without a gap: all is one line
         out_height, out_width = 1, out_height * out_width
     first: list[int] = [0]
-    vectors: list[tuple[int, int, int]] = []
-    for panel in range(0, out_height * out_width, COLUMNS):
-        place = panel
-        end = min(panel + COLUMNS, out_height * out_width)
+    runs: list[tuple[int, int, int]] = []
+    for block in range(0, out_height * out_width, BLOCK):
+        place = block
+        end = min(block + BLOCK, out_height * out_width)
         while place < end:
             i, j = divmod(place, out_width)
-            count = min(LANES, out_width - j, end - place)
-            vectors.append((i * line + j, place, count))
+            count = min(out_width - j, end - place)
+            runs.append((i * line + j, place, count))
             place += count
-        first.append(len(vectors))
-    source, places, counts = np.array(vectors, np.int64).reshape(-1, 3).T
-    packed = places // COLUMNS * (COLUMNS * PANEL_ROWS) + places % COLUMNS
-    return np.array(first, np.int64), source.copy(), places.copy(), counts.copy(), packed
+        first.append(len(runs))
+    source, places, counts = np.array(runs, np.int64).reshape(-1, 3).T
+    return np.array(first, np.int64), source.copy(), places.copy(), counts.copy()
 
 
 @inner

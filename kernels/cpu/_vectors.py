@@ -5,7 +5,7 @@ that emits the LLVM instructions it consists of, when a kernel that calls it is 
 flat there, with a start and a step; nothing is checked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,8 @@ from llvmlite import ir
 from ._jit import config
 
 
-def _tile_shape() -> tuple[int, int, bool]:
-    """Floats a vector, rows of the micro-kernel's tile, whether there is fused multiply-add."""
+def _tile_shape() -> tuple[int, int, int, bool]:
+    """Floats a vector, rows of the micro-kernel's tall and low tiles, whether there is FMA."""
     if config.CPU_FEATURES is not None:
         named = config.CPU_FEATURES
     elif config.CPU_NAME == "generic":
@@ -25,13 +25,13 @@ def _tile_shape() -> tuple[int, int, bool]:
         named = llvmlite.binding.get_host_cpu_features().flatten()
     features = set(named.split(","))
     if "+avx512f" in features:
-        return 16, 12, True
+        return 16, 12, 8, True
     if {"+avx2", "+fma"} <= features:
-        return 8, 6, True
-    return (4, 8, True) if "+neon" in features else (4, 4, False)
+        return 8, 6, 4, True
+    return (4, 8, 4, True) if "+neon" in features else (4, 4, 2, False)
 
 
-LANES, ROWS, FUSED = _tile_shape()
+LANES, ROWS, LOW_ROWS, FUSED = _tile_shape()
 
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 INT = ir.IntType(64)
@@ -72,6 +72,16 @@ class Emitter:
         """LANES floats to anywhere."""
         self.builder.store(vector, self.builder.bitcast(pointer, VECTOR.as_pointer())).align = 4
 
+    def prefetch_for_writing(self, pointer: Any) -> None:
+        """Have the cache line at an address brought into the first-level cache, to be written."""
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, SHORT, SHORT, SHORT])
+        module = self.builder.module
+        name = "llvm.prefetch.p0i8"
+        function = module.globals.get(name) or ir.Function(module, kind, name)
+        place = self.builder.bitcast(pointer, byte)
+        self.builder.call(function, [place, SHORT(1), SHORT(3), SHORT(1)])
+
     def spread(self, value: Any, kind: Any = VECTOR) -> Any:
         """A vector with a value in all its lanes."""
         empty = ir.Constant(kind, ir.Undefined)
@@ -99,6 +109,27 @@ class Emitter:
         lanes = ir.Constant(kind, list(range(LANES)))
         inside = self.builder.icmp_signed("<", lanes, self.spread(count, kind))
         return self.builder.select(inside, vector, constant(0.0))
+
+    def choose(
+        self, condition: Any, then: Callable[[], list[Any]], otherwise: Callable[[], list[Any]]
+    ) -> list[Any]:
+        """The values that `then` gives, or those that `otherwise` gives: as many, of one kind."""
+        builder = self.builder
+        blocks = [builder.append_basic_block(name) for name in ("then", "else", "chosen")]
+        builder.cbranch(condition, blocks[0], blocks[1])
+        found = []
+        for way, block in zip((then, otherwise), blocks, strict=False):
+            builder.position_at_end(block)
+            found.append((way(), builder.block))
+            builder.branch(blocks[2])
+        builder.position_at_end(blocks[2])
+        chosen = []
+        for place, value in enumerate(found[0][0]):
+            phi = builder.phi(value.type)
+            for values, block in found:
+                phi.add_incoming(values[place], block)
+            chosen.append(phi)
+        return chosen
 
     @contextmanager
     def loop(self, count: Any, carried: list[Any]) -> Iterator[tuple[Any, list[Any]]]:

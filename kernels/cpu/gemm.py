@@ -36,15 +36,15 @@ from numpy.typing import NDArray
 from minicaffe.errors import Error
 
 from . import _thin_product as thin
-from ._jit import inlined, inner, kernel, num_threads
-from ._lanes import add_line, copy_lanes, copy_line, transpose_lanes
-from ._micro_kernel import COLUMNS, multiply_panels
-from ._vectors import LANES, ROWS
+from ._jit import inlined, inner, jitable, kernel, num_threads
+from ._lanes import copy_lanes, copy_line, transpose_lanes
+from ._micro_kernel import COLUMNS, multiply_low, multiply_tall
+from ._vectors import LANES, LOW_ROWS, ROWS
 
 F32 = NDArray[np.float32]
 
-DEPTH_BLOCK = 256
-ROW_BLOCK = 16 * ROWS
+DEPTH_BLOCK = 320
+ROW_BLOCK = 24 * ROWS
 COLUMN_BLOCK = 64 * COLUMNS
 CACHE_LINE = 16  # floats
 
@@ -105,11 +105,18 @@ def grid(m: int, n: int, threads: int) -> tuple[int, int]:
     return threads // down, down
 
 
+@jitable
+def depth_block(k: int) -> int:
+    """The depth of the blocks, about as large as each other, that the sum is cut into."""
+    blocks = max((k + DEPTH_BLOCK - 1) // DEPTH_BLOCK, 1)
+    return max((k + blocks - 1) // blocks, 1)
+
+
 def work_size(m: int, n: int, k: int) -> int:
     """Floats of scratch that `multiply` needs for an (m, k) by (k, n) product."""
-    rows = min(ROW_BLOCK, -(-m // ROWS) * ROWS)
+    rows = min(ROW_BLOCK, m) + ROWS
     columns = min(COLUMN_BLOCK, -(-n // COLUMNS) * COLUMNS)
-    size = (rows + columns) * min(k, DEPTH_BLOCK) + ROWS * COLUMNS + LANES
+    size = CACHE_LINE + (rows + columns) * depth_block(k) + ROWS * COLUMNS + LANES
     return -(-size // CACHE_LINE) * CACHE_LINE
 
 
@@ -193,32 +200,97 @@ def _pack_transposing(
                 out[to + k * width + j] = matrix[start + (i + j) * step + k]
 
 
+@jitable
+def tall_rows(rows: int) -> int:
+    """How many rows of a block go through tall tiles; the others go through low ones.
+
+    With at most two low tiles, as few rows as possible that are not there.
+    """
+    fewest, tall = 2 * rows + ROWS, 0
+    for low in range(3):
+        rest = max(rows - low * LOW_ROWS, 0)
+        high = (rest + ROWS - 1) // ROWS * ROWS
+        if high + low * LOW_ROWS < fewest:
+            fewest, tall = high + low * LOW_ROWS, high
+    return tall
+
+
+@jitable
+def padded_rows(rows: int) -> int:
+    """How many rows there are when blocks of ROW_BLOCK rows have been packed."""
+    whole = max(rows - 1, 0) // ROW_BLOCK * ROW_BLOCK
+    tall = tall_rows(rows - whole)
+    low = max(rows - whole - tall, 0)
+    return whole + tall + (low + LOW_ROWS - 1) // LOW_ROWS * LOW_ROWS
+
+
+@inner
+def panel_of(row: int, rows: int) -> tuple[int, int]:
+    """The first row of the packed panel that has a row, and how many rows it has."""
+    block = row // ROW_BLOCK * ROW_BLOCK
+    tall = tall_rows(min(rows - block, ROW_BLOCK))
+    if row < block + tall:
+        return row // ROWS * ROWS, int(ROWS)
+    low = row - block - tall
+    return row - low % LOW_ROWS, int(LOW_ROWS)
+
+
+@inner
+def pack_rows(
+    matrix: F32, start: int, step: int, k_step: int, rows: int, depth: int, out: F32, out0: int
+) -> None:
+    """Pack a block of up to ROW_BLOCK rows of A; the panel of row i begins at out0 + i * depth."""
+    tall = min(tall_rows(rows), rows)
+    pack(matrix, start, step, k_step, tall, depth, int(ROWS), out, out0)
+    if tall < rows:
+        at = start + tall * step
+        pack(matrix, at, step, k_step, rows - tall, depth, int(LOW_ROWS), out, out0 + tall * depth)
+
+
 @inner
 def multiply_packed(
     rows: int, columns: int, depth: int,
-    a: F32, a0: int, a_panel: int, b: F32, b0: int, b_panel: int,
-    c: F32, c0: int, c_step: int, add: bool, tile: F32, tile0: int,
+    a: F32, a0: int, a_step: int, a_first: int, b: F32, b0: int, b_panel: int, b_step: int,
+    start: F32, start0: int, start_step: int, c: F32, c0: int, c_step: int, add: bool,
+    tile: F32, tile0: int,
 ) -> None:  # fmt: skip
-    """C (rows, columns) = or += A B, both packed: one micro-kernel for each pair of panels.
+    """C (rows, columns) += A B, or = start + A B, both packed; up to ROW_BLOCK rows.
 
-    `a_panel` and `b_panel` are the floats from one panel to the next; `tile` has ROWS * COLUMNS
-    floats of scratch from `tile0` on.
+    The panel of A with row i begins at a0 + i * a_step, and its first `a_first` columns are left
+    out. Panels of B are `b_panel` floats apart and their rows `b_step`; start[i] is
+    start[start0 + i * start_step]. `tile` has ROWS * COLUMNS floats of scratch from `tile0` on,
+    where tiles are put together that stick out of C.
     """
+    tall = tall_rows(rows)
     for j in range(0, columns, COLUMNS):
         wide = min(COLUMNS, columns - j)
-        for i in range(0, rows, ROWS):
-            high = min(ROWS, rows - i)
-            a_at, b_at = a0 + i // ROWS * a_panel, b0 + j // COLUMNS * b_panel
+        b_at = b0 + j // COLUMNS * b_panel
+        i = 0
+        while i < rows:
+            height = ROWS if i < tall else LOW_ROWS
+            high = min(height, rows - i)
             c_at = c0 + i * c_step + j
-            if high == ROWS and wide == COLUMNS:
-                multiply_panels(depth, a, a_at, b, b_at, COLUMNS, c, c_at, c_step, add)
-                continue
-            multiply_panels(depth, a, a_at, b, b_at, COLUMNS, tile, tile0, COLUMNS, False)
-            for r in range(high):
-                if add:
-                    add_line(wide, tile, tile0 + r * COLUMNS, c, c_at + r * c_step)
-                else:
+            whole = high == height and wide == COLUMNS
+            to, to0, to_step = (c, c_at, c_step) if whole else (tile, tile0, int(COLUMNS))
+            if add and not whole:
+                for r in range(high):
+                    copy_line(wide, c, c_at + r * c_step, 1, tile, tile0 + r * COLUMNS)
+            a_at = a0 + i * a_step + a_first * height
+            start_at = start0 + i * start_step
+            if height == ROWS:
+                multiply_tall(
+                    depth, a, a_at, b, b_at, b_step, start, start_at, start_step,
+                    to, to0, to_step, add,
+                )  # fmt: skip
+            else:
+                multiply_low(
+                    depth, a, a_at, b, b_at, b_step, start, start_at, start_step,
+                    to, to0, to_step, add,
+                )  # fmt: skip
+            if not whole:
+                for r in range(high):
                     copy_line(wide, tile, tile0 + r * COLUMNS, 1, c, c_at + r * c_step)
+            i += height
 
 
 @inner
@@ -240,28 +312,30 @@ def multiply(
                 c[at] = beta * c[at] if beta != 0 else np.float32(0)
     if alpha == 0:
         return
-    deep = min(k, DEPTH_BLOCK)
-    packed_b = work0
+    deep = depth_block(k)
+    zero = work0
+    work[zero] = 0
+    packed_b = zero + CACHE_LINE
     tile = packed_b + min(COLUMN_BLOCK, (n + COLUMNS - 1) // COLUMNS * COLUMNS) * deep
     packed_a = tile + ROWS * COLUMNS
     for j in range(0, n, COLUMN_BLOCK):
         wide = min(COLUMN_BLOCK, n - j)
-        for depth0 in range(0, k, DEPTH_BLOCK):
-            depth = min(DEPTH_BLOCK, k - depth0)
+        for depth0 in range(0, k, deep):
+            depth = min(deep, k - depth0)
             add = depth0 > 0 or beta != 0
             b_at = b0 + j * b_step + depth0 * b_k
             pack(b, b_at, b_step, b_k, wide, depth, int(COLUMNS), work, packed_b)
             for i in range(0, m, ROW_BLOCK):
                 high = min(ROW_BLOCK, m - i)
                 a_at = a0 + i * a_step + depth0 * a_k
-                pack(a, a_at, a_step, a_k, high, depth, int(ROWS), work, packed_a)
+                pack_rows(a, a_at, a_step, a_k, high, depth, work, packed_a)
                 if alpha != 1:
-                    for at in range(packed_a, packed_a + (high + ROWS - 1) // ROWS * ROWS * depth):
+                    for at in range(packed_a, packed_a + (high + ROWS) * depth):
                         work[at] *= alpha
                 multiply_packed(
                     high, wide, depth,
-                    work, packed_a, ROWS * depth, work, packed_b, COLUMNS * depth,
-                    c, c0 + i * c_step + j, c_step, add, work, tile,
+                    work, packed_a, depth, 0, work, packed_b, COLUMNS * depth, int(COLUMNS),
+                    work, zero, 0, c, c0 + i * c_step + j, c_step, add, work, tile,
                 )  # fmt: skip
 
 
