@@ -1,7 +1,8 @@
 """What `minicaffe warmup` runs: nets and solvers that together call all kernels of the CPU.
 
 Machine code depends on the types of a kernel's arguments, not on the sizes of blobs, so the small
-nets of the layers' docstrings do, together with two that everybody trains.
+nets of the layers' docstrings do, together with two that everybody trains and one with layers that
+run as one (`fusion.py`).
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ class Job(NamedTuple):
 
 
 def serial_jobs() -> Iterator[Job]:
-    """Every layer, every solver, LeNet and CIFAR-10 quick, on one thread."""
+    """Every layer, every solver, fused layers, LeNet and CIFAR-10 quick, on one thread."""
     for layer_type in known_types():
         net = example_net(layer_type)
         if layer_type != WRITES and all(layer.bottom or layer.type in FED for layer in net.layer):
             yield Job(layer_type, partial(_alone, partial(_run_example, net)))
     for solver_type in known_solvers():
         yield Job(f"{solver_type}Solver", partial(_alone, partial(_train, solver_type, _tiny())))
+    yield Job("fused layers", partial(_alone, _run_fused))
     yield Job("LeNet", partial(_alone, partial(_train, "SGD", lenet())))
     yield Job("CIFAR-10 quick", partial(_alone, partial(_train, "SGD", cifar10_quick())))
 
@@ -83,6 +85,16 @@ def _run_example(param: pb.NetParameter) -> None:
     Net(param, pb.TEST).forward_pass()
 
 
+def _run_fused() -> None:
+    """Forward and backward in phase TRAIN, forward in phase TEST."""
+    param = _fused()
+    Net(param, pb.TEST).forward_pass()
+    param.force_backward = True
+    net = Net(param, pb.TRAIN)
+    net.forward_pass()
+    net.backward_pass()
+
+
 def _train(solver_type: str, net: pb.NetParameter) -> None:
     """One iteration, clipped and tested."""
     param = pb.SolverParameter(
@@ -114,6 +126,18 @@ def _scores(n: NetSpec, top: Top, label: Top) -> pb.NetParameter:
 def _tiny() -> pb.NetParameter:
     n = NetSpec()
     return _scores(n, *_inputs(n, 2, 3))
+
+
+def _fused() -> pb.NetParameter:
+    """Layers that run as one: in place or not, normalising by the batch or by given numbers."""
+    n = NetSpec()
+    top, _ = _inputs(n, 2, 3, 4, 4)
+    for number, given in enumerate(({}, {"in_place": True}, {"use_global_stats": True})):
+        top = n[f"power{number}"] = L.Power(top)
+        top = n[f"norm{number}"] = L.BatchNorm(top, **given)
+        top = n[f"scale{number}"] = L.Scale(top, bias_term=True, in_place=True)
+        top = n[f"relu{number}"] = L.ReLU(top, in_place=True)
+    return n.to_proto()
 
 
 def lenet(batch: int = 64) -> pb.NetParameter:

@@ -9,8 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 import minicaffe
+from minicaffe import warmup
 from minicaffe.cli import main
 from minicaffe.debug_info import DebugInfo
+from minicaffe.kernels.cpu._jit import Kernel, known
 from minicaffe.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net
@@ -441,6 +443,18 @@ def test_golden_net_gives_the_same(goldens: Path) -> None:
         net.backward_pass()
         found.append(contents(net))
     assert_same(*found)
+
+
+def test_the_warm_up_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = set()
+
+    def note(kernel: Kernel[Any], *args: Any) -> None:
+        called.add(kernel.__name__)
+
+    monkeypatch.setattr(Kernel, "__call__", note)
+    next(job for job in warmup.serial_jobs() if job.name == "fused layers").run()
+    family = "minicaffe.kernels.cpu.batch_norm_scale_relu"
+    assert {kernel.__name__ for kernel in known if kernel.__module__ == family} <= called
 
 
 # --- what is seen of it --------------------------------------------------------------------------
