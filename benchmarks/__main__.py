@@ -3,6 +3,7 @@
     python -m benchmarks            all tables, with all contenders that are here
     python -m benchmarks --tables nets --threads 2 --rounds 21
     python -m benchmarks --tables convolution --only 'CaffeNet|VGG' --peers torch torch-best
+    python -m benchmarks --tables nets --only ResNet --peers unfused
     python -m benchmarks --list     what there is, and what would be left out
     python -m benchmarks --docs     also put the report into docs/benchmarks.md
 
@@ -57,7 +58,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
     parser.add_argument("--only", default="", help="cases whose title matches (a regex)")
     peers = [key for key in PEERS if key != "minicaffe"]
-    parser.add_argument("--peers", nargs="*", choices=peers, default=peers)
+    usual = [key for key in peers if PEERS[key].usual]
+    parser.add_argument("--peers", nargs="*", choices=peers, default=usual)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2][:cores])
     parser.add_argument("--batch", type=int, help="of whole nets, instead of the usual ones")
     parser.add_argument("--rounds", type=int, default=Plan.rounds)

@@ -89,6 +89,25 @@ def test_an_update_can_be_repeated_for_ever() -> None:
     assert 1e-3 < np.abs(diff).max() < 1e3
 
 
+def test_fused_layers_are_compared_with_the_same_ones_alone() -> None:
+    norm = (
+        CONVOLUTION
+        + """
+        layer { name: "bn" type: "BatchNorm" bottom: "y" top: "y" }
+        layer { name: "scale" type: "Scale" bottom: "y" top: "y" }"""
+    )
+    found = {}
+    for key in ("minicaffe", "unfused"):
+        case = case_of(norm, FORWARD)
+        work = ours.prepare(case, arrays_of(case), PEERS[key], 1)
+        assert bool(work.net.groups) == (key == "minicaffe")  # type: ignore[attr-defined]
+        found[key] = work.results()
+    assert relative_error(found["minicaffe"]["y"], found["unfused"]["y"]) < 1e-6
+    case = case_of(CONVOLUTION, FORWARD)
+    with pytest.raises(Unsupported, match="nothing to fuse"):
+        ours.prepare(case, arrays_of(case), PEERS["unfused"], 1)
+
+
 @pytest.mark.parametrize("key", ["torch", "torch-best", "onnxruntime"])
 @pytest.mark.parametrize("work", [FORWARD, BACKWARD, TRAIN])
 def test_other_libraries_give_the_same_numbers(key: str, work: str) -> None:

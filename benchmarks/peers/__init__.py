@@ -60,6 +60,7 @@ class Peer:
     packages: tuple[str, ...] = ()
     program: str = ""
     tuned: bool = False  # at its best, not as installed
+    usual: bool = True  # takes part where --peers says nothing
 
     def missing(self) -> str:
         """Why it cannot take part; empty if it can."""
@@ -72,9 +73,11 @@ class Peer:
 
 
 MINICAFFE = Peer("minicaffe", "ours")
+UNFUSED = Peer("minicaffe, not fused", "ours", usual=False)
 NUMPY = Peer("NumPy", "ours")
 PEERS = {
     "minicaffe": MINICAFFE,
+    "unfused": UNFUSED,
     "numpy": NUMPY,
     "torch": Peer("torch", "pytorch", ("torch",)),
     "torch-best": Peer("torch, best", "pytorch", ("torch",), tuned=True),

@@ -1,7 +1,8 @@
 """minicaffe itself, and the NumPy contender: minicaffe on its device "reference".
 
-The kernels of `reference` are plain NumPy, convolution being im2col and a BLAS product an image,
-as Caffe does it. They are also what the numbers of all contenders are checked against.
+A third contender, only where it is asked for, is minicaffe without fusion. The kernels of
+`reference` are plain NumPy, convolution being im2col and a BLAS product an image, as Caffe does it.
+They are also what the numbers of all contenders are checked against.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from minicaffe.blob import Blob
+from minicaffe.fusion import find_groups
 from minicaffe.net import Net
 from minicaffe.solver import Solver, create_solver
 
@@ -23,11 +25,12 @@ from ..cases import (
     UPDATE,
     Arrays,
     Case,
+    Unsupported,
     learnable,
     solver_param,
     watched,
 )  # fmt: skip
-from . import NUMPY, Peer, Work
+from . import NUMPY, UNFUSED, Peer, Work
 
 
 def describe(peer: Peer) -> str:
@@ -43,7 +46,10 @@ def describe(peer: Peer) -> str:
 
 def prepare(case: Case, arrays: Arrays, peer: Peer, threads: int) -> Work:
     """The net, its inputs and parameters filled in."""
-    return NetWork(case, arrays, "reference" if peer == NUMPY else "cpu")
+    work = NetWork(case, arrays, "reference" if peer == NUMPY else "cpu", fuse=peer != UNFUSED)
+    if peer == UNFUSED and not find_groups(work.net):
+        raise Unsupported("nothing to fuse")
+    return work
 
 
 def fill(net: Net, arrays: Arrays) -> None:
@@ -61,16 +67,16 @@ def fill(net: Net, arrays: Arrays) -> None:
 class NetWork(Work):
     """A case on a net of minicaffe."""
 
-    def __init__(self, case: Case, arrays: Arrays, device: str) -> None:
+    def __init__(self, case: Case, arrays: Arrays, device: str, fuse: bool = True) -> None:
         self.case, self.arrays = case, arrays
         self.solver: Solver | None = None
         if case.work in (TRAIN, UPDATE):
             param = solver_param(case)
             param.net_param.CopyFrom(case.param())
-            self.solver = create_solver(param, device=device)
+            self.solver = create_solver(param, device=device, fuse=fuse)
             self.net = self.solver.net
         else:
-            self.net = Net(case.param(), device=device)
+            self.net = Net(case.param(), device=device, fuse=fuse)
         net = self.net
         types = [layer.type for layer in net.layers]
         self.first = next(i for i, kind in enumerate(types) if kind not in ("Input", "Split"))
