@@ -208,14 +208,21 @@ def _pack_filters(plan: Plan, weight: F32, at: Filters, out: F32) -> None:
     for row in prange(plan.groups * rows):
         group, o = row // rows, row % rows
         first, height = panel_of(o, plan.outputs)
-        to = (group * rows + first) * plan.depth + o - first
+        if o > first:
+            continue  # the panel's first row packs them all
+        count = min(height, plan.outputs - first)
+        source = at.start + group * at.group + first * at.output
+        to = (group * rows + first) * plan.depth
+        if plan.kernel_h * plan.kernel_w == 1:
+            pack(weight, source, at.output, at.c, count, plan.depth, height, out, to)
+            continue
         for r in range(plan.kernel_h):
             for c in range(plan.channels):
-                source = at.start + group * at.group + o * at.output + r * at.r + c * at.c
-                for s in range(plan.kernel_w):
-                    inside = o < plan.outputs
-                    out[to] = weight[source + s * at.s] if inside else np.float32(0)
-                    to += height
+                for i in range(height):
+                    tap = source + min(i, count - 1) * at.output + r * at.r + c * at.c
+                    for s in range(plan.kernel_w):
+                        out[to + s * height + i] = weight[tap + s * at.s]
+                to += plan.kernel_w * height
 
 
 @jitable

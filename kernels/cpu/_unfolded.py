@@ -2,7 +2,7 @@
 
 An image is *unfolded* by giving it its margins and, where a stride is larger than 1, by laying its
 phases apart: with stride 2, lines 0, 2, 4 ... form one plane and lines 1, 3, 5 ... another, and so
-do the columns. Place (i, j) of the output then sees, through tap (r, s) in channel c, the value
+do the columns; planes that no tap sees are left out. Place (i, j) of the output then sees, through tap (r, s) in channel c, the value
 
     unfolded[taps[k] + i * line + j],        k = (r, c, s)
 
@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import inner
-from ._lanes import copy_line, fill_line
+from ._jit import inlined, inner
+from ._lanes import collect_lanes, copy_line, fill_lanes, fill_line
 from ._micro_kernel import COLUMNS
 from ._vectors import LANES, ROWS
 from .gemm import CACHE_LINE
@@ -58,6 +58,8 @@ class Plan(NamedTuple):
     image: int  # floats of the image
     # the unfolded image
     unfolds: bool  # whether it differs from the image
+    phases_h: int  # of stride_h, those that a tap sees
+    phases_w: int
     lines: int  # lines of a plane
     line: int  # floats of a line
     unfolded: int  # floats of all planes, and LANES more, which a vector at the end may reach
@@ -84,18 +86,20 @@ def plan(
     pad_h, pad_w = (0,) * missing + pad
     dilation_h, dilation_w = (1,) * missing + dilation
     channels, outputs = x_shape[1] // groups, y_shape[1] // groups
+    phases_h = min(stride_h, dilation_h * (kernel_h - 1) + 1)
+    phases_w = min(stride_w, dilation_w * (kernel_w - 1) + 1)
     lines = -(-(height + 2 * pad_h) // stride_h)
     line = -(-(width + 2 * pad_w) // stride_w)
     r, c, s = np.ogrid[:kernel_h, :channels, :kernel_w]
     r, s = r * dilation_h, s * dilation_w
-    plane = (c * stride_h + r % stride_h) * stride_w + s % stride_w
+    plane = (c * phases_h + r % stride_h) * phases_w + s % stride_w
     taps = (plane * lines + r // stride_h) * line + s // stride_w
     return Plan(
         x_shape[0], groups, channels, outputs, height, width, out_height, out_width,
         kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
         taps.size, out_height * out_width, channels * height * width,
         (stride_h, stride_w, pad_h, pad_w) != (1, 1, 0, 0),
-        lines, line, channels * stride_h * stride_w * lines * line + LANES,
+        phases_h, phases_w, lines, line, channels * phases_h * phases_w * lines * line + LANES,
         np.pad(taps.reshape(-1), (0, -taps.size % ROWS)),
         taps.transpose(0, 2, 1).reshape(-1).copy(),
         *_runs(out_height, out_width, line),
@@ -123,20 +127,28 @@ def _runs(out_height: int, out_width: int, line: int) -> tuple[I64, I64, I64, I6
 
 @inner
 def unfold(plan: Plan, x: F32, x0: int, out: F32, out0: int) -> None:
-    """Write the unfolded image."""
+    """Write the unfolded image.
+
+    In whole vectors: what one has beyond the end of its piece is overwritten by the next piece.
+    """
     to = out0
-    for plane in range(plan.channels * plan.stride_h * plan.stride_w):
-        h = plane // plan.stride_w % plan.stride_h - plan.pad_h
-        shift = plane % plan.stride_w - plan.pad_w
-        channel = x0 + plane // (plan.stride_h * plan.stride_w) * plan.height * plan.width
+    for plane in range(plan.channels * plan.phases_h * plan.phases_w):
+        h, shift, channel = _phase(plan, plane)
         inside = places_inside(shift, plan.stride_w, plan.width, plan.line)
         for _ in range(plan.lines):
             first, last = inside if 0 <= h < plan.height else (plan.line, plan.line)
-            source = channel + h * plan.width + shift
-            fill_line(first, ZERO, out, to)
-            at = source + first * plan.stride_w
-            copy_line(last - first, x, at, plan.stride_w, out, to + first)
-            fill_line(plan.line - last, ZERO, out, to + last)
+            for at in range(0, first, LANES):
+                fill_lanes(ZERO, out, to + at)
+            source = x0 + channel + h * plan.width + shift
+            if source + (last + LANES) * plan.stride_w <= x.size:
+                for at in range(first, last, LANES):
+                    from_ = source + at * plan.stride_w
+                    collect_lanes(x, from_, plan.stride_w, out, to + at)
+            else:
+                from_ = source + first * plan.stride_w
+                copy_line(last - first, x, from_, plan.stride_w, out, to + first)
+            for at in range(last, plan.line, LANES):
+                fill_lanes(ZERO, out, to + at)
             to += plan.line
             h += plan.stride_h
 
@@ -144,15 +156,15 @@ def unfold(plan: Plan, x: F32, x0: int, out: F32, out0: int) -> None:
 @inner
 def fold(plan: Plan, unfolded: F32, start: int, x: F32, x0: int) -> None:
     """Write the image of which this is the unfolded one."""
+    if plan.phases_h < plan.stride_h or plan.phases_w < plan.stride_w:
+        fill_line(plan.image, ZERO, x, x0)
     source = start
-    for plane in range(plan.channels * plan.stride_h * plan.stride_w):
-        h = plane // plan.stride_w % plan.stride_h - plan.pad_h
-        shift = plane % plan.stride_w - plan.pad_w
-        channel = x0 + plane // (plan.stride_h * plan.stride_w) * plan.height * plan.width
+    for plane in range(plan.channels * plan.phases_h * plan.phases_w):
+        h, shift, channel = _phase(plan, plane)
         first, last = places_inside(shift, plan.stride_w, plan.width, plan.line)
         for _ in range(plan.lines):
             if 0 <= h < plan.height:
-                to = channel + h * plan.width + shift
+                to = x0 + channel + h * plan.width + shift
                 if plan.stride_w == 1:
                     copy_line(last - first, unfolded, source + first, 1, x, to + first)
                 else:
@@ -160,6 +172,14 @@ def fold(plan: Plan, unfolded: F32, start: int, x: F32, x0: int) -> None:
                         x[to + j * plan.stride_w] = unfolded[source + j]
             source += plan.line
             h += plan.stride_h
+
+
+@inlined
+def _phase(plan: Plan, plane: int) -> tuple[int, int, int]:
+    """The first line and column of the image that a plane has, and where its channel begins."""
+    h = plane // plan.phases_w % plan.phases_h - plan.pad_h
+    w = plane % plan.phases_w - plan.pad_w
+    return h, w, plane // (plan.phases_h * plan.phases_w) * plan.height * plan.width
 
 
 @inner
