@@ -23,7 +23,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import inner, kernel, num_threads
-from ._lanes import copy_lanes, fill_lanes, fill_line
+from ._lanes import copy_over, fill_lanes, fill_line, weave_line
 from ._tap_kernel import (
     TALL,
     TAPS,
@@ -33,7 +33,6 @@ from ._tap_kernel import (
     place_lines,
     sum_tall,
     sum_wide,
-    weave_lanes,
 )
 from ._unfolded import Plan
 from ._vectors import LANES
@@ -273,18 +272,6 @@ def _whole(count: int) -> int:
     return (count + LANES - 1) // LANES * LANES
 
 
-@inner
-def _copy(count: int, source: F32, s0: int, target: F32, t0: int) -> None:
-    """Copy a line; its last vector overlaps the one before."""
-    if count >= LANES:
-        for i in range(0, count, LANES):
-            at = min(i, count - LANES)
-            copy_lanes(source, s0 + at, target, t0 + at)
-    else:
-        for i in range(count):
-            target[t0 + i] = source[s0 + i]
-
-
 # ---- the loops
 
 
@@ -344,7 +331,7 @@ def _correlate(
                                 weight, output * depth, bias[output], few, 0, LANES,
                             )  # fmt: skip
                             for line in range(lines):
-                                _copy(width, few, line * LANES, y, begin + line * width)
+                                copy_over(width, few, line * LANES, y, begin + line * width)
 
 
 @kernel
@@ -382,39 +369,11 @@ def _scatter(
                         for i in range(lines):
                             h = (u + pad[0] // stride[0] + i) * stride[0] + a - pad[0]
                             if 0 <= h < height:
-                                _weave(
+                                weave_line(
                                     few, width, stride[1], pad[1] % stride[1], line,
                                     scratch, block + i * stride[1] * line,
                                     dx, (plane * height + h) * width,
                                 )  # fmt: skip
-
-
-@inner
-def _weave(
-    few: F32, width: int, phases: int, skip: int, part: int, source: F32, s0: int,
-    target: F32, t0: int,
-) -> None:  # fmt: skip
-    """Interleave the phases of a line, and write it without the first `skip` numbers."""
-    if phases == 1:
-        _copy(width, source, s0, target, t0)
-    elif phases == 2 and width >= 2 * LANES:
-        for column in range(0, width, 2 * LANES):
-            w = min(column, width - 2 * LANES)
-            even, odd = w + skip, w + skip + 1
-            weave_lanes(
-                source, s0 + even % 2 * part + even // 2, source, s0 + odd % 2 * part + odd // 2,
-                target, t0 + w,
-            )  # fmt: skip
-    elif phases == 2:
-        weave_lanes(
-            source, s0 + skip % 2 * part + skip // 2, source,
-            s0 + (skip + 1) % 2 * part + (skip + 1) // 2, few, 0,
-        )  # fmt: skip
-        _copy(width, few, 0, target, t0)
-    else:
-        for w in range(width):
-            at = w + skip
-            target[t0 + w] = source[s0 + at % phases * part + at // phases]
 
 
 @kernel

@@ -56,6 +56,13 @@ def _transpose_lanes(
             target[t0 + k * t_step + i] = source[s0 + min(i, count - 1) * s_step + k]
 
 
+def _weave_lanes(even: F32, e0: int, odd: F32, o0: int, target: F32, t0: int) -> None:
+    """Write LANES numbers of each in turn."""
+    for lane in range(LANES):
+        target[t0 + 2 * lane] = even[e0 + lane]
+        target[t0 + 2 * lane + 1] = odd[o0 + lane]
+
+
 # ---- the same, as LLVM instructions
 
 
@@ -183,11 +190,32 @@ def _transpose_intrinsic(
     return types.void(n, source, n, n, target, n, n), emit
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _weave_intrinsic(
+    typing: Any, even: Any, e0: Any, odd: Any, o0: Any, target: Any, t0: Any
+) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        even, e0, odd, o0, target, t0 = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        x = e.load(e.at(e.data(kinds[0], even), e0))
+        y = e.load(e.at(e.data(kinds[2], odd), o0))
+        write = e.at(e.data(kinds[4], target), t0)
+        for half in range(2):
+            lanes = [half * LANES // 2 + i // 2 + i % 2 * LANES for i in range(LANES)]
+            e.store(e.shuffle(x, y, lanes), e.at(write, half * LANES))
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(even, n, odd, n, target, n), emit
+
+
 transpose_lanes: Any = _transpose_lanes if DISABLED else _transpose_intrinsic
 copy_lanes: Any = _copy_lanes if DISABLED else _copy_intrinsic
 collect_lanes: Any = _collect_lanes if DISABLED else _collect_intrinsic
 fill_lanes: Any = _fill_lanes if DISABLED else _fill_intrinsic
 add_lanes: Any = _add_lanes if DISABLED else _add_intrinsic
+weave_lanes: Any = _weave_lanes if DISABLED else _weave_intrinsic
 
 
 # ---- lines of any length
@@ -221,3 +249,43 @@ def fill_line(count: int, value: np.float32, target: F32, t0: int) -> None:
         fill_lanes(value, target, t0 + i)
     for i in range(smooth, count):
         target[t0 + i] = value
+
+
+@inner
+def copy_over(count: int, source: F32, s0: int, target: F32, t0: int) -> None:
+    """Copy a line; its last vector overlaps the one before."""
+    if count >= LANES:
+        for i in range(0, count, LANES):
+            at = min(i, count - LANES)
+            copy_lanes(source, s0 + at, target, t0 + at)
+    else:
+        for i in range(count):
+            target[t0 + i] = source[s0 + i]
+
+
+@inner
+def weave_line(
+    few: F32, width: int, phases: int, skip: int, part: int, source: F32, s0: int,
+    target: F32, t0: int,
+) -> None:  # fmt: skip
+    """Interleave the phases of a line, and write it without the first `skip` numbers."""
+    if phases == 1:
+        copy_over(width, source, s0 + skip, target, t0)
+    elif phases == 2 and width >= 2 * LANES:
+        for column in range(0, width, 2 * LANES):
+            w = min(column, width - 2 * LANES)
+            even, odd = w + skip, w + skip + 1
+            weave_lanes(
+                source, s0 + even % 2 * part + even // 2, source, s0 + odd % 2 * part + odd // 2,
+                target, t0 + w,
+            )  # fmt: skip
+    elif phases == 2:
+        weave_lanes(
+            source, s0 + skip % 2 * part + skip // 2, source,
+            s0 + (skip + 1) % 2 * part + (skip + 1) // 2, few, 0,
+        )  # fmt: skip
+        copy_over(width, few, 0, target, t0)
+    else:
+        for w in range(width):
+            at = w + skip
+            target[t0 + w] = source[s0 + at % phases * part + at // phases]

@@ -92,13 +92,6 @@ def _place_lines(
             target[t0 + i * t_step + j] = value
 
 
-def _weave_lanes(even: F32, e0: int, odd: F32, o0: int, target: F32, t0: int) -> None:
-    """Write LANES numbers of each in turn."""
-    for lane in range(LANES):
-        target[t0 + 2 * lane] = even[e0 + lane]
-        target[t0 + 2 * lane + 1] = odd[o0 + lane]
-
-
 def _fetch(count: int, source: F32, s0: int) -> None:
     """Have `count` numbers brought into the cache, while something else is done."""
 
@@ -245,26 +238,6 @@ def _place_intrinsic(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _weave_intrinsic(
-    typing: Any, even: Any, e0: Any, odd: Any, o0: Any, target: Any, t0: Any
-) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        even, e0, odd, o0, target, t0 = args
-        kinds = signature.args
-        e = Emitter(context, builder)
-        x = e.load(e.at(e.data(kinds[0], even), e0))
-        y = e.load(e.at(e.data(kinds[2], odd), o0))
-        write = e.at(e.data(kinds[4], target), t0)
-        for half in range(2):
-            lanes = [half * LANES // 2 + i // 2 + i % 2 * LANES for i in range(LANES)]
-            e.store(e.shuffle(x, y, lanes), e.at(write, half * LANES))
-        return context.get_dummy_value()
-
-    n = types.int64
-    return types.void(even, n, odd, n, target, n), emit
-
-
-@intrinsic  # type: ignore[untyped-decorator]
 def _fetch_intrinsic(typing: Any, count: Any, source: Any, s0: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         count, source, s0 = args
@@ -286,4 +259,3 @@ sum_tall: Any = _sum_tall if DISABLED else _tall_intrinsic
 add_products: Any = _add_products if DISABLED else _add_products_intrinsic
 place_lines: Any = _place_lines if DISABLED else _place_intrinsic
 fetch: Any = _fetch if DISABLED else _fetch_intrinsic
-weave_lanes: Any = _weave_lanes if DISABLED else _weave_intrinsic

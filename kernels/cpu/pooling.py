@@ -13,6 +13,7 @@ code, LANES of them at once (`_window_kernel.py`); those that the border cuts, o
 comparison or addition a tap and output.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +21,13 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import inner, kernel
-from ._lanes import add_line, copy_line, fill_line
+from ._lanes import weave_line
 from ._vectors import LANES
-from ._window_kernel import window_maxima, window_sums
-from .im2col import places_inside
+from ._window_kernel import divide_lanes, sum_lines, sum_pairs, sum_windows, window_maxima
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
 Pair = tuple[int, int]
 
 LOWEST = np.finfo(np.float32).min
@@ -66,14 +67,27 @@ def max_backward(dy: F32, mask: I32, dx: F32) -> None:
 
 def average_forward(x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
     """Write the averages into y."""
+    if _global(x, y, kernel, pad):
+        return _means(x.reshape(y.size, -1), y.reshape(-1))
     windows = _windows(x, y, kernel, stride, pad)
-    _average_forward(windows, _areas(windows), x.reshape(-1), y.reshape(-1))
+    _average_forward(
+        windows, _areas(windows), _lines_of_windows(windows), x.reshape(-1), y.reshape(-1)
+    )
 
 
 def average_backward(dy: F32, dx: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
     """Overwrite dx: each gradient of dy is shared among the values of its window."""
+    if _global(dx, dy, kernel, pad):
+        return _spread(dy.reshape(-1), dx.reshape(dy.size, -1))
     windows = _windows(dx, dy, kernel, stride, pad)
-    _average_backward(windows, _areas(windows), dy.reshape(-1), dx.reshape(-1))
+    _average_backward(
+        windows, _areas(windows), _windows_of_lines(windows), dy.reshape(-1), dx.reshape(-1)
+    )
+
+
+def _global(x: F32, y: F32, kernel: Pair, pad: Pair) -> bool:
+    """Whether there is one window, which is the image."""
+    return y.shape[2:] == (1, 1) and pad == (0, 0) and kernel == x.shape[2:]
 
 
 def _windows(x: NDArray[Any], y: NDArray[Any], kernel: Pair, stride: Pair, pad: Pair) -> Windows:
@@ -170,6 +184,27 @@ def _overlap(place: int, size: int, kernel: int, stride: int, pad: int) -> int:
     return min(start + kernel, size + pad) - start
 
 
+@lru_cache(maxsize=256)
+def _lines_of_windows(windows: Windows) -> I64:
+    """Which lines of the image each line of windows sees: the first, and how many."""
+    first = np.arange(windows.out_height) * windows.stride_h - windows.pad_h
+    last = np.minimum(first + windows.kernel_h, windows.height)
+    return _ranges(np.maximum(first, 0), last)
+
+
+@lru_cache(maxsize=256)
+def _windows_of_lines(windows: Windows) -> I64:
+    """Which lines of windows see each line of the image: the first, and how many."""
+    place = np.arange(windows.height) + windows.pad_h
+    first = np.maximum((place - windows.kernel_h) // windows.stride_h + 1, 0)
+    return _ranges(first, np.minimum(place // windows.stride_h + 1, windows.out_height))
+
+
+def _ranges(first: I64, last: I64) -> I64:
+    return np.stack([first, np.maximum(last - first, 0)], axis=1).reshape(-1)
+
+
+@lru_cache(maxsize=256)
 def _areas(windows: Windows) -> F32:
     """The divisors of the averages of a plane's windows (out_height * out_width)."""
     high, wide = (
@@ -183,69 +218,106 @@ def _areas(windows: Windows) -> F32:
 
 
 @kernel
-def _average_forward(windows: Windows, areas: F32, x: F32, y: F32) -> None:
-    sums = np.empty(LANES, np.float32)
-    whole = _whole_windows(windows)
-    for line in prange(windows.planes * windows.out_height):
-        plane, i = line // windows.out_height, line % windows.out_height
-        image, out = plane * windows.height * windows.width, line * windows.out_width
-        top, bottom = _lines_inside(windows, i)
-        left_of_all = image + top * windows.width - windows.pad_w
-        first, last = whole
-        if last - first >= LANES:
-            for start in range(first, last, LANES):
-                j = min(start, last - LANES)
-                at = left_of_all + j * windows.stride_w
-                window_sums(
-                    bottom - top, windows.kernel_w, x, at, windows.width, windows.stride_w,
-                    y, out + j,
-                )  # fmt: skip
-        elif image + _reaches(windows, first, bottom) <= x.size:
-            at = left_of_all + first * windows.stride_w
-            window_sums(
-                bottom - top, windows.kernel_w, x, at, windows.width, windows.stride_w, sums, 0
-            )
-            copy_line(last - first, sums, 0, 1, y, out + first)
+def _average_forward(windows: Windows, areas: F32, table: I64, x: F32, y: F32) -> None:
+    width, out_width = windows.width, windows.out_width
+    places = windows.out_height * out_width
+    # For each line of outputs the sums over lines of the image, with zeros on both sides; and the
+    # sums of these over columns.
+    line = windows.out_width * windows.stride_w + windows.kernel_w + 2 * LANES * windows.stride_w
+    line += windows.pad_w + width
+    sums = np.zeros(windows.out_height * line, np.float32)
+    totals = np.empty(places + LANES, np.float32)
+    for plane in prange(windows.planes):
+        image = plane * windows.height * width
+        if width >= LANES:
+            sum_lines(windows.out_height, table, width, x, image, width, sums, windows.pad_w, line)
         else:
-            first = last
-        for cut in range(windows.out_width - (last - first)):
-            j = cut if cut < first else cut + last - first
-            left, right = _columns_inside(windows, j)
-            total = np.float32(0)
-            for h in range(top, bottom):
-                for w in range(left, right):
-                    total += x[image + h * windows.width + w]
-            y[out + j] = total
-        for j in range(windows.out_width):
-            y[out + j] /= areas[i * windows.out_width + j]
+            for i in range(windows.out_height):
+                for w in range(width):
+                    total = ZERO
+                    for h in range(table[2 * i], table[2 * i] + table[2 * i + 1]):
+                        total += x[image + h * width + w]
+                    sums[i * line + windows.pad_w + w] = total
+        sum_windows(
+            windows.out_height, out_width, windows.kernel_w, sums, 0, line, windows.stride_w,
+            totals, 0, out_width,
+        )  # fmt: skip
+        _divide(places, totals, 0, areas, y, plane * places)
 
 
 @kernel
-def _average_backward(windows: Windows, areas: F32, dy: F32, dx: F32) -> None:
-    places = windows.out_height * windows.out_width
-    shares = np.empty(places, np.float32)  # of each value of a window
-    sums = np.empty(windows.out_width, np.float32)  # of the shares in a line of the image
-    inside = [
-        places_inside(tap - windows.pad_w, windows.stride_w, windows.width, windows.out_width)
-        for tap in range(windows.kernel_w)
-    ]
+def _average_backward(windows: Windows, areas: F32, table: I64, dy: F32, dx: F32) -> None:
+    height, width, out_width = windows.height, windows.width, windows.out_width
+    places, stride = windows.out_height * out_width, windows.stride_w
+    # All values of a window get the same share of its gradient. For each line of the image the
+    # sums of the shares that reach it, with zeros on both sides; of these, by the phases of the
+    # stride, the sums that reach a place.
+    shares = np.empty(places + LANES, np.float32)
+    reach = (windows.kernel_w - 1) // stride
+    seen = (width - 1 + windows.pad_w) // stride + 1
+    line = reach + max(out_width, seen) + 4 * LANES
+    sums = np.zeros(height * line, np.float32)
+    part = seen + windows.pad_w + 2 * LANES
+    phases = np.empty(stride * part, np.float32)
+    few = np.empty(2 * LANES, np.float32)
+    # What is written behind a line is written again by the next one: but not at the end.
+    quick = 0
+    if stride == 2 or (stride == 1 and width >= LANES):
+        quick = (
+            height if width % (2 * LANES) == 0 or stride == 1 else height - 1 - 2 * LANES // width
+        )
+    quick = max(quick, 0)
+    skip = windows.pad_w
     for plane in prange(windows.planes):
-        gradients = dy[plane * places : (plane + 1) * places]
-        for place in range(places):
-            shares[place] = gradients[place] / areas[place]
-        for h in range(windows.height):
-            fill_line(windows.out_width, ZERO, sums, 0)
-            first = (h + windows.pad_h - windows.kernel_h) // windows.stride_h + 1
-            last = (h + windows.pad_h) // windows.stride_h + 1
-            for i in range(max(first, 0), min(last, windows.out_height)):
-                add_line(windows.out_width, shares, i * windows.out_width, sums, 0)
-            line = (plane * windows.height + h) * windows.width
-            fill_line(windows.width, ZERO, dx, line)
-            for tap in range(windows.kernel_w):
-                shift = tap - windows.pad_w
-                left, right = inside[tap]
-                if windows.stride_w == 1:
-                    add_line(right - left, sums, left, dx, line + left + shift)
-                else:
-                    for j in range(left, right):
-                        dx[line + j * windows.stride_w + shift] += sums[j]
+        _divide(places, dy[plane * places : (plane + 1) * places], 0, areas, shares, 0)
+        sum_lines(height, table, out_width, shares, 0, out_width, sums, reach, line)
+        image = plane * height * width
+        if stride == 1:
+            begin = reach + skip - windows.kernel_w + 1
+            sum_windows(quick, width, windows.kernel_w, sums, begin, line, 1, dx, image, width)
+        elif stride == 2:
+            even, odd = _taps(windows, skip % 2), _taps(windows, (skip + 1) % 2)
+            begin = reach + 1 + skip // 2 - even
+            other = reach + 1 + (skip + 1) // 2 - odd
+            sum_pairs(quick, width, even, odd, sums, begin, other, line, dx, image, width)
+        for h in range(quick, height):
+            for phase in range(stride):
+                taps = _taps(windows, phase)
+                begin = h * line + reach + 1 - max(taps, 1)
+                sum_windows(1, seen, taps, sums, begin, line, 1, phases, phase * part, part)
+            weave_line(few, width, stride, skip, part, phases, 0, dx, image + h * width)
+
+
+@inner
+def _taps(windows: Windows, phase: int) -> int:
+    """How many of the numbers phase, phase + stride ... are columns of a window."""
+    return max(windows.kernel_w - phase + windows.stride_w - 1, 0) // windows.stride_w
+
+
+@inner
+def _divide(count: int, x: F32, x0: int, by: F32, y: F32, y0: int) -> None:
+    """The quotients of two lines."""
+    if count >= LANES:
+        divide_lanes(count, x, x0, by, 0, y, y0)
+    else:
+        for j in range(count):
+            y[y0 + j] = x[x0 + j] / by[j]
+
+
+@kernel
+def _means(x: F32, y: F32) -> None:
+    size = np.float32(x.shape[1])
+    for plane in prange(x.shape[0]):
+        total = ZERO
+        for place in range(x.shape[1]):
+            total += x[plane, place]
+        y[plane] = total / size
+
+
+@kernel
+def _spread(dy: F32, dx: F32) -> None:
+    size = np.float32(dx.shape[1])
+    for plane in prange(dx.shape[0]):
+        share = dy[plane] / size
+        for place in range(dx.shape[1]):
+            dx[plane, place] = share
