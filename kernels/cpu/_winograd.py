@@ -34,6 +34,7 @@ from ._unfolded import Plan
 from ._vectors import LANES, ROWS
 from ._winograd_choice import DATA, FORWARD, WEIGHT, choice, choose
 from ._winograd_kernel import FILTER, transform
+from ._winograd_product import multiply_packed_rows, panel_at, panel_count, panel_rows
 from ._winograd_tiles import (
     ZERO,
     Tiling,
@@ -45,12 +46,9 @@ from ._winograd_tiles import (
     transposed,
     whole,
 )
-from .gemm import multiply_packed, pack
+from .gemm import pack
 
 F32 = NDArray[np.float32]
-
-DEPTH = 64  # channels that are summed up before the sum is added to others: smaller errors
-TILE = ROWS * COLUMNS
 
 
 # ---- scratch: floats for all threads, and for each thread
@@ -58,7 +56,7 @@ TILE = ROWS * COLUMNS
 
 def _need(t: Tiling) -> tuple[int, int]:
     filters = t.groups * t.n * t.n * t.filter_step
-    lines = t.line + TILE + t.stage + t.m * LANES + t.r * t.r * ROWS + 2 * LANES
+    lines = t.line + t.stage + t.m * LANES + t.r * t.r * ROWS + 2 * LANES
     return filters, lines + t.n * t.n * (t.input_step + t.output_step)
 
 
@@ -123,27 +121,28 @@ def _transform_filters(
     t: Tiling, weight: F32, work: F32, row_step: int, k_step: int, mirrored: bool,
     shared: int, each: int, threads: int,
 ) -> None:  # fmt: skip
-    """U = G g G^T of all filters, [group][element][panel of outputs][channel][ROWS].
+    """U = G g G^T of all filters, [group][element][panel of outputs][channel][output].
 
     The filter from channel k to output i of a group is at i * row_step + k * k_step.
     """
     taps = t.r * t.r
-    panels = (t.outputs + ROWS - 1) // ROWS
+    panels = panel_count(t.outputs)
     for thread in prange(threads):
         packed = shared + thread * each
-        first_tap, tap = (packed + (taps - 1) * ROWS, -ROWS) if mirrored else (packed, ROWS)
         tasks = t.groups * panels
         for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
-            group, panel = task // panels, task % panels
-            count = min(ROWS, t.outputs - panel * ROWS)
-            source = group * t.outputs * t.channels * taps + panel * ROWS * row_step
-            to = group * t.n * t.n * t.filter_step + panel * t.filter_panel
+            group = task // panels
+            first, high = panel_rows(task % panels, t.outputs)
+            count = min(high, t.outputs - first)
+            source = group * t.outputs * t.channels * taps + first * row_step
+            to = group * t.n * t.n * t.filter_step + panel_at(first, t.channels)
+            start, tap = (packed + (taps - 1) * high, -high) if mirrored else (packed, high)
             for k in range(t.channels):
-                pack(weight, source + k * k_step, row_step, 1, count, taps, int(ROWS), work, packed)
-                for lane in range(0, ROWS, LANES):
+                pack(weight, source + k * k_step, row_step, 1, count, taps, high, work, packed)
+                for lane in range(0, high, LANES):
                     transform(
-                        FILTER, t.which, work, first_tap + lane, t.r * tap, tap,
-                        work, to + k * ROWS + lane, t.filter_step,
+                        FILTER, t.which, work, start + lane, t.r * tap, tap,
+                        work, to + k * high + lane, t.filter_step,
                     )  # fmt: skip
 
 
@@ -157,8 +156,7 @@ def _convolve(
     squares = t.n * t.n
     for thread in prange(threads):
         margins = shared + thread * each
-        tile = margins + t.line
-        stage = tile + TILE
+        stage = margins + t.line
         line = stage + t.stage + LANES
         inputs = line + t.m * LANES
         products = inputs + squares * t.input_step
@@ -174,14 +172,12 @@ def _convolve(
                     inputs + c * COLUMNS, t.panel, t.input_step,
                 )  # fmt: skip
             for element in range(squares):
-                filters = (group * squares + element) * t.filter_step
-                b = inputs + element * t.input_step
-                for k in range(0, t.channels, DEPTH):
-                    multiply_packed(
-                        t.outputs, columns, min(DEPTH, t.channels - k),
-                        work, filters + k * ROWS, t.filter_panel, work, b + k * COLUMNS, t.panel,
-                        work, products + element * t.output_step, t.output_line, k > 0, work, tile,
-                    )  # fmt: skip
+                multiply_packed_rows(
+                    t.outputs, columns, t.channels,
+                    work, (group * squares + element) * t.filter_step,
+                    inputs + element * t.input_step, t.panel,
+                    products + element * t.output_step, t.output_line,
+                )  # fmt: skip
             for o in range(t.outputs):
                 plane = group * t.outputs + o
                 transform_outputs(

@@ -20,7 +20,7 @@ from ._jit import inner, num_threads
 from ._lanes import copy_line, fill_line
 from ._micro_kernel import COLUMNS
 from ._unfolded import Plan
-from ._vectors import LANES, ROWS
+from ._vectors import LANES
 from ._winograd_kernel import (
     FILTERINGS,
     GRADIENT,
@@ -30,10 +30,10 @@ from ._winograd_kernel import (
     split_lanes,
     transform,
 )
+from ._winograd_product import panel_at, rows_with_room
 from .gemm import CACHE_LINE
 
 F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 ZERO = np.float32(0)
 
 TILES = 128  # of a block, at most, where a row has fewer
@@ -69,14 +69,13 @@ class Tiling(NamedTuple):
     # and its products [output][tile]
     output_line: int
     output_step: int
-    # filters: [element][panel of outputs][channel][ROWS]
-    filter_panel: int
+    # filters: [element][panel of outputs][channel][output]
     filter_step: int
     # for the gradient of the filters: transformed inputs and gradients [plane][tile]
     plane: int
     channel_step: int
     gradient_step: int
-    taps: I64  # where channels begin, and zeros up to a multiple of ROWS
+    sum_rows: int  # channels, with room for the last tile of a product
 
 
 def whole(count: int, step: int) -> int:
@@ -119,15 +118,15 @@ def _tiling(
     phase = spread + LANES
     tiles = whole(rows * tiles_w, COLUMNS)
     panel = (channels + 1) * COLUMNS  # one more: what a vector has beyond the end of a panel
-    filter_panel = channels * ROWS + LANES  # likewise
     plane = whole(tiles, LANES) + LANES
     return Tiling(
         which, m, r, n, images, groups, channels, outputs, *size, *out, *pad, tiles_h, tiles_w,
         rows, phase, m * spread, (min(rows, tiles_h) * m + r - 1) * m * phase,
-        panel, odd_lines(tiles // COLUMNS * panel), tiles, odd_lines(outputs * tiles + LANES),
-        filter_panel, odd_lines(-(-outputs // ROWS) * filter_panel),
-        plane, odd_lines(channels * plane), odd_lines(COLUMNS * plane),
-        np.pad(np.arange(channels) * plane, (0, -channels % ROWS)),
+        panel, odd_lines(tiles // COLUMNS * panel),
+        tiles, odd_lines(rows_with_room(outputs) * tiles + LANES),
+        odd_lines(panel_at(rows_with_room(outputs), channels) + LANES),
+        plane, odd_lines(rows_with_room(channels) * plane), odd_lines(COLUMNS * plane),
+        rows_with_room(channels),
     )  # fmt: skip
 
 

@@ -5,8 +5,8 @@ what gives the outputs, for each of the n x n elements
 
     S (C, O) = sum over tiles of V (C, T) @ (A dy A^T) (T, O)           dW += G^T S G
 
-which are as many multiplications as forward takes. The micro-kernel takes ROWS channels, and
-broadcasts V's numbers from where they were written; A dy A^T is packed, COLUMNS outputs a panel.
+which are as many multiplications as forward takes. V's numbers are broadcast from where they
+were written; A dy A^T is packed, COLUMNS outputs a panel.
 
 Threads share shares of the tiles, groups, and panels of outputs. The sums are taken for `_shares`
 shares of the tiles, and then over shares, in the same order for every number of threads.
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from ._jit import kernel
 from ._lanes import add_lanes, copy_lanes, fill_line
-from ._micro_kernel import COLUMNS, multiply_taps
-from ._vectors import LANES, ROWS
+from ._micro_kernel import COLUMNS
+from ._vectors import LANES
 from ._winograd_kernel import WEIGHT, transform
+from ._winograd_product import add_products_of_lines
 from ._winograd_tiles import ZERO, Tiling, divide, transform_gradients, transform_inputs, whole
 from .gemm import pack
 
@@ -38,7 +39,7 @@ def need(t: Tiling) -> tuple[int, int]:
 
 def _sums(t: Tiling) -> int:
     """Floats of the sums of one share: [group][panel of outputs][element][channel][COLUMNS]."""
-    return t.groups * t.n * t.n * whole(t.outputs, COLUMNS) * whole(t.channels, ROWS)
+    return t.groups * t.n * t.n * whole(t.outputs, COLUMNS) * t.sum_rows
 
 
 def _shares(t: Tiling) -> int:
@@ -67,7 +68,7 @@ def _sum_products(
     """
     panels = (t.outputs + COLUMNS - 1) // COLUMNS
     squares = t.n * t.n
-    depth = (t.channels + ROWS - 1) // ROWS * ROWS * COLUMNS  # sums of an element and panel
+    depth = t.sum_rows * COLUMNS  # sums of an element and panel
     tasks = shares * t.groups * parts
     all_rows = t.images * t.tiles_h
     for thread in prange(threads):
@@ -110,11 +111,10 @@ def _sum_products(
                     for panel in range(last - first):
                         b = packed + (element * panels + panel) * tiles * COLUMNS
                         to = sums + (panel * squares + element) * depth
-                        for c in range(0, t.channels, ROWS):
-                            multiply_taps(
-                                1, tiles, work, inputs + element * t.channel_step, 0, t.taps, c,
-                                work, b, COLUMNS, work, to + c * COLUMNS, COLUMNS,
-                            )  # fmt: skip
+                        add_products_of_lines(
+                            t.channels, tiles, work, inputs + element * t.channel_step, t.plane,
+                            b, to,
+                        )  # fmt: skip
 
 
 @kernel
@@ -124,7 +124,7 @@ def _add_shares(
     """Add G^T S G, S being the sums of all shares, to dweight."""
     panels = (t.outputs + COLUMNS - 1) // COLUMNS
     squares, taps = t.n * t.n, t.r * t.r
-    depth = (t.channels + ROWS - 1) // ROWS * ROWS * COLUMNS
+    depth = t.sum_rows * COLUMNS
     share_step = t.groups * panels * squares * depth
     for thread in prange(threads):
         total = shared + thread * each
