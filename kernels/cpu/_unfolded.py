@@ -2,7 +2,8 @@
 
 An image is *unfolded* by giving it its margins and, where a stride is larger than 1, by laying its
 phases apart: with stride 2, lines 0, 2, 4 ... form one plane and lines 1, 3, 5 ... another, and so
-do the columns; planes that no tap sees are left out. Place (i, j) of the output then sees, through tap (r, s) in channel c, the value
+do the columns; planes that no tap sees are left out. Place (i, j) of the output then sees, through
+tap (r, s) in channel c, the value
 
     unfolded[taps[k] + i * line + j],        k = (r, c, s)
 

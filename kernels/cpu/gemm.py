@@ -142,7 +142,7 @@ def pack(
 
     Number k of vector i is matrix[start + i * step + k * k_step], where step or k_step is 1. It
     goes to out[out0 + first * depth + k * width + i - first], `first` being the first vector of
-    its panel. The last panel is filled with zeros; up to LANES floats behind it are overwritten.
+    its panel. The last panel is filled with zeros.
     """
     whole = count // width * width
     if k_step == 1:
@@ -186,8 +186,12 @@ def _pack_copying(
 def _pack_transposing(
     matrix: F32, start: int, step: int, count: int, depth: int, width: int, out: F32, out0: int
 ) -> None:
-    """Whole panels of a matrix whose vectors are contiguous, LANES by LANES numbers at once."""
-    smooth = depth // LANES * LANES
+    """Whole panels of a matrix whose vectors are contiguous, LANES by LANES numbers at once.
+
+    Here too what is written beyond a row of the panel is overwritten, and the last row is copied
+    number by number.
+    """
+    smooth = (depth if width % LANES == 0 else depth - 1) // LANES * LANES
     for i in range(0, count, width):
         to = out0 + i * depth
         for k in range(0, smooth, LANES):
