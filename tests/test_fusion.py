@@ -19,6 +19,7 @@ from minicaffe.proto.files import read_net
 from minicaffe.proto.text import format_text, parse_text
 from minicaffe.solver import Solver, create_solver
 from minicaffe.threads import num_threads, set_num_threads
+from tests.test_allocation import peak_of
 
 Array = NDArray[np.float32]
 
@@ -381,6 +382,13 @@ def test_a_solver_is_told_of_each_layers_gradients_when_they_are_complete() -> N
     for (_, mine), (_, theirs) in zip(told[True], told[False], strict=True):
         for one, other in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_a_step_allocates_no_arrays() -> None:
+    layers = [line.replace("dim: 5 dim: 7", "dim: 50 dim: 70") for line in BLOCK]
+    solver = make_solver(parsed(layers), fuse=True)
+    assert solver.net.blob_dict["a"].count() > 40_000
+    assert peak_of(lambda: solver.step(1)) < 20_000
 
 
 # --- which layers --------------------------------------------------------------------------------
