@@ -113,18 +113,6 @@ def test_bits_are_the_same_for_any_number_of_threads(
         minicaffe.set_num_threads(1)
 
 
-def test_scratch_for_more_threads_serves_fewer(which: int) -> None:
-    case = Case(SHAPES[4], taps(which))
-    minicaffe.set_num_threads(2)
-    try:
-        step, results = case.prepare("cpu")
-    finally:
-        minicaffe.set_num_threads(1)
-    step()
-    for one, other in zip(case.run("cpu"), results, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 @pytest.mark.parametrize("rectified", [False, True], ids=["normal", "rectified"])
 @pytest.mark.parametrize("channels", [16, 256])
 def test_errors(which: int, channels: int, rectified: bool) -> None:

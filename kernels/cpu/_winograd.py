@@ -38,41 +38,16 @@ from ._winograd_product import multiply_packed_rows, panel_at, panel_count, pane
 from ._winograd_tiles import (
     ZERO,
     Tiling,
-    divide,
-    room,
     tiling,
     transform_inputs,
     transform_outputs,
     transposed,
     whole,
+    working_memory,
 )
 from .gemm import pack
 
 F32 = NDArray[np.float32]
-
-
-# ---- scratch: floats for all threads, and for each thread
-
-
-def _need(t: Tiling) -> tuple[int, int]:
-    filters = t.groups * t.n * t.n * t.filter_step
-    lines = t.line + t.stage + t.m * LANES + t.r * t.r * ROWS + 2 * LANES
-    return filters, lines + t.n * t.n * (t.input_step + t.output_step)
-
-
-def scratch_size(plan: Plan) -> int:
-    """Floats that the functions below need, where they serve, on the present number of threads."""
-    needs = []
-    for product in (FORWARD, DATA, WEIGHT):
-        which = choose(plan, product)
-        if which is not None:
-            if product == FORWARD:
-                needs.append(_need(tiling(which, plan)))
-            elif product == DATA:
-                needs.append(_need(transposed(which, plan)))
-            else:
-                needs.append(weights.need(tiling(which, plan)))
-    return max((room(need) for need in needs), default=0)
 
 
 # ---- the three products
@@ -83,10 +58,15 @@ def serves(plan: Plan, product: int) -> bool:
     return choose(plan, product) is not None
 
 
+def scratch_size(plan: Plan) -> int:
+    """No scratch of the layer's own: see `working_memory`."""
+    return 0
+
+
 def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
     """y = W * x + bias."""
     t = tiling(choice(plan, FORWARD), plan)
-    work, shared, each, threads = divide(scratch, _need(t))
+    work, shared, each, threads = _working_memory(t)
     steps = plan.channels * t.r * t.r, t.r * t.r
     _transform_filters(t, weight.reshape(-1), work, *steps, False, shared, each, threads)
     rows = _balanced(t, threads)
@@ -96,7 +76,7 @@ def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) ->
 def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
     """Overwrite dx."""
     t = transposed(choice(plan, DATA), plan)
-    work, shared, each, threads = divide(scratch, _need(t))
+    work, shared, each, threads = _working_memory(t)
     steps = t.r * t.r, plan.channels * t.r * t.r
     _transform_filters(t, weight.reshape(-1), work, *steps, True, shared, each, threads)
     bias = np.zeros(dx.shape[1], np.float32)
@@ -106,7 +86,14 @@ def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> No
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
     """Add to dweight."""
-    weights.backward_weight(tiling(choice(plan, WEIGHT), plan), x, dy, dweight, scratch)
+    weights.backward_weight(tiling(choice(plan, WEIGHT), plan), x, dy, dweight)
+
+
+def _working_memory(t: Tiling) -> tuple[F32, int, int, int]:
+    squares = t.n * t.n
+    lines = t.line + t.stage + t.m * LANES + t.r * t.r * ROWS + 2 * LANES
+    each = lines + squares * (t.input_step + t.output_step)
+    return working_memory(t.groups * squares * t.filter_step, each)
 
 
 def _balanced(t: Tiling, threads: int) -> int:

@@ -31,7 +31,7 @@ from ._winograd_kernel import (
     transform,
 )
 from ._winograd_product import panel_at, rows_with_room
-from .gemm import CACHE_LINE
+from .gemm import CACHE_LINE, workspace
 
 F32 = NDArray[np.float32]
 ZERO = np.float32(0)
@@ -91,17 +91,14 @@ def odd_lines(floats: int) -> int:
     return (-(-floats // CACHE_LINE) | 1) * CACHE_LINE
 
 
-def room(need: tuple[int, int]) -> int:
-    """Floats of scratch, for so many that all threads share, and so many for each."""
-    return CACHE_LINE + whole(need[0], CACHE_LINE) + num_threads() * odd_lines(need[1])
+def working_memory(shared: int, each: int) -> tuple[F32, int, int, int]:
+    """Scratch of so many floats that all threads share, and so many for each.
 
-
-def divide(scratch: F32, need: tuple[int, int]) -> tuple[F32, int, int, int]:
-    """The scratch from a cache line on, floats for all and for each, threads it is enough for."""
-    shared, each = whole(need[0], CACHE_LINE), odd_lines(need[1])
-    start = -(scratch.ctypes.data // 4) % CACHE_LINE
-    threads = min(num_threads(), (scratch.size - start - shared) // each)
-    return scratch[start:], shared, each, threads
+    Returns it, both sizes in whole cache lines, and the number of threads. It is the workspace that
+    this Python thread uses for all layers: transformed filters are four times as large as filters.
+    """
+    shared, each, threads = whole(shared, CACHE_LINE), odd_lines(each), num_threads()
+    return workspace(shared + threads * each), shared, each, threads
 
 
 @lru_cache(maxsize=256)

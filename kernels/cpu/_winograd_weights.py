@@ -22,19 +22,17 @@ from ._micro_kernel import COLUMNS
 from ._vectors import LANES
 from ._winograd_kernel import WEIGHT, transform
 from ._winograd_product import add_products_of_lines
-from ._winograd_tiles import ZERO, Tiling, divide, transform_gradients, transform_inputs, whole
+from ._winograd_tiles import (
+    ZERO,
+    Tiling,
+    transform_gradients,
+    transform_inputs,
+    whole,
+    working_memory,
+)
 from .gemm import pack
 
 F32 = NDArray[np.float32]
-
-
-def need(t: Tiling) -> tuple[int, int]:
-    """Floats of scratch: for all threads, and for each."""
-    panels = -(-t.outputs // COLUMNS)
-    squares = t.n * t.n
-    packed = squares * panels * COLUMNS * whole(t.rows * t.tiles_w, COLUMNS) + LANES
-    each = t.line + t.stage + 2 * LANES + squares * (t.channel_step + t.gradient_step) + packed
-    return _shares(t) * _sums(t), max(each, (squares + t.r * t.r) * LANES)
 
 
 def _sums(t: Tiling) -> int:
@@ -48,13 +46,21 @@ def _shares(t: Tiling) -> int:
     return max(1, min(blocks, 8, (1 << 20) // _sums(t)))
 
 
-def backward_weight(t: Tiling, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
+def backward_weight(t: Tiling, x: F32, dy: F32, dweight: F32) -> None:
     """Add to dweight."""
-    work, shared, each, threads = divide(scratch, need(t))
+    work, shared, each, threads = _working_memory(t)
     shares = _shares(t)
     parts = min(-(-t.outputs // COLUMNS), -(-threads // (shares * t.groups)))
     _sum_products(t, x.reshape(-1), dy.reshape(-1), work, shared, each, threads, shares, parts)
     _add_shares(t, dweight.reshape(-1), work, shared, each, threads, shares)
+
+
+def _working_memory(t: Tiling) -> tuple[F32, int, int, int]:
+    squares = t.n * t.n
+    packed = whole(t.outputs, COLUMNS) * whole(t.rows * t.tiles_w, COLUMNS)
+    lines = t.line + t.stage + 2 * LANES
+    each = lines + squares * (t.channel_step + t.gradient_step + packed) + LANES
+    return working_memory(_shares(t) * _sums(t), each)
 
 
 @kernel
