@@ -14,8 +14,8 @@ Some of Numba's habits decide the details here:
   allows: contraction to fused multiply-add, reassociation (so that sums become vector sums), and
   no care for the sign of zero. NaN and infinity keep their meaning: never `nnan`, never `ninf`.
   `strict=True` takes the liberties back, for code that depends on the order of its operations
-  (compensated sums, the range reduction of an exponential). Division by zero gives inf or NaN,
-  as in NumPy, instead of an exception.
+  (compensated sums); with `fused=True` all but contraction (the range reduction of an exponential).
+  Division by zero gives inf or NaN, as in NumPy, instead of an exception.
 * Threading layers. OpenMP starts a loop in 1 microsecond, TBB in 1 to 25, Numba's own `workqueue`
   in 40, so OpenMP is asked for first; the user's NUMBA_THREADING_LAYER wins.
 * Pools. Two Python threads that run parallel loops at once would have a pool each under OpenMP,
@@ -83,10 +83,11 @@ def kernel(body: Callable[P, None] | None = None, *, strict: bool = False) -> An
 @overload
 def inner(body: Callable[P, R]) -> Callable[P, R]: ...
 @overload
-def inner(*, strict: bool) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
-def inner(body: Callable[P, R] | None = None, *, strict: bool = False) -> Any:
+def inner(*, strict: bool, fused: bool = ...) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def inner(body: Callable[P, R] | None = None, *, strict: bool = False, fused: bool = False) -> Any:
     """Compile a function that kernels call inside their loops, and nobody else."""
-    options = {"strict": strict, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options = {"strict": strict, "fused": fused}
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return _compiled(body, **options) if body else lambda body: _compiled(body, **options)
 
 
@@ -160,7 +161,9 @@ class Kernel(Generic[P]):
 known: list[Kernel[Any]] = []  # all whose modules have been imported
 
 
-def _compiled(body: Callable[P, R], strict: bool = False, **options: Any) -> Any:
+def _compiled(
+    body: Callable[P, R], strict: bool = False, fused: bool = False, **options: Any
+) -> Any:
     if DISABLED:
         return body
     assert isinstance(body, FunctionType)
@@ -169,7 +172,7 @@ def _compiled(body: Callable[P, R], strict: bool = False, **options: Any) -> Any
         named,
         nogil=True,
         error_model="numpy",
-        fastmath=False if strict else FASTMATH,
+        fastmath={"contract"} if fused else False if strict else FASTMATH,
         **options,
     )
     dispatcher._cache = KernelCache(named, dispatcher.targetoptions)

@@ -15,9 +15,11 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ._jit import DISABLED, inner
-from ._vectors import INT, LANES, SHORT, VECTOR, Emitter
+from ._vectors import INT, LANES, SHORT, VECTOR, Emitter, constant
 
 F32 = NDArray[np.float32]
+
+TURN = 4 * LANES  # numbers that are compared at once
 
 
 # ---- the functions, in plain Python
@@ -54,6 +56,21 @@ def _transpose_lanes(
     for k in range(LANES):
         for i in range(LANES):
             target[t0 + k * t_step + i] = source[s0 + min(i, count - 1) * s_step + k]
+
+
+def _raise_lanes(source: F32, s0: int, target: F32, t0: int) -> None:
+    """Write what is greater than LANES numbers in their place."""
+    for lane in range(LANES):
+        if source[s0 + lane] > target[t0 + lane]:
+            target[t0 + lane] = source[s0 + lane]
+
+
+def _greatest(turns: int, source: F32, s0: int) -> np.float32:
+    """The greatest of turns * TURN numbers; NaN is not counted."""
+    top = np.float32(-np.inf)
+    for i in range(turns * TURN):
+        top = source[s0 + i] if source[s0 + i] > top else top
+    return top
 
 
 def _weave_lanes(even: F32, e0: int, odd: F32, o0: int, target: F32, t0: int) -> None:
@@ -191,6 +208,50 @@ def _transpose_intrinsic(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def _raise_intrinsic(typing: Any, source: Any, s0: Any, target: Any, t0: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, s0, target, t0 = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        values, place = (
+            e.load(e.at(e.data(kinds[0], source), s0)),
+            e.at(e.data(kinds[2], target), t0),
+        )
+        e.store(_greater(e, values, e.load(place)), place)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(source, n, target, n), emit
+
+
+def _greater(e: Emitter, x: Any, y: Any) -> Any:
+    return e.builder.select(e.builder.fcmp_ordered(">", x, y), x, y)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _greatest_intrinsic(typing: Any, turns: Any, source: Any, s0: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        turns, source, s0 = args
+        e = Emitter(context, builder)
+        read = e.at(e.data(signature.args[1], source), s0)
+        tops = [constant(float("-inf"))] * (TURN // LANES)
+        with e.loop(turns, tops) as (turn, found):
+            at = builder.mul(turn, INT(TURN))
+            for i, top in enumerate(found):
+                found[i] = _greater(e, e.load(e.at(read, at, i * LANES)), top)
+        top = tops[0]
+        for other in tops[1:]:
+            top = _greater(e, other, top)
+        greatest = builder.extract_element(top, SHORT(0))
+        for lane in range(1, LANES):
+            greatest = _greater(e, builder.extract_element(top, SHORT(lane)), greatest)
+        return greatest
+
+    n = types.int64
+    return types.float32(n, source, n), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def _weave_intrinsic(
     typing: Any, even: Any, e0: Any, odd: Any, o0: Any, target: Any, t0: Any
 ) -> Any:
@@ -215,6 +276,8 @@ copy_lanes: Any = _copy_lanes if DISABLED else _copy_intrinsic
 collect_lanes: Any = _collect_lanes if DISABLED else _collect_intrinsic
 fill_lanes: Any = _fill_lanes if DISABLED else _fill_intrinsic
 add_lanes: Any = _add_lanes if DISABLED else _add_intrinsic
+raise_lanes: Any = _raise_lanes if DISABLED else _raise_intrinsic
+greatest: Any = _greatest if DISABLED else _greatest_intrinsic
 weave_lanes: Any = _weave_lanes if DISABLED else _weave_intrinsic
 
 
@@ -239,6 +302,16 @@ def add_line(count: int, source: F32, s0: int, target: F32, t0: int) -> None:
         add_lanes(LANES, source, s0 + i, target, t0 + i)
     for i in range(smooth, count):
         target[t0 + i] += source[s0 + i]
+
+
+@inner
+def raise_line(count: int, source: F32, s0: int, target: F32, t0: int) -> None:
+    """Write what is greater than `count` numbers in their place."""
+    smooth = count // LANES * LANES
+    for i in range(0, smooth, LANES):
+        raise_lanes(source, s0 + i, target, t0 + i)
+    for i in range(smooth, count):
+        target[t0 + i] = source[s0 + i] if source[s0 + i] > target[t0 + i] else target[t0 + i]
 
 
 @inner

@@ -3,7 +3,7 @@
 from .._scalar import formulas
 from ._jit import inner
 
-_made = formulas(inner, inner(strict=True))
+_made = formulas(inner, inner(strict=True, fused=True))
 
 exp = _made.exp
 log = _made.log
