@@ -5,11 +5,14 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import kernel
-from ._labels import class_of, ignored_label, tally
+from ._labels import OUTSIDE, class_of, ignored_label
 from ._scalar import log
 from .fill import fill
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+BLOCK = 1024  # labels of a partial sum: the total does not depend on the number of threads
 
 
 def forward(
@@ -19,10 +22,18 @@ def forward(
 
     Returns (their sum, how many labels count, flat index of the first bad label or -1).
     """
-    skip = ignored_label(ignore)
-    _pick(prob, label, losses, np.float32(smallest), skip)
-    _minus_log(losses.reshape(-1))
-    return tally(losses.reshape(-1), label.reshape(-1), prob.shape[1], skip)
+    _, classes, inner = prob.shape
+    blocks = (label.size + BLOCK - 1) // BLOCK
+    found = np.empty((blocks, 3))
+    _losses(
+        prob.reshape(-1), label.reshape(-1), losses.reshape(-1), classes, inner,
+        np.float32(smallest), ignored_label(ignore), found,
+    )  # fmt: skip
+    total, valid, bad = 0.0, 0.0, -1.0
+    for block_total, block_valid, block_bad in found.tolist():
+        total, valid = total + block_total, valid + block_valid
+        bad = block_bad if bad < 0 else bad
+    return total, int(valid), int(bad)
 
 
 def backward_scores(prob: F32, label: F32, dx: F32, scale: float, ignore: int | None) -> None:
@@ -38,18 +49,30 @@ def backward_prob(prob: F32, label: F32, dx: F32, scale: float, smallest: float)
 
 
 @kernel
-def _pick(prob: F32, label: F32, losses: F32, smallest: np.float32, ignore: int) -> None:
-    outer, classes, inner = prob.shape
-    for task in prange(outer * inner):
-        n, i = task // inner, task % inner
-        number = class_of(label[n, i], classes, ignore)
-        losses[n, i] = max(prob[n, number, i], smallest) if number >= 0 else np.float32(1)
-
-
-@kernel
-def _minus_log(x: F32) -> None:
-    for i in prange(x.size):
-        x[i] = -log(x[i])
+def _losses(
+    prob: F32, label: F32, losses: F32, classes: int, inner: int, smallest: np.float32,
+    ignore: int, found: F64,
+) -> None:  # fmt: skip
+    for block in prange(found.shape[0]):
+        start = block * BLOCK
+        mine = losses[start : min(label.size, start + BLOCK)]
+        valid, bad = 0, -1
+        for i in range(mine.size):
+            at = start + i
+            number = class_of(label[at], classes, ignore)
+            mine[i] = np.float32(1)
+            if number >= 0:
+                valid += 1
+                place = (at // inner * classes + number) * inner + at % inner
+                mine[i] = max(prob[place], smallest)
+            elif number == OUTSIDE and bad < 0:
+                bad = at
+        total = np.float32(0)
+        for i in range(mine.size):
+            loss = -log(mine[i])
+            mine[i] = loss
+            total += loss
+        found[block, 0], found[block, 1], found[block, 2] = total, valid, bad
 
 
 @kernel

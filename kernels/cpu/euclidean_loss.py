@@ -1,15 +1,18 @@
-"""EuclideanLoss: differences and the sum of their squares, in one pass."""
+"""EuclideanLoss: differences and the sum of their squares, in one pass of 12 bytes an element.
+
+Squares are summed in float32 within a block, in float64 over the blocks.
+"""
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-BLOCK = 4096  # a partial sum for each: the total does not depend on the number of threads
+BLOCK = 1024  # a partial sum for each: the total does not depend on the number of threads
 
 
 def forward(a: F32, b: F32, difference: F32) -> float:
@@ -27,11 +30,18 @@ def backward(difference: F32, dx: F32, scale: float) -> None:
 @kernel
 def _forward(a: F32, b: F32, difference: F32, partial: F64) -> None:
     for block in prange(partial.size):
-        total = 0.0
-        for i in range(block * BLOCK, min(a.size, (block + 1) * BLOCK)):
-            difference[i] = a[i] - b[i]
-            total += np.float64(difference[i]) * np.float64(difference[i])
-        partial[block] = total
+        mine = slice(block * BLOCK, min(a.size, (block + 1) * BLOCK))
+        partial[block] = _differences(a[mine], b[mine], difference[mine])
+
+
+@inner
+def _differences(a: F32, b: F32, difference: F32) -> np.float32:
+    total = np.float32(0)
+    for i in range(difference.size):
+        value = a[i] - b[i]
+        difference[i] = value
+        total += value * value
+    return total
 
 
 @kernel
