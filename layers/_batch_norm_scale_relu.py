@@ -1,13 +1,9 @@
 """BatchNorm, then Scale and ReLU or one of them, as one: see minicaffe/fusion.py."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from minicaffe.blob import Blob
-from minicaffe.device import load_kernel
-from minicaffe.fusion import BATCH_NORM
 from minicaffe.fusion import Group as FusionGroup
-from minicaffe.graph import Node
 
 from .batch_norm import BatchNormLayer
 from .relu import ReLULayer
@@ -21,15 +17,17 @@ class Group(FusionGroup):
     here the two of them keep it in one memory.
     """
 
-    def __init__(self, first: int, nodes: Sequence[Node], bottom: Blob, top: Blob) -> None:
-        super().__init__(first, nodes, bottom, top)
-        layers = [node.layer for node in nodes]
+    kernel = "batch_norm_scale_relu"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        layers = [node.layer for node in self.nodes]
         self.norm = next(each for each in layers if isinstance(each, BatchNormLayer))
         self.scale = next((each for each in layers if isinstance(each, ScaleLayer)), None)
         relu = next((each for each in layers if isinstance(each, ReLULayer)), None)
         self.slope = relu.negative_slope if relu else None
-        self.runs_back = any(node.needs_backward for node in nodes)
-        self.ops = load_kernel(BATCH_NORM, self.norm.device)
+        self.bottom = self.bottoms[0][0]
+        self.runs_back = any(node.needs_backward for node in self.nodes)
 
     def fits(self) -> bool:
         """A scale and bias for each channel, and maps: single values have loops of their own."""
@@ -48,7 +46,7 @@ class Group(FusionGroup):
     def _parameters(self) -> list[Any]:
         """Scale and bias; None for what is not there."""
         blobs = self.scale.blobs if self.scale else []
-        found = [blob.data.read(self.norm.device).reshape(-1) for blob in blobs]
+        found = [blob.data.read(self.device).reshape(-1) for blob in blobs]
         return [*found, None, None][:2]
 
     def _gradients(self) -> list[Any]:
@@ -56,14 +54,14 @@ class Group(FusionGroup):
         if not self.scale:
             return [None, None]
         found = [
-            blob.diff.update(self.norm.device).reshape(-1) if wanted else None
+            blob.diff.update(self.device).reshape(-1) if wanted else None
             for blob, wanted in zip(self.scale.blobs, self.scale.param_propagate_down, strict=True)
         ]
         return [*found, None][:2]
 
     def forward(self) -> None:
         """Normalise, scale, rectify."""
-        norm, device, kept = self.norm, self.norm.device, self._kept()
+        norm, device, kept = self.norm, self.device, self._kept()
         x = self.bottom.data.read(device).reshape(norm.view)
         y = self.top.data.write(device).reshape(norm.view)
         mean, variance = norm.mean.data.write(device), norm.variance.data.write(device)
@@ -82,7 +80,7 @@ class Group(FusionGroup):
 
     def backward(self) -> None:
         """The gradients of scale, bias and bottom."""
-        norm, device = self.norm, self.norm.device
+        norm, device = self.norm, self.device
         given = norm.use_global_stats
         x_norm = (self.scale.input if given and self.scale else norm.x_norm).data.read(device)
         self.ops.backward(

@@ -36,7 +36,7 @@ class Job(NamedTuple):
 
 
 def serial_jobs() -> Iterator[Job]:
-    """Every layer, every solver, fused layers, LeNet and CIFAR-10 quick, on one thread."""
+    """Every layer, every solver, fused and wide layers, LeNet, CIFAR-10 quick, on one thread."""
     for layer_type in known_types():
         net = example_net(layer_type)
         if layer_type != WRITES and all(layer.bottom or layer.type in FED for layer in net.layer):
@@ -44,6 +44,7 @@ def serial_jobs() -> Iterator[Job]:
     for solver_type in known_solvers():
         yield Job(f"{solver_type}Solver", partial(_alone, partial(_train, solver_type, _tiny())))
     yield Job("fused layers", partial(_alone, _run_fused))
+    yield Job("wide convolution", partial(_alone, partial(_train, "SGD", _wide())))
     yield Job("LeNet", partial(_alone, partial(_train, "SGD", lenet())))
     yield Job("CIFAR-10 quick", partial(_alone, partial(_train, "SGD", cifar10_quick())))
 
@@ -137,7 +138,19 @@ def _fused() -> pb.NetParameter:
         top = n[f"norm{number}"] = L.BatchNorm(top, **given)
         top = n[f"scale{number}"] = L.Scale(top, bias_term=True, in_place=True)
         top = n[f"relu{number}"] = L.ReLU(top, in_place=True)
+    for name in ("read_twice", "read_once"):
+        total = n[name] = L.Eltwise(top, n.power0)
+        total = n[f"{name}_relu"] = L.ReLU(total, in_place=True)
+        top = n[f"{name}_again"] = L.Eltwise(total, total) if name == "read_twice" else total
     return n.to_proto()
+
+
+def _wide() -> pb.NetParameter:
+    """A convolution with enough channels for Winograd's minimal filtering."""
+    n = NetSpec()
+    top, label = _inputs(n, 4, 64, 16, 16)
+    n.conv = L.Convolution(top, num_output=64, kernel_size=3, pad=1, **XAVIER)
+    return _scores(n, n.conv, label)
 
 
 def lenet(batch: int = 64) -> pb.NetParameter:

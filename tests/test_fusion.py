@@ -12,6 +12,7 @@ import minicaffe
 from minicaffe import warmup
 from minicaffe.cli import main
 from minicaffe.debug_info import DebugInfo
+from minicaffe.fusion import TYPES
 from minicaffe.kernels.cpu._jit import Kernel, known
 from minicaffe.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -69,7 +70,9 @@ BLOCK = [
     convolution("a", "b"), norm("b", "b"), scale("b"), relu("b"),
     convolution("b", "c"), norm("c", "c"), scale("c"),
     layer("Eltwise", "a c", "d"), relu("d"),
-    loss("d"),
+    convolution("d", "e"), norm("e", "e"),
+    layer("Eltwise", "d e", "f"), relu("f"),
+    loss("f"),
 ]  # fmt: skip
 
 
@@ -78,6 +81,7 @@ def chain(*layers: str, before: str = "") -> list[str]:
     return [INPUT, before or convolution("data", "a"), *layers, loss("a")]
 
 
+SUM = [INPUT, convolution("data", "b"), convolution("data", "c"), layer("Eltwise", "b c", "a")]
 GIVEN = "use_global_stats: true"
 CHAINS = {
     "three": chain(norm("a", "a"), scale("a"), relu("a")),
@@ -101,6 +105,25 @@ CHAINS = {
         norm("a", "a"), scale("a", more="param { lr_mult: 1 } param { lr_mult: 0 }"), relu("a")
     ),
     "nothing below learns": chain(norm("data", "a"), scale("a"), relu("a"), before=" "),
+    "a sum": [*SUM, relu("a"), loss("a")],
+    "a sum with a slope": [*SUM, relu("a", 0.3), loss("a")],
+    "a sum that two read": [
+        *SUM, relu("a"), layer("Power", "a", "d"), layer("Eltwise", "a d", "e"), loss("e")
+    ],
+    "a sum that three read": [
+        *SUM, relu("a"), layer("Power", "a", "d"), layer("Eltwise", "a a d", "e"), loss("e")
+    ],
+    "a sum with coefficients": [
+        *SUM[:-1],
+        layer("Eltwise", "b c", "a", "eltwise_param { coeff: 0.5 coeff: -2 }"), relu("a"),
+        layer("Eltwise", "a b", "d"), layer("Eltwise", "a d", "e"), loss("e"),
+    ],
+    "one bottom needs no gradient": [
+        INPUT, convolution("data", "b"), layer("Eltwise", "b data", "a"), relu("a"), loss("a")
+    ],
+}  # fmt: skip
+
+UNFIT = {
     "a scale for each number": chain(norm("a", "a"), scale("a", "axis: 1 num_axes: 3"), relu("a")),
     "a single scale": chain(norm("a", "a"), scale("a", "num_axes: 0"), relu("a")),
     "one number a channel": chain(
@@ -108,6 +131,10 @@ CHAINS = {
         before=layer("InnerProduct", "data", "a", "inner_product_param { num_output: 5 "
                      'weight_filler { type: "xavier" } }'),
     ),
+    "a product": [*SUM[:-1], layer("Eltwise", "b c", "a", "eltwise_param { operation: PROD }"),
+                  relu("a"), loss("a")],
+    "a sum of three": [*SUM[:-1], layer("Eltwise", "b c data", "a"), relu("a"), loss("a")],
+    "a sum in place": [*SUM[:-1], layer("Eltwise", "b c", "b", name="sum"), relu("b"), loss("b")],
 }  # fmt: skip
 
 
@@ -344,7 +371,7 @@ def test_a_callback_sees_what_each_layer_leaves_backward(when: str) -> None:
         net.forward_pass()
         net.backward_pass()
     np.testing.assert_allclose(seen[True], seen[False], atol=1e-5)
-    assert len(seen[True]) == len(parsed(BLOCK).layer) + 1  # a Split
+    assert len(seen[True]) == len(parsed(BLOCK).layer) + 2  # Splits
 
 
 def test_debug_info_tells_of_each_layer_while_it_is_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -396,9 +423,15 @@ def test_a_step_allocates_no_arrays() -> None:
 
 def test_the_groups_of_a_block() -> None:
     net = Net(parsed(BLOCK), device="cpu")
-    assert groups(net) == [["BatchNorm", "Scale", "ReLU"]] * 2 + [["BatchNorm", "Scale"]]
+    assert groups(net) == [
+        ["BatchNorm", "Scale", "ReLU"],
+        ["BatchNorm", "Scale", "ReLU"],
+        ["BatchNorm", "Scale"],
+        ["Eltwise", "ReLU", "Split"],
+        ["Eltwise", "ReLU"],
+    ]
     assert (net.groups[0].first, net.groups[0].last) == (2, 4)
-    assert len(net.layers) == len(parsed(BLOCK).layer) + 1
+    assert len(net.layers) == len(parsed(BLOCK).layer) + 2
 
 
 APART = {
@@ -416,9 +449,21 @@ APART = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", APART)
-def test_what_is_left_alone(name: str) -> None:
-    assert groups(Net(parsed(APART[name]), device="cpu")) == []
+@pytest.mark.parametrize("layers", [*APART.values(), *UNFIT.values()], ids=[*APART, *UNFIT])
+def test_what_is_left_alone(layers: list[str]) -> None:
+    assert groups(Net(parsed(layers), device="cpu")) == []
+
+
+def test_a_shape_that_does_not_fit_any_more_runs_one_by_one() -> None:
+    found = []
+    for fuse in (False, True):
+        net = make_solver(parsed([INPUT, norm("data", "a"), scale("a"), relu("a")]), fuse=fuse).net
+        net.forward_pass()
+        net.input_blobs[0].reshape(6, 4, 1, 1)
+        net.input_blobs[0].data[...] = numbers(1, (6, 4, 1, 1))
+        net.forward_pass()
+        found.append(contents(net))
+    assert_same(*found)
 
 
 def test_only_where_the_device_has_the_kernel() -> None:
@@ -461,8 +506,8 @@ def test_the_warm_up_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(Kernel, "__call__", note)
     next(job for job in warmup.serial_jobs() if job.name == "fused layers").run()
-    family = "minicaffe.kernels.cpu.batch_norm_scale_relu"
-    assert {kernel.__name__ for kernel in known if kernel.__module__ == family} <= called
+    families = {f"minicaffe.kernels.cpu.{name}" for name in TYPES.values()}
+    assert {kernel.__name__ for kernel in known if kernel.__module__ in families} <= called
 
 
 # --- what is seen of it --------------------------------------------------------------------------
@@ -477,16 +522,18 @@ def test_the_summary_shows_the_groups(
     assert main(["summary", "-model", str(path), "-phase", phase]) == 0
     lines = capsys.readouterr().out.splitlines()
     column = lines[0].index("fused"), lines[0].index("fused") + len("fused")
-    found = {line.split()[0]: line[slice(*column)].strip() for line in lines[2:16]}
+    found = {line.split()[0]: line[slice(*column)].strip() for line in lines[2:23]}
     assert {name: number for name, number in found.items() if number} == {
         "a_batchnorm": "1", "a_scale": "1", "a_relu": "1",
         "b_batchnorm": "2", "b_scale": "2", "b_relu": "2",
         "c_batchnorm": "3", "c_scale": "3",
+        "d_eltwise": "4", "d_relu": "4", "d_d_relu_0_split": "4",
+        "f_eltwise": "5", "f_relu": "5",
     }  # fmt: skip
-    assert "fused: 3 groups of layers, none with -nofuse" in lines
+    assert "fused: 5 groups of layers, none with -nofuse" in lines
 
 
-@pytest.mark.parametrize(("flags", "count"), [([], 3), (["-nofuse"], 0), (["-fuse=false"], 0)])
+@pytest.mark.parametrize(("flags", "count"), [([], 5), (["-nofuse"], 0), (["-fuse=false"], 0)])
 def test_a_flag_turns_it_off(
     flags: list[str], count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -499,7 +546,7 @@ def test_a_flag_turns_it_off(
     solver.net_param.CopyFrom(net)
     (tmp_path / "solver.prototxt").write_text(format_text(solver))
     (tmp_path / "net.prototxt").write_text("\n".join(BLOCK))
-    line = "3 groups of neighbouring layers run as one."
+    line = "5 groups of neighbouring layers run as one."
     assert main(["train", "-solver", str(tmp_path / "solver.prototxt"), *flags]) == 0
     assert (line in capsys.readouterr().err) == (count > 0)
     weights = str(tmp_path / "out_iter_1.caffemodel")

@@ -6,22 +6,24 @@ Arrays are (N, C, inner), those of a channel (C), as in `batch_norm` and `scale`
 is 1, without bias 0, and without a slope there is no ReLU: a slope of 1 changes nothing, nor does
 the product with 1 or the sum with 0, so the loops have one form for all.
 
-Three layers one by one move a blob through memory again and again: forward in TRAIN they read four
-and write four blobs (x, x_norm and y; a copy of x_norm, which Scale reads and keeps; y twice more),
-32 bytes an element and more, as what is written has to be fetched first. Here a task does all with
-a channel's N rows, which are in the L2 cache after the first pass (401 KB of ResNet-50's conv1 at
-batch 8, a quarter of that and less in all that follows), before it takes the next channel:
+One by one, the three layers move a blob through memory again and again: forward in TRAIN they read
+it four times (x; y, to keep a copy; the copy; y) and write it five times (x_norm and y; the copy;
+y twice), and a write of 4 bytes moves 8 unless these were read just before. Here a
+task does everything with the N rows of a channel, then takes the next channel. The rows are in the
+L2 cache after the first pass: of ResNet-50 at batch 8 they are 401 KB after conv1, 100 KB and less
+everywhere else. So memory sees each array once:
 
-                bytes an element, in memory     passes over the rows of a channel
-    forward     12: x, x_norm and y             mean; variance; x_norm and y
-    given       8: x and y (4 more to keep      y
-                x_norm)
-    backward    16: dy, y, x_norm, dx           the four sums; dx
+                           bytes an element     passes over the rows of a channel     FLOPs
+    forward_batch          12: x, x_norm, y     mean; variance; x_norm and y             10
+    forward_given           8: x, y             y (a row a task: nothing to wait for)     6
+      and x_norm is kept   12: x, x_norm, y     x_norm, then y, row by row                6
+    backward               16: dy, y, x_norm,   four sums, dy becomes the gradient of    16
+                               dx               x_norm; dx
 
-and some 10 FLOPs an element forward, 15 backward. Each number is computed by the expressions of the
-three files `batch_norm`, `scale` and `relu` and rounded where these store it. That takes care:
-compiled freely, `scale * ((x - mean) * inverse)` would become `(scale * inverse) * (x - mean)`. So
-the kernels are strict, and only the functions they call have the liberties of `_jit.FASTMATH`.
+Each number is computed by the expressions of `batch_norm`, `scale` and `relu`, and rounded where
+these store it. That takes care: compiled freely, `scale * ((x - mean) * factor)` may become
+`(scale * factor) * (x - mean)`. So the kernels are strict, and only the functions that they call
+have the liberties of `_jit.FASTMATH`: sums in vectors, and multiplication and addition in one step.
 """
 
 import math
