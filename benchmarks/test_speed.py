@@ -20,7 +20,7 @@ import pytest
 
 from benchmarks import layers, nets
 from benchmarks.cases import FORWARD, Arrays, Case, Unsupported, arrays_of
-from benchmarks.measure import Result, check, work_of
+from benchmarks.measure import Result, check, usual_bounds, work_of
 from benchmarks.peers import PEERS, Work
 
 CHOSEN = "|".join(
@@ -67,7 +67,8 @@ def work(case: Case, key: str) -> Iterator[Work]:
     except Unsupported as error:
         pytest.skip(f"{PEERS[key].name}: {error}")
     result = Result()
-    check(result, made, expected(case), case)
+    numbers = expected(case)
+    check(result, made, numbers, usual_bounds(case, numbers))
     assert not result.wrong, result.reason
     yield made
 

@@ -170,7 +170,7 @@ def test_a_slow_contender_has_fewer_turns() -> None:
 )
 def test_wrong_numbers_are_found(found: dict[str, np.ndarray], words: str) -> None:
     result = Result()
-    measure.check(result, StandIn(found), {"y": np.ones(3)}, case_of(LOSS, FORWARD))  # type: ignore[arg-type]
+    measure.check(result, StandIn(found), {"y": np.ones(3)}, {"y": 1e-3})  # type: ignore[arg-type]
     assert (result.reason, result.wrong) == (words, bool(words))
 
 
@@ -180,10 +180,28 @@ def test_missing_results_are_found() -> None:
     with pytest.raises(Failed, match="other results: x, y"):
         measure.check(
             Result(),
-            StandIn({"x": np.ones(1)}),
+            StandIn({"x": np.ones(1)}),  # type: ignore[arg-type]
             {"y": np.ones(1)},
-            case_of(LOSS, FORWARD),  # type: ignore[arg-type]
+            {"y": 1e-3},
         )
+
+
+class Sensitive(StandIn):
+    """A contender whose result changes ten thousand times as much as its input."""
+
+    def prepare(self, case: Case, path: Path) -> str:
+        with np.load(path) as arrays:
+            self.answer = {"y": 1 + 1e4 * (arrays["input/x"] - 1), "z": np.ones(1)}
+        return ""
+
+
+def test_nets_are_allowed_what_rounding_does_to_them(tmp_path: Path) -> None:
+    inputs = {"input/x": np.ones(100, np.float32)}
+    expected = {"y": np.ones(100), "z": np.ones(1)}
+    oracle, file = Sensitive({}), tmp_path / "moved.npz"
+    bounds = measure.bounds_of_net(oracle, case_of(LOSS, TRAIN), inputs, file, expected)  # type: ignore[arg-type]
+    assert bounds["z"] == measure.NET_BOUND
+    assert 0.3 > bounds["y"] > 0.1
 
 
 def test_ratios_are_of_medians_by_one_clock() -> None:
