@@ -76,6 +76,7 @@ class SyncedArray(HostArray):
         self.storage = Storage(self.count)
         self.offset = 0
         self.capacity = self.count
+        self._views: dict[str, tuple[Any, Any]] = {}  # by place: of which buffer, the view
 
     def resize(self, shape: Shape) -> None:
         """Take a new shape; memory is replaced only when the array outgrows it."""
@@ -83,6 +84,7 @@ class SyncedArray(HostArray):
             return
         self.shape = shape
         self.count = math.prod(shape)
+        self._views.clear()
         if self.count > self.capacity:
             self.storage = Storage(self.count)
             self.offset = 0
@@ -93,6 +95,7 @@ class SyncedArray(HostArray):
         self.storage = other.storage
         self.offset = other.offset
         self.capacity = other.capacity
+        self._views.clear()
 
     def move_into(self, storage: Storage, offset: int) -> None:
         """Make this array a slice of a larger buffer, taking its values along."""
@@ -100,6 +103,7 @@ class SyncedArray(HostArray):
         self.storage = storage
         self.offset = offset
         self.capacity = self.count
+        self._views.clear()
         self.update("cpu")[...] = values
 
     def read(self, device: str) -> Any:
@@ -115,14 +119,21 @@ class SyncedArray(HostArray):
         return self._view(device, load=True, modify=True)
 
     def _view(self, device: str, *, load: bool, modify: bool) -> Any:
-        flat = self.storage.get(place(device), load=load, modify=modify)
+        where = place(device)
+        flat = self.storage.get(where, load=load, modify=modify)
+        kept = self._views.get(where)
+        if kept is not None and kept[0] is flat:
+            return kept[1]
+        mine = flat
         if self.count != self.storage.count:
-            flat = flat[self.offset : self.offset + self.count]
-        return flat.reshape(self.shape)
+            mine = flat[self.offset : self.offset + self.count]
+        view = mine.reshape(self.shape)
+        self._views[where] = flat, view
+        return view
 
     def host(self) -> NDArray[np.float32]:
         """The live host array; because the caller may change it, the devices' copies are stale."""
-        view: NDArray[np.float32] = self.update("cpu")
+        view: NDArray[np.float32] = self.update("cpu")[...]  # whose shape the caller may set
         return view
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from .device import load_kernel
 
 if TYPE_CHECKING:
+    from .params import FlatParams
     from .solver import Solver
 
 log = logging.getLogger("minicaffe.solver")
@@ -20,7 +21,7 @@ F = np.float32
 
 @dataclass(frozen=True)
 class Step:
-    """The scalars of one parameter's update that every rule takes."""
+    """The scalars of an update that every rule takes."""
 
     rate: float  # times the parameter's multiplier
     clip: float  # the factor that brings the gradients down to the greatest norm
@@ -34,21 +35,33 @@ class Step:
 
 
 def update_parameters(solver: Solver, rate: np.float32) -> None:
-    """Change every parameter by the solver's rule, on slices of the flat buffers."""
+    """Change every parameter by the solver's rule, in one pass over the flat buffers."""
     param, params = solver.param, solver.net.flat_params
     clip = clip_factor(solver)
     data = params.data.update(solver.device)
     diff = params.diff.update(solver.device)
     history = [array.update(solver.device) for array in solver.history]
-    for index, where in enumerate(params.slices):
+    normalizer = float(F(1) / F(param.iter_size))
+    decay, l1 = F(param.weight_decay), param.regularization_type == "L1"
+    for where, lr_mult, decay_mult in runs(params):
         step = Step(
-            rate=float(rate * F(params.lr_mults[index])),
+            rate=float(rate * F(lr_mult)),
             clip=clip,
-            normalizer=float(F(1) / F(param.iter_size)),
-            decay=float(F(param.weight_decay) * F(params.decay_mults[index])),
-            l1=param.regularization_type == "L1",
+            normalizer=normalizer,
+            decay=float(decay * F(decay_mult)),
+            l1=l1,
         )
         solver.update(data[where], diff[where], [each[where] for each in history], step)
+
+
+def runs(params: FlatParams) -> list[tuple[slice, float, float]]:
+    """The flat buffers cut where the multipliers (of the rate, of the decay) change."""
+    found: list[tuple[slice, float, float]] = []
+    for where, *mults in zip(params.slices, params.lr_mults, params.decay_mults, strict=True):
+        if found and [*found[-1][1:]] == mults:
+            where = slice(found.pop()[0].start, where.stop)
+        found.append((where, mults[0], mults[1]))
+    return found
 
 
 def clip_factor(solver: Solver) -> float:

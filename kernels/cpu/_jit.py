@@ -128,7 +128,10 @@ class Kernel(Generic[P]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run on `num_threads()` threads; on one while another Python thread has the pool."""
         count = num_threads()
-        if DISABLED or count == 1 or not _in_use.acquire(blocking=False):
+        if count == 1 and not DISABLED:
+            self.part(0, 1, *args, **kwargs)
+            return None
+        if DISABLED or not _in_use.acquire(blocking=False):
             return self.on_one_thread(*args, **kwargs)
         try:
             _open_pool(count)
