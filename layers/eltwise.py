@@ -1,6 +1,7 @@
 """Eltwise: blobs of one shape combined element by element."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from minicaffe.blob import Blob
 from minicaffe.layer import Layer
@@ -38,7 +39,9 @@ class EltwiseLayer(Layer):
             raise self.error("only SUM takes coefficients, the operation is PROD")
         if len(self.coeff) != len(bottom):
             raise self.error(f"{len(self.coeff)} coefficients for {len(bottom)} bottoms")
-        self.winner = Blob()  # MAX: the number of the bottom that is the largest
+        if self.operation == pb.EltwiseParameter.MAX and len(bottom) > 256:
+            raise self.error(f"MAX takes at most 256 bottoms, not {len(bottom)}")
+        self.winner = Blob()  # MAX: the number of the bottom that is the largest, in a byte
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """All shapes are equal."""
@@ -47,7 +50,7 @@ class EltwiseLayer(Layer):
                 raise self.error(f"bottoms differ in shape: {bottom[0].shape} and {blob.shape}")
         top[0].reshape_like(bottom[0])
         if self.operation == pb.EltwiseParameter.MAX:
-            self.winner.reshape_like(bottom[0])
+            self.winner.reshape(-(-bottom[0].count() // 4))
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Combine the first two bottoms, then each of the others with the result."""
@@ -62,7 +65,7 @@ class EltwiseLayer(Layer):
             for other in x[2:]:
                 self.ops.product(y, other, y)
         else:
-            winner = self.winner.data.write(self.device)
+            winner = self._winner("write", y)
             self.ops.maximum(x[0], x[1], y, winner)
             for index, other in enumerate(x[2:], 2):
                 self.ops.maximum_with(other, index, y, winner)
@@ -77,7 +80,7 @@ class EltwiseLayer(Layer):
             if self.operation == pb.EltwiseParameter.SUM:
                 self.ops.scale(dy, self.coeff[index], dx)
             elif self.operation == pb.EltwiseParameter.MAX:
-                self.ops.select(dy, self.winner.data.read(self.device), index, dx)
+                self.ops.select(dy, self._winner("read", dy), index, dx)
             elif self.stable:
                 factor = dy
                 for other in (blob for i, blob in enumerate(bottom) if i != index):
@@ -86,3 +89,8 @@ class EltwiseLayer(Layer):
             else:
                 x, y = bottom[index].data.read(self.device), top[0].data.read(self.device)
                 self.ops.quotient(y, x, dy, dx)
+
+    def _winner(self, mode: str, like: Any) -> Any:
+        """The bytes of `winner`, one for each element of an array of the top."""
+        bytes_ = getattr(self.winner.data, mode)(self.device).view("uint8")
+        return bytes_[: like.size].reshape(like.shape)

@@ -1,4 +1,7 @@
-"""Sums, products and maxima: 12 bytes and one operation an element; outputs may be inputs."""
+"""Sums, products and maxima: 12 bytes (a maximum 13) and one operation an element.
+
+Outputs may be inputs.
+"""
 
 import numpy as np
 from numba import prange
@@ -7,6 +10,7 @@ from numpy.typing import NDArray
 from ._jit import kernel
 
 F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
 
 
 def sum(a: F32, b: F32, a_factor: float, b_factor: float, y: F32) -> None:
@@ -29,19 +33,19 @@ def quotient(a: F32, b: F32, c: F32, y: F32) -> None:
     _quotient(a.reshape(-1), b.reshape(-1), c.reshape(-1), y.reshape(-1))
 
 
-def maximum(a: F32, b: F32, y: F32, winner: F32) -> None:
+def maximum(a: F32, b: F32, y: F32, winner: U8) -> None:
     """Write the larger of a and b into y, and into winner 0 where it is a's, else 1 (also ties)."""
     _maximum(a.reshape(-1), b.reshape(-1), y.reshape(-1), winner.reshape(-1))
 
 
-def maximum_with(x: F32, index: int, y: F32, winner: F32) -> None:
+def maximum_with(x: F32, index: int, y: F32, winner: U8) -> None:
     """Where x > y, write x into y and index into winner."""
-    _maximum_with(x.reshape(-1), np.float32(index), y.reshape(-1), winner.reshape(-1))
+    _maximum_with(x.reshape(-1), np.uint8(index), y.reshape(-1), winner.reshape(-1))
 
 
-def select(dy: F32, winner: F32, index: int, dx: F32) -> None:
+def select(dy: F32, winner: U8, index: int, dx: F32) -> None:
     """Write dy into dx where winner is index, 0 elsewhere."""
-    _select(dy.reshape(-1), winner.reshape(-1), np.float32(index), dx.reshape(-1))
+    _select(dy.reshape(-1), winner.reshape(-1), np.uint8(index), dx.reshape(-1))
 
 
 @kernel
@@ -69,15 +73,15 @@ def _quotient(a: F32, b: F32, c: F32, y: F32) -> None:
 
 
 @kernel
-def _maximum(a: F32, b: F32, y: F32, winner: F32) -> None:
+def _maximum(a: F32, b: F32, y: F32, winner: U8) -> None:
     for i in prange(y.size):
         first = a[i] > b[i]
-        winner[i] = np.float32(0) if first else np.float32(1)
+        winner[i] = np.uint8(0) if first else np.uint8(1)
         y[i] = a[i] if first else b[i]
 
 
 @kernel
-def _maximum_with(x: F32, index: np.float32, y: F32, winner: F32) -> None:
+def _maximum_with(x: F32, index: np.uint8, y: F32, winner: U8) -> None:
     for i in prange(y.size):
         if x[i] > y[i]:
             y[i] = x[i]
@@ -85,6 +89,6 @@ def _maximum_with(x: F32, index: np.float32, y: F32, winner: F32) -> None:
 
 
 @kernel
-def _select(dy: F32, winner: F32, index: np.float32, dx: F32) -> None:
+def _select(dy: F32, winner: U8, index: np.uint8, dx: F32) -> None:
     for i in prange(dx.size):
         dx[i] = dy[i] if winner[i] == index else np.float32(0)
