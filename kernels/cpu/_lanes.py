@@ -73,6 +73,14 @@ def _greatest(turns: int, source: F32, s0: int) -> np.float32:
     return top
 
 
+def _sum_line(count: int, source: F32, s0: int) -> np.float32:
+    """The sum of `count` >= LANES numbers."""
+    total = np.float32(0)
+    for i in range(count):
+        total += source[s0 + i]
+    return total
+
+
 def _weave_lanes(even: F32, e0: int, odd: F32, o0: int, target: F32, t0: int) -> None:
     """Write LANES numbers of each in turn."""
     for lane in range(LANES):
@@ -252,6 +260,31 @@ def _greatest_intrinsic(typing: Any, turns: Any, source: Any, s0: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def _sum_intrinsic(typing: Any, count: Any, source: Any, s0: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        count, source, s0 = args
+        e = Emitter(context, builder)
+        read = e.at(e.data(signature.args[1], source), s0)
+        vectors = builder.sdiv(count, INT(LANES))
+        sums = [constant(0.0)]
+        with e.loop(vectors, sums) as (vector, found):
+            found[0] = builder.fadd(found[0], e.load(e.at(read, builder.mul(vector, INT(LANES)))))
+        # The rest is in the last LANES numbers, behind what has been added.
+        done = builder.sub(INT(LANES), builder.sub(count, builder.mul(vectors, INT(LANES))))
+        last = e.load(e.at(read, builder.sub(count, INT(LANES))))
+        kind = ir.VectorType(SHORT, LANES)
+        lanes = ir.Constant(kind, list(range(LANES)))
+        added = builder.icmp_signed("<", lanes, e.spread(builder.trunc(done, SHORT), kind))
+        total = builder.fadd(sums[0], builder.select(added, constant(0.0), last))
+        for half in (LANES >> step for step in range(1, LANES.bit_length())):
+            total = builder.fadd(total, e.shuffle(total, total, [i ^ half for i in range(LANES)]))
+        return builder.extract_element(total, SHORT(0))
+
+    n = types.int64
+    return types.float32(n, source, n), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def _weave_intrinsic(
     typing: Any, even: Any, e0: Any, odd: Any, o0: Any, target: Any, t0: Any
 ) -> Any:
@@ -278,6 +311,7 @@ fill_lanes: Any = _fill_lanes if DISABLED else _fill_intrinsic
 add_lanes: Any = _add_lanes if DISABLED else _add_intrinsic
 raise_lanes: Any = _raise_lanes if DISABLED else _raise_intrinsic
 greatest: Any = _greatest if DISABLED else _greatest_intrinsic
+sum_line: Any = _sum_line if DISABLED else _sum_intrinsic
 weave_lanes: Any = _weave_lanes if DISABLED else _weave_intrinsic
 
 

@@ -21,7 +21,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import inner, kernel
-from ._lanes import weave_line
+from ._lanes import sum_line, weave_line
 from ._vectors import LANES
 from ._window_kernel import divide_lanes, sum_lines, sum_pairs, sum_windows, window_maxima
 
@@ -68,7 +68,8 @@ def max_backward(dy: F32, mask: I32, dx: F32) -> None:
 def average_forward(x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
     """Write the averages into y."""
     if _global(x, y, kernel, pad):
-        return _means(x.reshape(y.size, -1), y.reshape(-1))
+        _means(x.size // y.size, x.reshape(-1), y.reshape(-1))
+        return
     windows = _windows(x, y, kernel, stride, pad)
     _average_forward(
         windows, _areas(windows), _lines_of_windows(windows), x.reshape(-1), y.reshape(-1)
@@ -78,7 +79,8 @@ def average_forward(x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair) -> No
 def average_backward(dy: F32, dx: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
     """Overwrite dx: each gradient of dy is shared among the values of its window."""
     if _global(dx, dy, kernel, pad):
-        return _spread(dy.reshape(-1), dx.reshape(dy.size, -1))
+        _spread(dy.reshape(-1), dx.reshape(dy.size, -1))
+        return
     windows = _windows(dx, dy, kernel, stride, pad)
     _average_backward(
         windows, _areas(windows), _windows_of_lines(windows), dy.reshape(-1), dx.reshape(-1)
@@ -305,13 +307,15 @@ def _divide(count: int, x: F32, x0: int, by: F32, y: F32, y0: int) -> None:
 
 
 @kernel
-def _means(x: F32, y: F32) -> None:
-    size = np.float32(x.shape[1])
-    for plane in prange(x.shape[0]):
+def _means(size: int, x: F32, y: F32) -> None:
+    for plane in prange(y.size):
         total = ZERO
-        for place in range(x.shape[1]):
-            total += x[plane, place]
-        y[plane] = total / size
+        if size >= LANES:
+            total = sum_line(size, x, plane * size)
+        else:
+            for place in range(plane * size, (plane + 1) * size):
+                total += x[place]
+        y[plane] = total / np.float32(size)
 
 
 @kernel
