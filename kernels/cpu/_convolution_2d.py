@@ -2,16 +2,19 @@
 
     y (O, P) = W (O, K) @ col (K, P),   K = kernel_h * C * kernel_w,   P = out_h * out_w,   a group
 
-Rows of `col` are read where they are, in the unfolded image (_unfolded.py):
+Rows of `col` are pieces of lines of the unfolded image (_unfolded.py):
 
-* forward copies PANELS panels of `col`, COLUMNS places each, vector by vector, in the form in which
-  the micro-kernel reads them. They stay in the second-level cache and are used for all O outputs.
-* backward to the images makes ROWS rows of dcol (K, P) = W.T @ dy for PLACES places, and adds them
-  to an unfolded dx, vector by vector.
+* forward copies DEPTH_BLOCK rows of `col` for BLOCK places, vector by vector, into a buffer from
+  which the micro-kernel reads them. They stay in the second-level cache and are used for all O
+  outputs, ROW_BLOCK of them at a time, whose filters stay there too.
+* backward to the images is the same with rotated filters, where dy has about as many columns as dx
+  (stride 1, padding). Elsewhere it makes TAPS rows of dcol (K, P) = W.T @ dy for BLOCK places, and
+  adds them to an unfolded dx, vector by vector.
 * backward to the weights sums over places, dW.T (K, O) = col (K, P) @ dy.T (P, O): the micro-kernel
   takes ROWS taps, and broadcasts what they see straight from the image.
 
-Each is 2 N O P K operations, less those of taps that see nothing but margins.
+Each is 2 N O P K operations, less those of taps that see nothing but margins. Of memory, each reads
+and writes its arrays once; the copies of `col` are K P / O numbers for each of the output.
 
 Threads share blocks of places, images, or outputs. The order of every sum is the same for every
 number of threads; the gradient of the weights is summed for `_shares` shares of the batch, and
@@ -292,23 +295,26 @@ def _forward(
     deep = depth_block(plan.depth)
     items = plan.images * plan.groups
     blocks = (plan.places + BLOCK - 1) // BLOCK
+    tasks = items * blocks
+    row_blocks = (plan.outputs + ROW_BLOCK - 1) // ROW_BLOCK
+    parts = min(row_blocks, (threads + tasks - 1) // tasks)  # of the outputs, where tasks are few
+    tasks *= parts
     for thread in prange(threads):
         tile = shared + thread * each
         packed = tile + TILE
         unfolded = packed + PITCH * DEPTH_BLOCK + LANES
         item = -1
-        for task in range(
-            thread * items * blocks // threads, (thread + 1) * items * blocks // threads
-        ):
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
             # A vector may reach beyond the end of the image: the last is not read in place.
-            beyond = (task // blocks + 1) * plan.image + LANES
+            beyond = (task // parts // blocks + 1) * plan.image + LANES
             in_place = not plan.unfolds and beyond <= x.size
-            if item != task // blocks:
-                item = task // blocks
+            if item != task // parts // blocks:
+                item = task // parts // blocks
                 if not in_place:
                     unfold(plan, x, item * plan.image, work, unfolded)
             image, image0 = (x, item * plan.image) if in_place else (work, unfolded)
-            block = task % blocks
+            part, block = task % parts, task // parts % blocks
+            first_row, last_row = part * row_blocks // parts, (part + 1) * row_blocks // parts
             begin = block * BLOCK
             end = min(begin + BLOCK, plan.places)
             group = item % plan.groups
@@ -317,7 +323,7 @@ def _forward(
             for start in range(0, plan.depth, deep):
                 first, last = max(seen[0], start), min(seen[1], start + deep)
                 _pack_columns(plan, image, image0, block, first, last, work, packed)
-                for o in range(0, plan.outputs, ROW_BLOCK):
+                for o in range(first_row * ROW_BLOCK, last_row * ROW_BLOCK, ROW_BLOCK):
                     for panel in range(begin, end, COLUMNS):
                         wide = min(COLUMNS, end - panel)
                         low, high = taps_that_see(plan, panel, panel + wide)
@@ -373,8 +379,11 @@ def _add_row(plan: Plan, col: F32, col0: int, block: int, image: F32, image0: in
     for run in range(plan.first_run[block], plan.first_run[block + 1]):
         source, to = col0 + plan.run_place[run] - begin, image0 + plan.run_from[run]
         count = plan.run_count[run]
-        for at in range(0, count, LANES):
-            add_lanes(min(count - at, LANES), col, source + at, image, to + at)
+        whole = count // LANES * LANES
+        for at in range(0, whole, LANES):
+            add_lanes(int(LANES), col, source + at, image, to + at)
+        if whole < count:
+            add_lanes(count - whole, col, source + whole, image, to + whole)
 
 
 @kernel
