@@ -121,6 +121,7 @@ class Kernel(Generic[P]):
     def compile_parallel(self) -> None:
         """Compile what several threads need for all that it was called with; run nothing."""
         if not DISABLED and "part" in vars(self):
+            pool._launch_threads()  # code from the cache refers to the pool
             for signature in self.part.signatures:
                 args = types.BaseTuple.from_types(signature[2:])
                 launch.compile((types.int64, types.int64, args))
