@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import minicaffe
+from minicaffe import warmup
 from minicaffe.device import load_kernel
 from minicaffe.errors import DeviceError
+from minicaffe.kernels.cpu import _jit
 from minicaffe.kernels.cpu import _winograd_choice as choosing
 from minicaffe.kernels.cpu import _winograd_kernel as arithmetic
 from minicaffe.kernels.cpu._unfolded import plan
@@ -212,11 +214,26 @@ def test_other_convolutions_are_done_otherwise(case: Any) -> None:
     assert [choosing.choose(plan(*case), product) for product in range(3)] == [None] * 3
 
 
+def test_the_warm_up_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = set()
+
+    def note(kernel: Any, *args: Any, **kwargs: Any) -> None:
+        called.add(kernel.__name__)
+        kernel.on_one_thread(*args, **kwargs)
+
+    monkeypatch.setattr(choosing, "_allowed", tuple(FILTERINGS))
+    monkeypatch.setattr(_jit.Kernel, "__call__", note)
+    next(job for job in warmup.serial_jobs() if job.name == "wide convolution").run()
+    kernels = {k.__name__ for k in _jit.known if "_winograd" in k.__module__}
+    assert kernels <= called and len(kernels) == 4
+
+
 # ---- plain Python
 
 PLAIN = """
 import numpy as np
 from minicaffe.device import load_kernel
+from minicaffe.kernels.cpu import _jit
 from minicaffe.kernels.cpu import _winograd_choice as choosing
 rng = np.random.default_rng(2)
 for which, r in ((0, 3), (1, 3), (2, 5)):
