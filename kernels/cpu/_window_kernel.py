@@ -160,22 +160,63 @@ def _maxima_intrinsic(
             e.spread(builder.trunc(stride, SHORT), _PLACES),
             ir.Constant(_PLACES, list(range(LANES))),
         )
-        found = [lowest, ir.Constant(_PLACES, [-1] * LANES)]
-        with e.loop(rows, found) as (r, found_in_row):
-            line = builder.mul(r, step)
-            with e.loop(columns, found_in_row) as (s, best):
-                at = builder.add(line, s)
-                values = strided(e, e.at(image, at), stride)
-                first = builder.trunc(builder.add(place, at), SHORT)
-                places = builder.add(e.spread(first, _PLACES), apart)
-                greater = builder.fcmp_ordered(">", values, best[0])
-                best[:] = [
-                    builder.select(greater, values, best[0]),
-                    builder.select(greater, places, best[1]),
-                ]
-        e.store(found[0], e.at(e.data(kinds[7], y), y0))
-        to = e.at(e.data(kinds[9], mask), mask0)
-        builder.store(found[1], builder.bitcast(to, _PLACES.as_pointer())).align = 4
+        start = [lowest, ir.Constant(_PLACES, [-1] * LANES)]
+        write = e.at(e.data(kinds[7], y), y0)
+        to = builder.bitcast(e.at(e.data(kinds[9], mask), mask0), _PLACES.as_pointer())
+
+        def better(values: Any, places: Any, best: list[Any]) -> list[Any]:
+            greater = builder.fcmp_ordered(">", values, best[0])
+            return [
+                builder.select(greater, values, best[0]),
+                builder.select(greater, places, best[1]),
+            ]
+
+        def usual(few: int) -> None:
+            """Windows of `few` columns, 2 apart: in the order in which vectors are shuffled."""
+            order = [
+                w
+                for c in range(LANES // 4)
+                for w in (2 * c, 2 * c + 1, LANES // 2 + 2 * c, LANES // 2 + 2 * c + 1)
+            ]
+            even = [i for c in range(0, LANES, 4) for i in (c, c + 2, LANES + c + 1, LANES + c + 3)]
+            doubled = ir.Constant(_PLACES, [2 * w for w in order])
+            found = list(start)
+            with e.loop(rows, found) as (r, best):
+                line = builder.mul(r, step)
+                first = builder.trunc(builder.add(place, line), SHORT)
+                places = builder.add(e.spread(first, _PLACES), doubled)
+                for s in range(few):
+                    seen = e.at(image, line, s)
+                    values = e.shuffle(e.load(seen), e.load(e.at(seen, LANES - 1)), even)
+                    here = builder.add(places, ir.Constant(_PLACES, [s] * LANES))
+                    best[:] = better(values, here, best)
+            back = [order.index(w) for w in range(LANES)]
+            e.store(e.shuffle(found[0], found[0], back), write)
+            builder.store(e.shuffle(found[1], found[1], back), to).align = 4
+
+        def others() -> None:
+            found = list(start)
+            with e.loop(rows, found) as (r, found_in_row):
+                line = builder.mul(r, step)
+                with e.loop(columns, found_in_row) as (s, best):
+                    at = builder.add(line, s)
+                    first = builder.trunc(builder.add(place, at), SHORT)
+                    places = builder.add(e.spread(first, _PLACES), apart)
+                    best[:] = better(strided(e, e.at(image, at), stride), places, best)
+            e.store(found[0], write)
+            builder.store(found[1], to).align = 4
+
+        by_two = builder.icmp_signed("==", stride, INT(2))
+        two = builder.and_(by_two, builder.icmp_signed("==", columns, INT(2)))
+        three = builder.and_(by_two, builder.icmp_signed("==", columns, INT(3)))
+        with builder.if_else(two) as (then, other):
+            with then:
+                usual(2)
+            with other, builder.if_else(three) as (then_three, rest):
+                with then_three:
+                    usual(3)
+                with rest:
+                    others()
         return context.get_dummy_value()
 
     n = types.int64
