@@ -178,12 +178,12 @@ def contents(net: Net) -> dict[str, Array]:
     return found
 
 
-def assert_same(one: dict[str, Array], other: dict[str, Array]) -> None:
-    """Within 1e-6 of the largest value of an array, a few times over for what lies between."""
+def assert_same(one: dict[str, Array], other: dict[str, Array], error: float = 5e-6) -> None:
+    """Within an error of the largest value of an array; of several passes, by default."""
     assert one.keys() == other.keys()
     for name, values in one.items():
         largest = max(np.abs(values).max(initial=0), 1e-3)
-        np.testing.assert_allclose(other[name], values, rtol=0, atol=5e-6 * largest, err_msg=name)
+        np.testing.assert_allclose(other[name], values, rtol=0, atol=error * largest, err_msg=name)
 
 
 def groups(net: Net) -> list[list[str]]:
@@ -191,6 +191,24 @@ def groups(net: Net) -> list[list[str]]:
 
 
 # --- the same ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*CHAINS, "block"])
+def test_a_pass_is_the_same(name: str) -> None:
+    nets = [make_solver(parsed(CHAINS.get(name, BLOCK)), fuse=fuse).net for fuse in (False, True)]
+    for net in nets:
+        net.forward_pass()
+        net.backward_pass()
+    assert_same(*map(contents, nets), error=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a sum", "a sum that two read", "a sum that three read"])
+def test_sums_are_the_same_to_the_bit(name: str) -> None:
+    nets = [make_solver(parsed(CHAINS[name]), fuse=fuse).net for fuse in (False, True)]
+    for net in nets:
+        net.forward_pass()
+        net.backward_pass()
+    assert_same(*map(contents, nets), error=0)
 
 
 @pytest.mark.parametrize("iter_size", [1, 2])
