@@ -37,6 +37,7 @@ from .gemm import (
     CACHE_LINE,
     DEPTH_BLOCK,
     ROW_BLOCK,
+    add_products,
     depth_block,
     multiply_packed,
     pack,
@@ -161,6 +162,11 @@ def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> No
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
     """Add to dweight."""
+    if plan.kernel_h * plan.kernel_w == 1 and not plan.unfolds:
+        maps = (plan.images, plan.groups, -1, plan.places)
+        for group in range(plan.groups):
+            add_products(dy.reshape(maps), x.reshape(maps), dweight, group)
+        return
     work, shared, each, threads = _divide(scratch, _weight_scratch(plan))
     shares, chunk = _shares(plan), _chunk(plan)
     parts = min(-(-plan.outputs // COLUMNS), -(-threads // (shares * plan.groups)))
@@ -217,7 +223,8 @@ def _pack_filters(plan: Plan, weight: F32, at: Filters, out: F32) -> None:
         source = at.start + group * at.group + first * at.output
         to = (group * rows + first) * plan.depth
         if plan.kernel_h * plan.kernel_w == 1:
-            pack(weight, source, at.output, at.c, count, plan.depth, height, out, to)
+            deep = plan.depth
+            pack(weight, source, at.output, at.c, count, deep, height, out, to, deep)
             continue
         for r in range(plan.kernel_h):
             for c in range(plan.channels):
@@ -355,7 +362,8 @@ def _backward_data(
             for begin in range(0, plan.places, BLOCK):
                 wide = min(BLOCK, plan.places - begin)
                 dy0 = item * plan.outputs * plan.places + begin
-                pack(dy, dy0, 1, plan.places, wide, plan.outputs, int(COLUMNS), work, packed)
+                rows = plan.outputs
+                pack(dy, dy0, 1, plan.places, wide, rows, int(COLUMNS), work, packed, rows)
                 for k in range(0, plan.depth, TAPS):
                     count = min(TAPS, plan.depth - k)
                     a = item % plan.groups * filters + k * plan.outputs
@@ -421,7 +429,7 @@ def _sum_products(
                     deep = (bottom - top) * plan.out_width
                     dy0 = (item * plan.outputs + first * COLUMNS) * plan.places
                     dy0 += top * plan.out_width
-                    pack(dy, dy0, plan.places, 1, outputs, deep, int(COLUMNS), work, packed)
+                    pack(dy, dy0, plan.places, 1, outputs, deep, int(COLUMNS), work, packed, deep)
                     for panel in range(last - first):
                         _multiply_lines(
                             plan, image, image0, top, bottom, work, packed + panel * deep * COLUMNS,

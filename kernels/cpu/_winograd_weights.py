@@ -111,7 +111,7 @@ def _sum_products(
                         pack(
                             work, gradients + element * t.gradient_step, t.plane, 1, count, tiles,
                             int(COLUMNS), work,
-                            packed + (element * panels + panel - first) * tiles * COLUMNS,
+                            packed + (element * panels + panel - first) * tiles * COLUMNS, tiles,
                         )  # fmt: skip
                 for element in range(squares):
                     for panel in range(last - first):

@@ -42,6 +42,7 @@ from ._micro_kernel import COLUMNS, multiply_low, multiply_tall
 from ._vectors import LANES, LOW_ROWS, ROWS
 
 F32 = NDArray[np.float32]
+Steps = tuple[int, int, int, int]  # the first number; floats to the next item, vector, and k
 
 DEPTH_BLOCK = 320
 ROW_BLOCK = 24 * ROWS
@@ -79,13 +80,37 @@ def gemm(
         return
     a_step, a_k = (1, m) if trans_a else (k, 1)
     b_step, b_k = (k, 1) if trans_b else (1, n)
-    threads = num_threads() if m * n * k >= _PARALLEL_FROM else 1
+    _run(
+        1, m, n, k, alpha, beta, a.reshape(-1), (0, 0, a_step, a_k),
+        b.reshape(-1), (0, 0, b_step, b_k), c.reshape(-1), 0,
+    )  # fmt: skip
+
+
+def add_products(a: F32, b: F32, c: F32, group: int) -> None:
+    """C[group] += the sum over n of A[n, group] B[n, group].T, on all threads.
+
+    a (N, G, M, K), b (N, G, L, K), c (G, M, L), all contiguous: the gradient of the weights of a
+    convolution by 1 x 1 filters, a layer of matrix products that is summed over images.
+    """
+    items, groups, m, k = a.shape
+    n = b.shape[2]
+    _run(
+        items, m, n, k, 1, 1, a.reshape(-1), (group * m * k, groups * m * k, k, 1),
+        b.reshape(-1), (group * n * k, groups * n * k, k, 1), c.reshape(-1), group * m * n,
+    )  # fmt: skip
+
+
+def _run(
+    items: int, m: int, n: int, k: int, alpha: float, beta: float,
+    a: F32, a_at: Steps, b: F32, b_at: Steps, c: F32, c0: int,
+) -> None:  # fmt: skip
+    """`multiply`, with C (m, n) from c0 on cut into blocks for the threads."""
+    threads = num_threads() if items * m * n * k >= _PARALLEL_FROM else 1
     across, down = grid(m, n, threads) if threads > 1 else (1, 1)
     run = _gemm if threads > 1 else _gemm.on_one_thread
     run(
-        m, n, k, np.float32(alpha), np.float32(beta), a.reshape(-1), a_step, a_k,
-        b.reshape(-1), b_step, b_k, c.reshape(-1), down, across,
-        workspace(threads * work_size(m, n, k)),
+        items, m, n, k, np.float32(alpha), np.float32(beta), a, *a_at, b, *b_at, c, c0,
+        down, across, workspace(threads * work_size(items, m, n, k)),
     )  # fmt: skip
 
 
@@ -112,11 +137,22 @@ def depth_block(k: int) -> int:
     return max((k + blocks - 1) // blocks, 1)
 
 
-def work_size(m: int, n: int, k: int) -> int:
-    """Floats of scratch that `multiply` needs for an (m, k) by (k, n) product."""
+@jitable
+def items_together(items: int, k: int) -> int:
+    """How many items of depth k are packed behind each other."""
+    return min(items, max(DEPTH_BLOCK // max(k, 1), 1))
+
+
+def work_size(items: int, m: int, n: int, k: int) -> int:
+    """Floats of scratch that `multiply` needs for sums of (m, k) by (k, n) products."""
     rows = min(ROW_BLOCK, m) + ROWS
     columns = min(COLUMN_BLOCK, -(-n // COLUMNS) * COLUMNS)
-    size = CACHE_LINE + (rows + columns) * depth_block(k) + ROWS * COLUMNS + LANES
+    size = (
+        CACHE_LINE
+        + (rows + columns) * depth_block(k) * items_together(items, k)
+        + ROWS * COLUMNS
+        + LANES
+    )
     return -(-size // CACHE_LINE) * CACHE_LINE
 
 
@@ -136,21 +172,21 @@ def workspace(size: int) -> F32:
 @inner
 def pack(
     matrix: F32, start: int, step: int, k_step: int, count: int, depth: int, width: int,
-    out: F32, out0: int,
+    out: F32, out0: int, deep: int,
 ) -> None:  # fmt: skip
     """Pack `count` vectors of `depth` numbers into panels: of ROWS for A, of COLUMNS for B.
 
     Number k of vector i is matrix[start + i * step + k * k_step], where step or k_step is 1. It
-    goes to out[out0 + first * depth + k * width + i - first], `first` being the first vector of
-    its panel. The last panel is filled with zeros.
+    goes to out[out0 + first * deep + k * width + i - first], `first` being the first vector of
+    its panel, and `deep` >= depth how deep panels are. The last panel is filled with zeros.
     """
     whole = count // width * width
     if k_step == 1:
-        _pack_transposing(matrix, start, step, whole, depth, width, out, out0)
+        _pack_transposing(matrix, start, step, whole, depth, width, out, out0, deep)
     else:
-        _pack_copying(matrix, start, k_step, whole, depth, width, out, out0)
+        _pack_copying(matrix, start, k_step, whole, depth, width, out, out0, deep)
     if whole < count:
-        to = out0 + whole * depth
+        to = out0 + whole * deep
         for k in range(depth):
             for i in range(width):
                 at = start + (whole + i) * step + k * k_step
@@ -159,8 +195,9 @@ def pack(
 
 @inlined
 def _pack_copying(
-    matrix: F32, start: int, k_step: int, count: int, depth: int, width: int, out: F32, out0: int
-) -> None:
+    matrix: F32, start: int, k_step: int, count: int, depth: int, width: int,
+    out: F32, out0: int, deep: int,
+) -> None:  # fmt: skip
     """Whole panels of a matrix whose vectors lie side by side.
 
     Where `width` is not a multiple of LANES a copy has a surplus: what it reads is in the matrix,
@@ -175,17 +212,18 @@ def _pack_copying(
             source = start + k * k_step
             for i in range(first, last, width):
                 for lane in range(0, width, LANES):
-                    copy_lanes(matrix, source + i + lane, out, out0 + i * depth + k * width + lane)
+                    copy_lanes(matrix, source + i + lane, out, out0 + i * deep + k * width + lane)
         for k in range(smooth, depth):
             for i in range(first, last, width):
                 for j in range(width):
-                    out[out0 + i * depth + k * width + j] = matrix[start + k * k_step + i + j]
+                    out[out0 + i * deep + k * width + j] = matrix[start + k * k_step + i + j]
 
 
 @inlined
 def _pack_transposing(
-    matrix: F32, start: int, step: int, count: int, depth: int, width: int, out: F32, out0: int
-) -> None:
+    matrix: F32, start: int, step: int, count: int, depth: int, width: int,
+    out: F32, out0: int, deep: int,
+) -> None:  # fmt: skip
     """Whole panels of a matrix whose vectors are contiguous, LANES by LANES numbers at once.
 
     Here too what is written beyond a row of the panel is overwritten, and the last row is copied
@@ -193,7 +231,7 @@ def _pack_transposing(
     """
     smooth = (depth if width % LANES == 0 else depth - 1) // LANES * LANES
     for i in range(0, count, width):
-        to = out0 + i * depth
+        to = out0 + i * deep
         for k in range(0, smooth, LANES):
             for lane in range(0, width, LANES):
                 source = start + (i + lane) * step + k
@@ -241,14 +279,18 @@ def panel_of(row: int, rows: int) -> tuple[int, int]:
 
 @inner
 def pack_rows(
-    matrix: F32, start: int, step: int, k_step: int, rows: int, depth: int, out: F32, out0: int
-) -> None:
-    """Pack a block of up to ROW_BLOCK rows of A; the panel of row i begins at out0 + i * depth."""
+    matrix: F32, start: int, step: int, k_step: int, rows: int, depth: int,
+    out: F32, out0: int, deep: int, k0: int,
+) -> None:  # fmt: skip
+    """Pack up to ROW_BLOCK rows of A into columns [k0, k0 + depth) of panels that are `deep` deep.
+
+    The panel of row i begins at out0 + i * deep.
+    """
     tall = min(tall_rows(rows), rows)
-    pack(matrix, start, step, k_step, tall, depth, int(ROWS), out, out0)
+    pack(matrix, start, step, k_step, tall, depth, int(ROWS), out, out0 + k0 * ROWS, deep)
     if tall < rows:
-        at = start + tall * step
-        pack(matrix, at, step, k_step, rows - tall, depth, int(LOW_ROWS), out, out0 + tall * depth)
+        at, to = start + tall * step, out0 + tall * deep + k0 * LOW_ROWS
+        pack(matrix, at, step, k_step, rows - tall, depth, int(LOW_ROWS), out, to, deep)
 
 
 @inner
@@ -299,15 +341,17 @@ def multiply_packed(
 
 @inner
 def multiply(
-    m: int, n: int, k: int, alpha: np.float32, beta: np.float32,
-    a: F32, a0: int, a_step: int, a_k: int, b: F32, b0: int, b_step: int, b_k: int,
+    items: int, m: int, n: int, k: int, alpha: np.float32, beta: np.float32,
+    a: F32, a0: int, a_item: int, a_step: int, a_k: int,
+    b: F32, b0: int, b_item: int, b_step: int, b_k: int,
     c: F32, c0: int, c_step: int, work: F32, work0: int,
 ) -> None:  # fmt: skip
-    """C = alpha A B + beta C on one thread, for code that runs inside a kernel's loop.
+    """C = alpha times the sum of the items' products A B, + beta C, on one thread.
 
-    A[i, k] is a[a0 + i * a_step + k * a_k], one of whose steps is 1; B[k, j] is
-    b[b0 + j * b_step + k * b_k], likewise; C[i, j] is c[c0 + i * c_step + j]. `work` has
-    `work_size(m, n, k)` floats from `work0` on, which best is at a cache line.
+    A[i, k] of an item is a[a0 + item * a_item + i * a_step + k * a_k], one of whose steps is 1;
+    B[k, j] is b[b0 + item * b_item + j * b_step + k * b_k], likewise; C[i, j] is
+    c[c0 + i * c_step + j]. `work` has `work_size(items, m, n, k)` floats from `work0` on, which
+    best is at a cache line. Items that are not deep are packed behind each other.
     """
     if beta != 1 and (beta != 0 or k == 0 or alpha == 0):
         for i in range(m):
@@ -316,7 +360,8 @@ def multiply(
                 c[at] = beta * c[at] if beta != 0 else np.float32(0)
     if alpha == 0:
         return
-    deep = depth_block(k)
+    block, together = depth_block(k), items_together(items, k)
+    deep = block * together
     zero = work0
     work[zero] = 0
     packed_b = zero + CACHE_LINE
@@ -324,30 +369,37 @@ def multiply(
     packed_a = tile + ROWS * COLUMNS
     for j in range(0, n, COLUMN_BLOCK):
         wide = min(COLUMN_BLOCK, n - j)
-        for depth0 in range(0, k, deep):
-            depth = min(deep, k - depth0)
-            add = depth0 > 0 or beta != 0
-            b_at = b0 + j * b_step + depth0 * b_k
-            pack(b, b_at, b_step, b_k, wide, depth, int(COLUMNS), work, packed_b)
-            for i in range(0, m, ROW_BLOCK):
-                high = min(ROW_BLOCK, m - i)
-                a_at = a0 + i * a_step + depth0 * a_k
-                pack_rows(a, a_at, a_step, a_k, high, depth, work, packed_a)
-                if alpha != 1:
-                    for at in range(packed_a, packed_a + (high + ROWS) * depth):
-                        work[at] *= alpha
-                multiply_packed(
-                    high, wide, depth,
-                    work, packed_a, depth, 0, work, packed_b, COLUMNS * depth, int(COLUMNS),
-                    work, zero, 0, c, c0 + i * c_step + j, c_step, add, work, tile,
-                )  # fmt: skip
+        for item in range(0, items, together):
+            last = min(item + together, items)
+            for depth0 in range(0, k, block):
+                depth = min(block, k - depth0)
+                add = item > 0 or depth0 > 0 or beta != 0
+                for at in range(item, last):
+                    source = b0 + at * b_item + j * b_step + depth0 * b_k
+                    to = packed_b + (at - item) * depth * COLUMNS
+                    pack(b, source, b_step, b_k, wide, depth, int(COLUMNS), work, to, deep)
+                for i in range(0, m, ROW_BLOCK):
+                    high = min(ROW_BLOCK, m - i)
+                    for at in range(item, last):
+                        source = a0 + at * a_item + i * a_step + depth0 * a_k
+                        k0 = (at - item) * depth
+                        pack_rows(a, source, a_step, a_k, high, depth, work, packed_a, deep, k0)
+                    if alpha != 1:
+                        for at in range(packed_a, packed_a + (high + ROWS) * deep):
+                            work[at] *= alpha
+                    multiply_packed(
+                        high, wide, depth * (last - item), work, packed_a, deep, 0,
+                        work, packed_b, COLUMNS * deep, int(COLUMNS), work, zero, 0,
+                        c, c0 + i * c_step + j, c_step, add, work, tile,
+                    )  # fmt: skip
 
 
 @kernel
 def _gemm(
-    m: int, n: int, k: int, alpha: np.float32, beta: np.float32,
-    a: F32, a_step: int, a_k: int, b: F32, b_step: int, b_k: int, c: F32,
-    down: int, across: int, work: F32,
+    items: int, m: int, n: int, k: int, alpha: np.float32, beta: np.float32,
+    a: F32, a0: int, a_item: int, a_step: int, a_k: int,
+    b: F32, b0: int, b_item: int, b_step: int, b_k: int,
+    c: F32, c0: int, down: int, across: int, work: F32,
 ) -> None:  # fmt: skip
     high = ((m + down - 1) // down + ROWS - 1) // ROWS * ROWS
     wide = ((n + across - 1) // across + COLUMNS - 1) // COLUMNS * COLUMNS
@@ -357,7 +409,8 @@ def _gemm(
         j = block % across * wide
         if i < m and j < n:
             multiply(
-                min(high, m - i), min(wide, n - j), k, alpha, beta,
-                a, i * a_step, a_step, a_k, b, j * b_step, b_step, b_k,
-                c, i * n + j, n, work, block * share,
+                items, min(high, m - i), min(wide, n - j), k, alpha, beta,
+                a, a0 + i * a_step, a_item, a_step, a_k,
+                b, b0 + j * b_step, b_item, b_step, b_k,
+                c, c0 + i * n + j, n, work, block * share,
             )  # fmt: skip
