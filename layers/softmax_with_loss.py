@@ -45,13 +45,18 @@ class SoftmaxWithLossLayer(LossLayer):
         self.softmax = load_kernel("softmax", self.device)
         self.prob = Blob()
         self.losses = Blob()
+        self.shapes: list[tuple[int, ...]] = []  # for which all is prepared
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label for each position of the scores."""
+        shapes = [blob.shape for blob in (*bottom, *top)]
+        if shapes == self.shapes:
+            return
         super().reshape(bottom, top)
         self.view = check_labels_fit(self, bottom, self.class_axis)
         self.prob.reshape_like(bottom[0])
         self.losses.reshape(self.view[0], self.view[2])
+        self.shapes = [blob.shape for blob in (*bottom, *top)]
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Softmax, then the mean of -log p over the labels that count."""

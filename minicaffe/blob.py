@@ -196,9 +196,10 @@ class Blob:
 
     def reshape(self, *shape: int | Sequence[int]) -> None:
         """Change the shape, given as dims or as one sequence; memory only ever grows."""
-        dims = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
-        if dims == self.shape:
+        known = self._data.shape
+        if shape == known or (len(shape) == 1 and shape[0] == known):
             return
+        dims = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
         checked = _checked_shape(dims)  # type: ignore[arg-type]
         self._data.resize(checked)
         self._diff.resize(checked)
