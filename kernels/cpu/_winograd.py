@@ -125,7 +125,8 @@ def _transform_filters(
             to = group * t.n * t.n * t.filter_step + panel_at(first, t.channels)
             start, tap = (packed + (taps - 1) * high, -high) if mirrored else (packed, high)
             for k in range(t.channels):
-                pack(weight, source + k * k_step, row_step, 1, count, taps, high, work, packed, taps)
+                at = source + k * k_step
+                pack(weight, at, row_step, 1, count, taps, high, work, packed, taps)
                 for lane in range(0, high, LANES):
                     transform(
                         FILTER, t.which, work, start + lane, t.r * tap, tap,
