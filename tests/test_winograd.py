@@ -119,7 +119,7 @@ def test_bits_are_the_same_for_any_number_of_threads(
 @pytest.mark.parametrize("channels", [16, 256])
 def test_errors(which: int, channels: int, rectified: bool) -> None:
     """Outputs and gradients of variance 1, against the exact ones: the documented bounds."""
-    bound = 2.5e-6 if NAMES[which] == "F(2,3)" else 1e-5
+    bound = 2.5e-6 if NAMES[which] == "F(2,3)" else 1.5e-5
     case = Case((2, channels, 24, (13, 13), (1, 1), 1), taps(which), rectified)
     case.bias[:] = 0
     dx_size = float((case.dy.shape[1] * case.weight[0, 0].size * case.weight.var()) ** 0.5)

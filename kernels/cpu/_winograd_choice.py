@@ -25,7 +25,7 @@ LEVELS = {"off": (), "exact": (0,), "fast": (0, 1, 2)}  # which FILTERINGS
 FORWARD, DATA, WEIGHT = range(3)  # the three products
 # Multiplications that take as long as to transform a number: of an image, and of a filter. The
 # gradient of the weights has its transformed gradients transposed, too.
-IMAGE = {FORWARD: 20, DATA: 20, WEIGHT: 40}
+IMAGE = {FORWARD: 16, DATA: 16, WEIGHT: 30}
 FILTER = 40
 WIDEST = 512  # tiles of a row, which is the smallest block
 
