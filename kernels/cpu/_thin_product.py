@@ -11,12 +11,13 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import kernel
-from ._line_kernel import add_product, dot_lines
+from ._jit import inner, kernel
+from ._line_kernel import dot_lines
 from ._vectors import LANES
 
 F32 = NDArray[np.float32]
 
+FOUR = 4
 BLOCK = 2048  # columns of C, which stay in the first-level cache while rows of B go by
 
 
@@ -55,13 +56,34 @@ def _by_rows(
 ) -> None:
     for block in prange((n + BLOCK - 1) // BLOCK):
         first, last = block * BLOCK, min(block * BLOCK + BLOCK, n)
-        smooth = (last - first) // LANES * LANES
         for i in range(m):
             for at in range(i * n + first, i * n + last):
                 c[at] = beta * c[at] if beta != 0 else np.float32(0)
-        for row in range(k):
+        for row in range(0, k, FOUR):
             for i in range(m):
-                factor = alpha * a[i * k + row]
-                add_product(smooth, factor, b, row * n + first, c, i * n + first)
-                for j in range(first + smooth, last):
-                    c[i * n + j] += factor * b[row * n + j]
+                factors = a[i * k + row : i * k + min(row + FOUR, k)]
+                line = c[i * n + first : i * n + last]
+                if factors.size == FOUR:
+                    _add_four(alpha, factors, b, row * n + first, n, line)
+                else:
+                    for at in range(factors.size):
+                        start = (row + at) * n
+                        _add_one(alpha * factors[at], b[start + first : start + last], line)
+
+
+@inner
+def _add_four(alpha: np.float32, factors: F32, b: F32, b0: int, step: int, c: F32) -> None:
+    """Add the products of four lines, `step` apart, and four factors to c."""
+    f0, f1 = alpha * factors[0], alpha * factors[1]
+    f2, f3 = alpha * factors[2], alpha * factors[3]
+    line0, line1 = b[b0 : b0 + c.size], b[b0 + step : b0 + step + c.size]
+    line2 = b[b0 + 2 * step : b0 + 2 * step + c.size]
+    line3 = b[b0 + 3 * step : b0 + 3 * step + c.size]
+    for j in range(c.size):
+        c[j] += f0 * line0[j] + f1 * line1[j] + f2 * line2[j] + f3 * line3[j]
+
+
+@inner
+def _add_one(factor: np.float32, b: F32, c: F32) -> None:
+    for j in range(c.size):
+        c[j] += factor * b[j]

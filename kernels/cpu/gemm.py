@@ -28,6 +28,7 @@ thread does the product for its own block, packing included.
 """
 
 import threading
+from functools import lru_cache
 
 import numpy as np
 from numba import prange
@@ -143,6 +144,7 @@ def items_together(items: int, k: int) -> int:
     return min(items, max(DEPTH_BLOCK // max(k, 1), 1))
 
 
+@lru_cache(maxsize=1024)
 def work_size(items: int, m: int, n: int, k: int) -> int:
     """Floats of scratch that `multiply` needs for sums of (m, k) by (k, n) products."""
     rows = min(ROW_BLOCK, m) + ROWS
