@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minicaffe
 from minicaffe.device import load_kernel
 
 LOWEST = np.finfo(np.float32).min
@@ -20,6 +21,10 @@ WINDOWS = [
     ((7, 7), (1, 1), (3, 2), (0, 0), (3, 4)),
     ((8, 8), (1, 2), (4, 5), (0, 0), (3, 3)),  # the last windows are outside of the image
     ((6, 5), (6, 5), (1, 1), (0, 0), (1, 1)),
+    ((2, 3), (2, 3), (1, 1), (0, 0), (1, 1)),  # one window, of less than a vector
+    ((33, 50), (3, 3), (2, 2), (1, 1), (17, 26)),
+    ((21, 40), (3, 5), (3, 3), (0, 2), (7, 14)),
+    ((18, 41), (3, 2), (1, 2), (1, 0), (18, 21)),
     ((1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
 ]
 
@@ -53,6 +58,18 @@ def pooled(device: str, size: Any, kernel: Any, stride: Any, pad: Any, out: Any)
 def test_cpu_agrees_with_reference(window: Any) -> None:
     for expected, actual in zip(pooled("reference", *window), pooled("cpu", *window), strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", WINDOWS[:6], ids=str)
+def test_the_same_bits_on_any_number_of_threads(window: Any) -> None:
+    alone = pooled("cpu", *window)
+    minicaffe.set_num_threads(2)
+    try:
+        together = pooled("cpu", *window)
+    finally:
+        minicaffe.set_num_threads(1)
+    for one, two in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def run_max(device: str, x: np.ndarray, kernel: Any, stride: Any, out: Any) -> tuple[Any, Any]:

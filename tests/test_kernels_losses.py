@@ -1,0 +1,92 @@
+"""Softmax and losses on cpu: the numbers of the reference, over vectors, tiles and blocks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicaffe
+from minicaffe.device import load_kernel
+
+SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    minicaffe.set_num_threads(request.param)
+    yield request.param
+    minicaffe.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(7, 1000, 1), (3, 10, 1), (5, 67, 1), (2, 21, 1500), (1, 3, 5), (1, 300, 600)],
+    ids=str,
+)
+def test_softmax(shape: Any, threads: int) -> None:
+    rng = np.random.default_rng(1)
+    x = 30 * rng.standard_normal(shape, np.float32)
+    x[0, 1, 0] = np.inf if shape[1] == 67 else x[0, 1, 0]
+    x[-1, -1, -1] = -np.inf
+    dy = rng.standard_normal(shape, np.float32)
+    found = {}
+    for device in ("reference", "cpu"):
+        ops = load_kernel("softmax", device)
+        y, dx = np.full_like(x, 7), np.full_like(x, 7)
+        with np.errstate(invalid="ignore"):
+            ops.forward(x, y)
+            ops.backward(y, dy, dx)
+        found[device] = y, dx
+    for expected, actual in zip(found["reference"], found["cpu"], strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("where", [None, 0, 1500, 2499])
+def test_cross_entropy(where: int | None, threads: int) -> None:
+    """2500 labels, a third of them ignored; a bad one is found wherever it is."""
+    rng = np.random.default_rng(2)
+    prob = rng.random((5, 4, 500), np.float32)
+    prob[0, :, 3] = 0
+    label = rng.integers(0, 3, (5, 500)).astype(np.float32) + rng.random((5, 500), np.float32) / 2
+    if where is not None:
+        label.flat[where] = -2
+    for device in ("reference", "cpu"):
+        losses = np.full_like(label, 7)
+        found = load_kernel("cross_entropy", device).forward(prob, label, losses, SMALLEST, 2)
+        if device == "reference":
+            expected, values = found, losses
+    assert found[2] == expected[2] == (-1 if where is None else where)
+    if where is None:
+        assert found[1] == expected[1]
+        assert found[0] == pytest.approx(expected[0], rel=1e-5)
+        np.testing.assert_allclose(losses, values, rtol=1e-5, atol=1e-6)
+
+
+def test_sums_of_losses(threads: int) -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal((2, 5003), np.float32)
+    target = rng.integers(0, 2, 5003).astype(np.float32)
+    found = {}
+    for device in ("reference", "cpu"):
+        difference = np.empty_like(a)
+        total = load_kernel("euclidean_loss", device).forward(a, b, difference)
+        loss, count = load_kernel("sigmoid_cross_entropy_loss", device).forward(9 * a, target, 1)
+        found[device] = [total, loss, count, difference.sum()]
+    np.testing.assert_allclose(found["cpu"], found["reference"], rtol=1e-5)
+
+
+def test_the_same_bits_on_any_number_of_threads() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((3, 21, 2500), np.float32)
+    results = []
+    for count in (1, 2):
+        minicaffe.set_num_threads(count)
+        y = np.empty_like(x)
+        load_kernel("softmax", "cpu").forward(x, y)
+        z = np.empty_like(x)
+        total = load_kernel("euclidean_loss", "cpu").forward(x.ravel(), y.ravel(), z.ravel())
+        results.append((y, total))
+    minicaffe.set_num_threads(1)
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1]
