@@ -19,8 +19,8 @@ for convolution by channels.) In two dimensions each matrix is applied to column
 so that F(m x m, r x r) takes (m + r - 1)^2 multiplications a tile, instead of m^2 r^2.
 
 The points decide the rounding errors: they should be few, near 1 in size, and symmetric. 0, 1, -1
-serve F(2, 3). For six points 0, +-1/sqrt 2, +-sqrt 2 and infinity make a third of the errors of
-the usual 0, +-1, +-2.
+serve F(2, 3). For six points 0, +-1/sqrt 2, +-sqrt 2 and infinity make a half to a third of the
+errors of the usual 0, +-1, +-2.
 
 Beside each intrinsic stands the same function as plain Python: it says what the intrinsic does, and
 takes its place under NUMBA_DISABLE_JIT=1.
