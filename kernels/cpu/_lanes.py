@@ -329,16 +329,6 @@ def copy_line(count: int, source: F32, s0: int, stride: int, target: F32, t0: in
 
 
 @inner
-def add_line(count: int, source: F32, s0: int, target: F32, t0: int) -> None:
-    """Add `count` numbers."""
-    smooth = count // LANES * LANES
-    for i in range(0, smooth, LANES):
-        add_lanes(LANES, source, s0 + i, target, t0 + i)
-    for i in range(smooth, count):
-        target[t0 + i] += source[s0 + i]
-
-
-@inner
 def raise_line(count: int, source: F32, s0: int, target: F32, t0: int) -> None:
     """Write what is greater than `count` numbers in their place."""
     smooth = count // LANES * LANES

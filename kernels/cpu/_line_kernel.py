@@ -36,16 +36,6 @@ def _dot_lines(
     return total
 
 
-def _add_product(
-    count: int, factor: np.float32, source: F32, s0: int, target: F32, t0: int
-) -> None:
-    """Add factor * source to target, `count` numbers.
-
-    May read up to LANES floats more than that of both, and write those of target unchanged.
-    """
-    target[t0 : t0 + count] += factor * source[s0 : s0 + count]
-
-
 # ---- the same, as LLVM instructions
 
 
@@ -86,28 +76,4 @@ def _dot_intrinsic(
     return types.float32(n, n, a, n, n, b, n, n), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _add_product_intrinsic(
-    typing: Any, count: Any, factor: Any, source: Any, s0: Any, target: Any, t0: Any
-) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        count, factor, source, s0, target, t0 = args
-        kinds = signature.args
-        e = Emitter(context, builder)
-        read, write = e.at(e.data(kinds[2], source), s0), e.at(e.data(kinds[4], target), t0)
-        factors = e.spread(factor)
-        vectors = builder.sdiv(builder.add(count, INT(LANES - 1)), INT(LANES))
-        with e.loop(vectors, []) as (vector, _):
-            at = builder.mul(vector, INT(LANES))
-            products = builder.fmul(factors, e.load(e.at(read, at)))
-            inside = e.first_lanes(builder.sub(count, at), products)
-            place = e.at(write, at)
-            e.store(builder.fadd(e.load(place), inside), place)
-        return context.get_dummy_value()
-
-    n = types.int64
-    return types.void(n, types.float32, source, n, target, n), emit
-
-
 dot_lines: Any = _dot_lines if DISABLED else _dot_intrinsic
-add_product: Any = _add_product if DISABLED else _add_product_intrinsic
