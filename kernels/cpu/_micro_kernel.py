@@ -34,7 +34,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ._jit import DISABLED
-from ._vectors import INT, LANES, LOW_ROWS, ROWS, Emitter
+from ._vectors import INT, LANES, LOW_ROWS, ROWS, Emitter, constant
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -58,10 +58,10 @@ def _multiply_panel(
     for i in range(rows):
         for j in range(COLUMNS):
             at = c0 + i * c_step + j
-            total = c[at] if add else start[start0 + i * start_step]
+            total = np.float32(0) if add else start[start0 + i * start_step]
             for k in range(depth):
                 total += a[a0 + k * rows + i] * b[b0 + k * b_step + j]
-            c[at] = total
+            c[at] = c[at] + total if add else total
 
 
 def _multiply_tall(*args: Any) -> None:
@@ -118,19 +118,28 @@ class _Tile(Emitter):
             for v in range(VECTORS)
         ]
 
-    def spread_rows(self, start: Any, start_step: Any, c: Any, c_step: Any) -> list[Any]:
-        """A tile with one number in all of a row.
+    def zeros(self) -> list[Any]:
+        """A tile of zeros."""
+        return [constant(0.0)] * (self.rows * VECTORS)
 
-        Nothing of C is read; its cache lines are asked for, to be there when the sums are done.
-        """
-        vectors = []
+    def spread_rows(self, start: Any, start_step: Any) -> list[Any]:
+        """A tile with one number in all of a row."""
+        tile = []
+        for i in range(self.rows):
+            number = self.builder.load(self.at(start, self.builder.mul(start_step, INT(i))))
+            tile += [self.spread(number)] * VECTORS
+        return tile
+
+    def sum(self, tile: list[Any], other: list[Any]) -> list[Any]:
+        """The sum of two tiles."""
+        return [self.builder.fadd(*pair) for pair in zip(tile, other, strict=True)]
+
+    def expect(self, c: Any, c_step: Any) -> None:
+        """Ask for C's cache lines, which are then there when the sums are done."""
         for i in range(self.rows):
             row = self.at(c, self.builder.mul(c_step, INT(i)))
             self.prefetch_for_writing(row)
             self.prefetch_for_writing(self.at(row, COLUMNS - 1))
-            number = self.builder.load(self.at(start, self.builder.mul(start_step, INT(i))))
-            vectors += [self.spread(number)] * VECTORS
-        return vectors
 
     def write(self, tile: list[Any], c: Any, c_step: Any) -> None:
         """Put the tile into C."""
@@ -148,16 +157,16 @@ def _emit_panel(rows: int, context: Any, builder: Any, signature: Any, args: Any
     b_panel = e.at(e.data(kinds[3], b), b0)
     starts = e.at(e.data(kinds[6], start), start0)
     c_tile = e.at(e.data(kinds[9], c), c0)
-    tile = e.choose(
-        add,
-        lambda: e.read(c_tile, c_step),
-        lambda: e.spread_rows(starts, start_step, c_tile, c_step),
-    )
+    e.expect(c_tile, c_step)
+    tile = e.choose(add, e.zeros, lambda: e.spread_rows(starts, start_step))
     with e.loop(depth, tile) as (k, sums):
         a_column = e.at(a_panel, builder.mul(k, INT(rows)))
         b_row = e.at(b_panel, builder.mul(k, b_step))
         e.outer_product(sums, [e.at(a_column, i) for i in range(rows)], b_row)
-    e.write(tile, c_tile, c_step)
+    with builder.if_then(add):
+        e.write(e.sum(tile, e.read(c_tile, c_step)), c_tile, c_step)
+    with builder.if_then(builder.not_(add)):
+        e.write(tile, c_tile, c_step)
     return context.get_dummy_value()
 
 
@@ -195,7 +204,8 @@ def _taps_intrinsic(
         b_panel = e.at(e.data(kinds[7], b), b0)
         c_tile = e.at(e.data(kinds[10], c), c0)
         views = [e.at(image, builder.load(e.at(table, i))) for i in range(ROWS)]
-        tile = e.read(c_tile, c_step)
+        e.expect(c_tile, c_step)
+        tile = e.zeros()
         with e.loop(height, tile) as (h, sums):
             line = builder.mul(h, x_step)
             b_line = e.at(b_panel, builder.mul(builder.mul(h, width), b_step))
@@ -203,7 +213,7 @@ def _taps_intrinsic(
             with e.loop(width, sums) as (w, inner_sums):
                 b_row = e.at(b_line, builder.mul(w, b_step))
                 e.outer_product(inner_sums, [e.at(view, w) for view in lines], b_row)
-        e.write(tile, c_tile, c_step)
+        e.write(e.sum(tile, e.read(c_tile, c_step)), c_tile, c_step)
         return context.get_dummy_value()
 
     n = types.int64
