@@ -1,6 +1,7 @@
 """Convolution: filters that slide over images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from minicaffe.blob import Blob
 
@@ -36,17 +37,24 @@ class ConvolutionLayer(BaseConvolutionLayer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Convolve, and add the bias."""
+        self.run_forward(self.ops, bottom, top)
+
+    def run_forward(
+        self, ops: Any, bottom: Sequence[Blob], top: Sequence[Blob], *slope: float
+    ) -> None:
+        """Forward by a kernel family that does more than `convolution`, with what that needs."""
         device = self.device
         weight = self.blobs[0].data.read(device)
         bias = self.blobs[1].data.read(device) if self.bias_term else None
         for image, output in zip(bottom, top, strict=True):
-            self.ops.forward(
+            ops.forward(
                 image.data.read(device).reshape(self.bottom_view),
                 weight,
                 bias,
                 output.data.write(device).reshape(self.top_view),
                 self.workspace(),
                 *self.geometry,
+                *slope,
             )
 
     def backward(

@@ -36,6 +36,7 @@ TYPES = {
     ("BatchNorm", "Scale", "ReLU"): "batch_norm_scale_relu",
     ("BatchNorm", "Scale"): "batch_norm_scale_relu",
     ("BatchNorm", "ReLU"): "batch_norm_scale_relu",
+    ("Convolution", "ReLU"): "convolution_relu",
     ("Eltwise", "ReLU", "Split"): "eltwise_relu",
     ("Eltwise", "ReLU"): "eltwise_relu",
 }

@@ -44,6 +44,7 @@ from .gemm import (
     padded_rows,
     panel_of,
 )
+from .relu import rectify_line
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -135,13 +136,16 @@ def _divide(scratch: F32, need: tuple[int, int]) -> tuple[F32, int, int, int]:
 # ---- the three products
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
-    """y = W * x + bias."""
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, slope: float = 1
+) -> None:
+    """y = W * x + bias; what is negative times the slope."""
     work, shared, each, threads = _divide(scratch, _forward_scratch(plan))
     bias0 = plan.groups * padded_rows(plan.outputs) * plan.depth
     work[bias0 : bias0 + bias.size] = bias
     _pack_filters(plan, weight.reshape(-1), _filters(plan), work)
-    _forward(plan, x.reshape(-1), y.reshape(-1), work, bias0, shared, each, threads)
+    flat = x.reshape(-1), y.reshape(-1)
+    _forward(plan, *flat, work, bias0, np.float32(slope), shared, each, threads)
 
 
 def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
@@ -152,7 +156,8 @@ def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> No
         bias0 = back.groups * padded_rows(back.outputs) * back.depth
         work[bias0 : bias0 + back.groups * back.outputs] = 0
         _pack_filters(back, weight.reshape(-1), _rotated_filters(back), work)
-        _forward(back, dy.reshape(-1), dx.reshape(-1), work, bias0, shared, each, threads)
+        flat = dy.reshape(-1), dx.reshape(-1)
+        _forward(back, *flat, work, bias0, np.float32(1), shared, each, threads)
         return
     zero = plan.groups * _padded_taps(plan.depth) * plan.outputs
     work[zero] = 0
@@ -296,8 +301,9 @@ def _copy_vectors(
 
 @kernel
 def _forward(
-    plan: Plan, x: F32, y: F32, work: F32, bias0: int, shared: int, each: int, threads: int
-) -> None:
+    plan: Plan, x: F32, y: F32, work: F32, bias0: int, slope: np.float32, shared: int, each: int,
+    threads: int,
+) -> None:  # fmt: skip
     filters = padded_rows(plan.outputs) * plan.depth
     deep = depth_block(plan.depth)
     items = plan.images * plan.groups
@@ -343,6 +349,10 @@ def _forward(
                             work, bias0 + group * plan.outputs + o, 1,
                             y, y0 + o * plan.places + panel, plan.places, start > 0, work, tile,
                         )  # fmt: skip
+            if slope != 1:
+                for o in range(first_row * ROW_BLOCK, min(last_row * ROW_BLOCK, plan.outputs)):
+                    at = y0 + o * plan.places
+                    rectify_line(y[at + begin : at + end], slope)
 
 
 @kernel

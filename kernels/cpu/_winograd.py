@@ -29,7 +29,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from . import _winograd_weights as weights
-from ._jit import kernel
+from ._jit import inner, kernel
 from ._lanes import fill_line
 from ._micro_kernel import COLUMNS
 from ._unfolded import Plan
@@ -48,6 +48,7 @@ from ._winograd_tiles import (
     working_memory,
 )
 from .gemm import pack
+from .relu import rectify_line
 
 F32 = NDArray[np.float32]
 
@@ -65,14 +66,17 @@ def scratch_size(plan: Plan) -> int:
     return 0
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
-    """y = W * x + bias."""
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, slope: float = 1
+) -> None:
+    """y = W * x + bias; what is negative times the slope."""
     t = tiling(choice(plan, FORWARD), plan)
     work, shared, each, threads = _working_memory(t)
     steps = plan.channels * t.r * t.r, t.r * t.r
     _transform_filters(t, weight.reshape(-1), work, *steps, False, shared, each, threads)
     rows = _balanced(t, threads)
-    _convolve(t, x.reshape(-1), bias, y.reshape(-1), work, shared, each, threads, rows)
+    flat, factor = (x.reshape(-1), bias, y.reshape(-1)), np.float32(slope)
+    _convolve(t, *flat, factor, work, shared, each, threads, rows)
 
 
 def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
@@ -83,7 +87,8 @@ def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> No
     _transform_filters(t, weight.reshape(-1), work, *steps, True, shared, each, threads)
     bias = np.zeros(dx.shape[1], np.float32)
     rows = _balanced(t, threads)
-    _convolve(t, dy.reshape(-1), bias, dx.reshape(-1), work, shared, each, threads, rows)
+    flat = dy.reshape(-1), bias, dx.reshape(-1)
+    _convolve(t, *flat, np.float32(1), work, shared, each, threads, rows)
 
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
@@ -138,9 +143,10 @@ def _transform_filters(
 
 @kernel
 def _convolve(
-    t: Tiling, x: F32, bias: F32, y: F32, work: F32, shared: int, each: int, threads: int, rows: int
-) -> None:
-    """Convolve blocks of tiles with the transformed filters in `work`."""
+    t: Tiling, x: F32, bias: F32, y: F32, slope: np.float32, work: F32, shared: int, each: int,
+    threads: int, rows: int,
+) -> None:  # fmt: skip
+    """Convolve blocks of tiles with the transformed filters in `work`, and rectify the outputs."""
     all_rows = t.images * t.tiles_h
     blocks = (all_rows + rows - 1) // rows
     squares = t.n * t.n
@@ -174,3 +180,15 @@ def _convolve(
                     t, y, plane, bias[plane], first, last, work, line, stage,
                     products + o * t.output_line,
                 )  # fmt: skip
+                if slope != 1:
+                    _rectify(t, y, plane, first, last, slope)
+
+
+@inner
+def _rectify(t: Tiling, y: F32, plane: int, first: int, last: int, slope: np.float32) -> None:
+    """Rectify an output of each image where the tiles of rows [first, last) are."""
+    for row in range(first, last):
+        top = row % t.tiles_h * t.m
+        y0 = (row // t.tiles_h * t.groups * t.outputs + plane) * t.out_height
+        bottom = min(top + t.m, t.out_height)
+        rectify_line(y[(y0 + top) * t.out_width : (y0 + bottom) * t.out_width], slope)

@@ -56,7 +56,7 @@ def backward(x_norm: F32 | None, dy: F32, variance: F32, eps: float, dx: F32) ->
         _backward(norm, given, dy, variance, np.float32(eps), dx)
 
 
-@inner
+@inner(strict=True)
 def _inverse_std(variance: np.float32, eps: np.float32) -> np.float32:
     return np.float32(1) / np.float32(math.sqrt(variance + eps))
 

@@ -22,6 +22,7 @@ from . import _convolution_2d as flat
 from . import _convolution_lines as lines
 from . import _convolution_nd as deep
 from . import _winograd as winograd
+from . import relu
 from ._jit import kernel as compiled
 from ._unfolded import Plan, plan
 from ._winograd_choice import DATA, FORWARD, WEIGHT
@@ -51,16 +52,22 @@ def scratch_size(
 def forward(
     x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32,
     kernel: Extents, stride: Extents, pad: Extents, dilation: Extents, groups: int,
+    slope: float = 1,
 ) -> None:  # fmt: skip
-    """y = W * x + bias."""
+    """y = W * x + bias; what is negative times `slope`, as in convolution_relu.py."""
     if bias is None:
         bias = np.zeros(y.shape[1], np.float32)
+    way: Any = deep
     if len(kernel) > 2:
         _fill(bias, _maps(y))
         deep.forward(x, weight, y, scratch, (kernel, stride, pad, dilation), groups)
     else:
         sizes = plan(x.shape, y.shape, kernel, stride, pad, dilation, groups)
-        _way(sizes, FORWARD).forward(sizes, x, weight, bias, y, scratch)
+        way = _way(sizes, FORWARD)
+        rectifies = () if way is lines else (slope,)
+        way.forward(sizes, x, weight, bias, y, scratch, *rectifies)
+    if slope != 1 and way in (deep, lines):
+        relu.forward(y, y, slope)
 
 
 def backward_data(
