@@ -21,8 +21,9 @@ def plot(title: str, rows: Sequence[Row], path: Path) -> None:
     axis.barh(range(len(rows)), speeds, color=colours, height=0.7, log=True)
     for place, speed in enumerate(speeds):
         axis.annotate(
-            f"{speed:.3g}", (speed, place), xytext=(4, 0), textcoords="offset points", va="center"
-        )
+            f"{speed:.3g}", (speed, place), (-4, 0), textcoords="offset points", color="white",
+            ha="right", va="center",
+        )  # fmt: skip
     peaks = sorted({(row.step.threads, row.peak / 1e9) for row in rows})
     for threads, peak in peaks:
         axis.axvline(peak, color="black" if threads == 1 else "tab:green", linestyle=":")
@@ -33,7 +34,7 @@ def plot(title: str, rows: Sequence[Row], path: Path) -> None:
         )  # fmt: skip
     axis.set_yticks(range(len(rows)), [row.step.name for row in rows])
     axis.invert_yaxis()
-    axis.set_xlim(min(speeds) / 2, 3 * max(speeds + [peak for _, peak in peaks]))
+    axis.set_xlim(min(speeds) / 10, 2 * max(speeds + [peak for _, peak in peaks]))
     axis.set_xlabel("GFLOP/s")
     axis.set_title(title, pad=16)
     axis.spines[["top", "right"]].set_visible(False)
