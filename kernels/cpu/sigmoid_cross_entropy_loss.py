@@ -35,11 +35,11 @@ def _ignored_value(ignore: int | None) -> np.float32:
 def _forward(x: F32, target: F32, sums: F64, counts: I64, ignore: np.float32) -> None:
     for block in prange(sums.size):
         start, stop = block * BLOCK, min(x.size, (block + 1) * BLOCK)
-        total = np.float32(0)
+        total = 0.0  # the sum of two losses may be too large for float32
         for i in range(start, stop):
             soft = log(np.float32(1) + exp(-abs(x[i])))
             loss = max(x[i], np.float32(0)) - x[i] * target[i] + soft
-            total += loss if np.trunc(target[i]) != ignore else np.float32(0)
+            total += np.float64(loss if np.trunc(target[i]) != ignore else np.float32(0))
         count = 0
         for i in range(start, stop):  # apart: a loop with two sums would not become vector code
             count += np.trunc(target[i]) != ignore
