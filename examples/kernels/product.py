@@ -15,15 +15,15 @@ from numba import prange
 
 from minicaffe.kernels.cpu._jit import kernel
 from minicaffe.kernels.cpu._micro_kernel import COLUMNS, multiply_tall
-from minicaffe.kernels.cpu._vectors import LANES, ROWS
-from minicaffe.kernels.cpu.gemm import (
+from minicaffe.kernels.cpu._packing import (
     ROW_BLOCK,
     depth_block,
-    gemm,
     multiply_packed,
     pack,
     pack_rows,
 )
+from minicaffe.kernels.cpu._vectors import LANES, ROWS
+from minicaffe.kernels.cpu.gemm import gemm
 
 from .steps import F32, Problem, Step, aligned, scratch, whole
 

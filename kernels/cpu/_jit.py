@@ -91,6 +91,19 @@ def inner(body: Callable[P, R] | None = None, *, strict: bool = False, fused: bo
     return _compiled(body, **options) if body else lambda body: _compiled(body, **options)
 
 
+def shared(body: Callable[P, R]) -> Callable[P, R]:
+    """Like `inner`, but compiled once for all numbers: for what is large and called from all over.
+
+    Numba compiles a function anew for each literal that it is called with.
+    """
+    made: Any = inner(body)
+    if not DISABLED:
+        find = made.get_call_template
+        made.get_call_template = lambda args, kws: find(tuple(map(types.unliteral, args)), kws)
+    kept: Callable[P, R] = made
+    return kept
+
+
 def inlined(body: Callable[P, R]) -> Callable[P, R]:
     """Like `inner`, but pasted into its caller: a part of it that has a name, quick to compile."""
     made: Callable[P, R] = _compiled(body, inline="always")

@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from ._jit import DISABLED, inner
+from ._jit import DISABLED, inner, shared
 from ._vectors import INT, LANES, SHORT, VECTOR, Emitter, constant
 
 F32 = NDArray[np.float32]
@@ -318,7 +318,7 @@ weave_lanes: Any = _weave_lanes if DISABLED else _weave_intrinsic
 # ---- lines of any length
 
 
-@inner
+@shared
 def copy_line(count: int, source: F32, s0: int, stride: int, target: F32, t0: int) -> None:
     """Copy `count` numbers that are `stride` apart."""
     smooth = count // LANES * LANES

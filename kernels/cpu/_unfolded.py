@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from ._jit import inlined, inner
 from ._lanes import collect_lanes, copy_line, fill_lanes, fill_line
 from ._micro_kernel import COLUMNS
+from ._scratch import CACHE_LINE
 from ._vectors import LANES, ROWS
-from .gemm import CACHE_LINE
 from .im2col import Extents, places_inside
 
 BLOCK = 8 * COLUMNS  # places that convolution works on at a time
@@ -201,3 +201,10 @@ def lines_that_see(plan: Plan, first_k: int, last_k: int) -> tuple[int, int]:
     bottom = plan.height - 1 + plan.pad_h - first_k // row * plan.dilation_h
     first = (top + plan.stride_h - 1) // plan.stride_h
     return max(first, 0), min(bottom // plan.stride_h + 1, plan.out_height)
+
+
+@inner
+def filter_at(plan: Plan, group: int, output: int, r: int, c: int, s: int) -> int:
+    """Where in the weight (O, C, kernel_h, kernel_w) of a group a number is."""
+    line = ((group * plan.outputs + output) * plan.channels + c) * plan.kernel_h + r
+    return line * plan.kernel_w + s

@@ -32,6 +32,8 @@ from . import _winograd_weights as weights
 from ._jit import inner, kernel
 from ._lanes import fill_line
 from ._micro_kernel import COLUMNS
+from ._packing import pack
+from ._scratch import whole
 from ._unfolded import Plan
 from ._vectors import LANES, ROWS
 from ._winograd_choice import DATA, FORWARD, WEIGHT, choice, choose
@@ -44,10 +46,8 @@ from ._winograd_tiles import (
     transform_inputs,
     transform_outputs,
     transposed,
-    whole,
     working_memory,
 )
-from .gemm import pack
 from .relu import rectify_line
 
 F32 = NDArray[np.float32]

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ._jit import DISABLED, inner, jitable
 from ._micro_kernel import COLUMNS, VECTORS
+from ._packing import ROW_BLOCK, tall_rows
 from ._vectors import INT, LANES, LOW_ROWS, ROWS, Emitter, constant
-from .gemm import ROW_BLOCK, tall_rows
 
 F32 = NDArray[np.float32]
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ._jit import inner, num_threads
 from ._lanes import copy_line, fill_line
 from ._micro_kernel import COLUMNS
+from ._scratch import CACHE_LINE, whole, workspace
 from ._unfolded import Plan
 from ._vectors import LANES
 from ._winograd_kernel import (
@@ -31,7 +32,6 @@ from ._winograd_kernel import (
     transform,
 )
 from ._winograd_product import panel_at, rows_with_room
-from .gemm import CACHE_LINE, workspace
 
 F32 = NDArray[np.float32]
 ZERO = np.float32(0)
@@ -76,11 +76,6 @@ class Tiling(NamedTuple):
     channel_step: int
     gradient_step: int
     sum_rows: int  # channels, with room for the last tile of a product
-
-
-def whole(count: int, step: int) -> int:
-    """The next multiple of step."""
-    return -(-count // step) * step
 
 
 def odd_lines(floats: int) -> int:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from ._jit import kernel
 from ._lanes import add_lanes, copy_lanes, fill_line
 from ._micro_kernel import COLUMNS
+from ._packing import pack
+from ._scratch import whole
 from ._vectors import LANES
 from ._winograd_kernel import WEIGHT, transform
 from ._winograd_product import add_products_of_lines
@@ -27,10 +29,8 @@ from ._winograd_tiles import (
     Tiling,
     transform_gradients,
     transform_inputs,
-    whole,
     working_memory,
 )
-from .gemm import pack
 
 F32 = NDArray[np.float32]
 

@@ -1,0 +1,148 @@
+"""Backward to the weights of a convolution of planes, without writing its columns out.
+
+    dW.T (K, O) = col (K, P) @ dy.T (P, O)       for each group, summed over images
+
+The sum goes over places. dy is packed for PLACES of them at a time, in panels of COLUMNS outputs;
+the micro-kernel takes ROWS taps, and broadcasts what they see straight from the unfolded image
+(_unfolded.py), line by line: `col` is never written, and 2 N O P K operations, less those of taps
+that see nothing but margins, come with O P / COLUMNS reads of the image and one of dy, packed.
+Filters of 1 x 1 are a product of matrices, summed over images (gemm.py).
+
+Threads share the batch, groups and panels of outputs. The gradient is summed for `_shares` shares
+of the batch, and then over shares: the order does not depend on the number of threads.
+"""
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ._jit import inlined, kernel
+from ._lanes import fill_line
+from ._micro_kernel import COLUMNS, multiply_taps
+from ._packing import pack
+from ._scratch import Need, divide, whole
+from ._unfolded import Plan, filter_at, lines_that_see, unfold
+from ._vectors import ROWS
+from .gemm import add_products
+
+F32 = NDArray[np.float32]
+
+PLACES = 256  # at a time
+
+
+def need(plan: Plan) -> Need:
+    """Floats of scratch: the sums, and packed gradients and an unfolded image a thread."""
+    outputs = whole(plan.outputs, COLUMNS)
+    return _shares(plan) * _sums(plan), outputs * _chunk(plan) * plan.out_width + plan.unfolded
+
+
+def _sums(plan: Plan) -> int:
+    """Floats of the sums of one share: [group][panel of outputs][tap][COLUMNS]."""
+    return plan.groups * whole(plan.outputs, COLUMNS) * plan.taps.size
+
+
+def _shares(plan: Plan) -> int:
+    """Into how many shares the batch is cut: whatever the threads, 8, or 4 MB of sums."""
+    return max(1, min(plan.images, 8, (1 << 20) // _sums(plan)))
+
+
+def _chunk(plan: Plan) -> int:
+    """Lines of the output that backward to the weights works on at a time."""
+    return min(plan.out_height, max(1, PLACES // plan.out_width))
+
+
+def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
+    """Add to dweight."""
+    if plan.kernel_h * plan.kernel_w == 1 and not plan.unfolds:
+        maps = (plan.images, plan.groups, -1, plan.places)
+        for group in range(plan.groups):
+            add_products(dy.reshape(maps), x.reshape(maps), dweight, group)
+        return
+    work, shared, each, threads = divide(scratch, need(plan))
+    shares, chunk = _shares(plan), _chunk(plan)
+    parts = min(-(-plan.outputs // COLUMNS), -(-threads // (shares * plan.groups)))
+    _sum_products(
+        plan, x.reshape(-1), dy.reshape(-1), work, shared, each, threads, shares, parts, chunk
+    )
+    _add_shares(plan, dweight.reshape(-1), work, shares)
+
+
+@kernel
+def _sum_products(
+    plan: Plan, x: F32, dy: F32, work: F32, shared: int, each: int, threads: int,
+    shares: int, parts: int, chunk: int,
+) -> None:  # fmt: skip
+    """For each share, [group][panel of outputs][tap][COLUMNS]: the sums over its images.
+
+    A task is a share, a group, and a part of the panels of outputs.
+    """
+    panels = (plan.outputs + COLUMNS - 1) // COLUMNS
+    taps = plan.taps.size
+    tasks = shares * plan.groups * parts
+    for thread in prange(threads):
+        packed = shared + thread * each
+        unfolded = packed + panels * COLUMNS * chunk * plan.out_width
+        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+            share, group, part = (
+                task // parts // plan.groups,
+                task // parts % plan.groups,
+                task % parts,
+            )
+            first, last = part * panels // parts, (part + 1) * panels // parts
+            outputs = min(last * COLUMNS, plan.outputs) - first * COLUMNS
+            sums = ((share * plan.groups + group) * panels + first) * taps * COLUMNS
+            fill_line((last - first) * taps * COLUMNS, np.float32(0), work, sums)
+            for n in range(share * plan.images // shares, (share + 1) * plan.images // shares):
+                item = n * plan.groups + group
+                if plan.unfolds:
+                    unfold(plan, x, item * plan.image, work, unfolded)
+                image, image0 = (work, unfolded) if plan.unfolds else (x, item * plan.image)
+                for top in range(0, plan.out_height, chunk):
+                    bottom = min(top + chunk, plan.out_height)
+                    deep = (bottom - top) * plan.out_width
+                    dy0 = (item * plan.outputs + first * COLUMNS) * plan.places
+                    dy0 += top * plan.out_width
+                    pack(dy, dy0, plan.places, 1, outputs, deep, int(COLUMNS), work, packed, deep)
+                    for panel in range(last - first):
+                        _multiply_lines(
+                            plan, image, image0, top, bottom, work, packed + panel * deep * COLUMNS,
+                            work, sums + panel * taps * COLUMNS,
+                        )  # fmt: skip
+
+
+@inlined
+def _multiply_lines(
+    plan: Plan, image: F32, image0: int, top: int, bottom: int, dy: F32, dy0: int,
+    sums: F32, sums0: int,
+) -> None:  # fmt: skip
+    """sums[k] += sum over places of lines [top, bottom) of what tap k sees times dy."""
+    for k in range(0, plan.depth, ROWS):
+        seen = lines_that_see(plan, k, min(k + ROWS, plan.depth) - 1)
+        first, last = max(seen[0], top), min(seen[1], bottom)
+        if first < last:
+            joined = plan.line == plan.out_width  # lines follow each other without a gap
+            multiply_taps(
+                1 if joined else last - first,
+                (last - first) * plan.out_width if joined else plan.out_width,
+                image, image0 + first * plan.line, plan.line, plan.taps, k,
+                dy, dy0 + (first - top) * plan.out_width * COLUMNS, COLUMNS,
+                sums, sums0 + k * COLUMNS, COLUMNS,
+            )  # fmt: skip
+
+
+@kernel
+def _add_shares(plan: Plan, dweight: F32, work: F32, shares: int) -> None:
+    """Add the sums of all shares to dweight."""
+    panels = (plan.outputs + COLUMNS - 1) // COLUMNS
+    taps = plan.taps.size
+    for output in prange(plan.groups * plan.outputs):
+        group, o = output // plan.outputs, output % plan.outputs
+        source = (group * panels + o // COLUMNS) * taps * COLUMNS + o % COLUMNS
+        for r in range(plan.kernel_h):
+            for c in range(plan.channels):
+                for s in range(plan.kernel_w):
+                    total = np.float32(0)
+                    for share in range(shares):
+                        total += work[source + share * plan.groups * panels * taps * COLUMNS]
+                    dweight[filter_at(plan, group, o, r, c, s)] += total
+                    source += COLUMNS
