@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,8 +12,9 @@ LIBRARIES = ("numpy", "numba", "llvmlite", "torch", "onnxruntime")
 
 
 def describe() -> dict[str, str]:
-    """Processor, cores, caches, memory, system, versions."""
+    """Date, processor, cores, caches, memory, system, versions."""
     return {
+        "date": date.today().isoformat(),
         "processor": processor(),
         "cores": f"{cores()} (of {os.cpu_count()})",
         "vectors": vectors(),

@@ -39,6 +39,8 @@ def markdown(report: dict[str, Any], rows: Sequence[Row], roofs: Sequence[Roof])
     for name in dict.fromkeys(row.case.table for row in rows):
         for roof in roofs:
             chosen = [row for row in rows if (row.case.table, row.threads) == (name, roof.threads)]
+            if not chosen:  # the measurement was interrupted
+                continue
             parts.append(f"### {TITLES.get(name, name)}, {threads(roof.threads)}")
             parts.append(table(chosen, roof, keys))
             parts.append(undisturbed(chosen))

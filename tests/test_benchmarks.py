@@ -213,6 +213,19 @@ def test_ratios_are_of_medians_by_one_clock() -> None:
     assert made.ratio("onnxruntime") is None
 
 
+def test_an_interrupted_run_is_reported() -> None:
+    """What was measured on one thread, where nothing was on two."""
+    roofs = [ROOF, Roof(threads=2, peak=2e9, memory=1e9, cache=2e10)]
+    made = row(case_of(LOSS, FORWARD), minicaffe=[0.01])
+    facts = {
+        "machine": {}, "contenders": {"minicaffe": "Numba"}, "left out": [],
+        "load at the start": "0", "load at the end": "0",
+    }  # fmt: skip
+    text = report.markdown(facts, [made], roofs)
+    assert text.count("### ") == 1
+    assert "Measured limits, 2 threads" in text
+
+
 def test_the_table_has_ratios_reasons_and_a_mean() -> None:
     first = row(case_of(LOSS, FORWARD), minicaffe=[0.01], torch=[0.02])
     second = row(case_of(LOSS, BACKWARD), minicaffe=[0.01], torch=[0.08])
