@@ -101,7 +101,9 @@ def table(rows: Sequence[Row]) -> list[str]:
         lines.append(f"{row.step.name:{width}}" + "".join(f"{cell:>10}" for cell in cells))
         before = row.seconds
     peaks = sorted({(row.step.threads, row.peak) for row in rows})
-    lines += [f"peak, {threads} threads: {peak / 1e9:.1f} GFLOP/s" for threads, peak in peaks]
+    lines += [
+        f"peak, {count} thread{'s'[: count - 1]}: {peak / 1e9:.1f} GFLOP/s" for count, peak in peaks
+    ]
     if any(row.step.tiny for row in rows):
         lines.append("loops in Python: timed on a tiny problem, scaled by the operations")
     return lines
