@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -123,8 +124,9 @@ def test_the_wheel_renamed_to_zip(wheel: Path, tmp_path: Path) -> None:
 def test_installed_editable(source: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     pip("install", "--target", str(site), "--editable", str(source), cwd=tmp_path)
-    code = f"import site; site.addsitedir({str(site)!r})\n{PROBE}"
-    assert run(sys.executable, "-c", code, cwd=tmp_path).startswith(str(source))
+    installed = sysconfig.get_path("purelib")  # behind: the checkout may be installed there as well
+    code = f"import site; [site.addsitedir(each) for each in ({str(site)!r}, {installed!r})]\n"
+    assert run(sys.executable, "-S", "-c", code + PROBE, cwd=tmp_path).startswith(str(source))
 
 
 def test_from_the_checkout(tmp_path: Path) -> None:

@@ -293,6 +293,25 @@ def test_ranks_tell_the_driver(server: control.ControlServer) -> None:
     line.say("row", loss=1)  # nobody listens; training goes on
 
 
+def test_a_rank_that_dies_is_missed(server: control.ControlServer) -> None:
+    line = control.ControlLine(server.address, "run", 3, b"secret", rank=1)
+    line.say("hello")
+    line._socket.close()  # what the system does for a process that is killed
+    assert server.messages.get(timeout=5)["kind"] == "hello"
+    assert server.messages.get(timeout=5) == {"kind": "lost", "rank": 1}
+
+
+def test_a_rank_that_leaves_is_not_missed(server: control.ControlServer) -> None:
+    line = control.ControlLine(server.address, "run", 3, b"secret", rank=1)
+    line.say("end")
+    line.close()
+    deadline = time.monotonic() + 5
+    while server._connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert server.messages.get(timeout=5)["kind"] == "end"
+    assert server.messages.empty()
+
+
 @pytest.mark.parametrize(
     "seat", [("run", 3, b"guess"), ("run", 2, b"secret"), ("old", 3, b"secret")]
 )

@@ -1,6 +1,8 @@
 """Ranks of a training without Spark: threads, a ring of memory, control lines that take notes."""
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,8 +10,9 @@ import pytest
 from minicaffe import context
 from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import ThreadRendezvous
-from minicaffe.distributed.spark import executor
+from minicaffe.distributed.spark import driver, executor
 from minicaffe.distributed.spark.config import Config
+from minicaffe.distributed.spark.control import Message
 from minicaffe.distributed.spark.course import Course
 from minicaffe.distributed.spark.jobs import TrainJob
 from minicaffe.distributed.spark.preflight import plan_training
@@ -166,3 +169,53 @@ def test_ranks_with_different_weights_end_the_training() -> None:
     course.hear(row)
     with pytest.raises(ClusterError, match="weights of the ranks differ after iteration 5"):
         course.hear({**row, "rank": 1, "weights": 2})
+
+
+MISSED = {"kind": "error", "rank": 0, "host": "here", "message": "link closed", "follows": True}
+BROKEN = {"kind": "error", "rank": 1, "host": "there", "message": "no such file", "follows": False}
+GONE = {"kind": "lost", "rank": 1}
+
+
+@pytest.mark.parametrize(
+    ("heard", "reason", "told"),
+    [
+        ([MISSED, GONE], "link closed", "rank 1 was lost: its Python process died"),
+        ([MISSED, BROKEN], "link closed", "rank 1 on there: no such file"),
+        ([BROKEN, GONE], "no such file", "rank 1 on there: no such file"),
+        ([GONE], "who knows", "rank 1 was lost: its Python process died"),
+        ([MISSED], "link closed", "rank 0 on here: link closed"),
+        ([], "who knows", "who knows"),
+    ],
+)
+def test_the_rank_that_failed_first_is_named(
+    heard: list[Message], reason: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever Spark heard first: here always the word of the one that missed the other."""
+    monkeypatch.setattr(driver, "GRACE", 0.2)
+    course = Course("", 0, 10, resumed=False)
+    course.begin(2)
+    messages = list(heard)
+
+    def listen(seconds: float) -> None:
+        if messages:
+            course.hear(messages.pop(0))
+
+    conf = SimpleNamespace(debug=False)
+    job: Any = SimpleNamespace(course=course, training=SimpleNamespace(conf=conf), _listen=listen)
+    error = RuntimeError(f"minicaffe.errors.CommunicationError: {reason}")
+    assert str(driver.Generation._explain(job, error)) == told
+
+
+def test_a_line_that_broke_long_ago_explains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "GRACE", 0.05)
+    course = Course("", 0, 10, resumed=False)
+    course.begin(2)
+    course.hear(GONE)
+    time.sleep(0.1)
+    course.hear(MISSED)
+    job: Any = SimpleNamespace(
+        course=course,
+        training=SimpleNamespace(conf=SimpleNamespace(debug=False)),
+        _listen=lambda seconds: None,
+    )
+    assert str(driver.Generation._explain(job, RuntimeError("x"))) == "rank 0 on here: link closed"

@@ -1,6 +1,9 @@
 """The line between the ranks and the driver: JSON lines over TCP, after a mutual proof.
 
-Each rank dials the driver when it starts and says what happens: its metrics (rank 0), its errors.
+Each rank dials the driver when it starts and says what happens: its metrics (rank 0), its errors,
+and "bye" when it leaves. A line that ends without is that of a process which died: the operating
+system closes it at once, whatever Spark and the ring find out, and in which order.
+
 The proof is that of the ring (auth.py), with the run's secret. The driver listens on its own
 address only, and a stranger has a few seconds to give up.
 """
@@ -53,7 +56,10 @@ def _talk(sock: socket.socket, half: Half) -> None:
 
 
 class ControlServer:
-    """The driver's end: `messages` is a queue of what the ranks of one generation say."""
+    """The driver's end: `messages` is a queue of what the ranks of one generation say.
+
+    The server itself adds `{"kind": "lost", "rank": n}` for a rank whose line ended without "bye".
+    """
 
     def __init__(self, host: str, run: str, generation: int, secret: bytes) -> None:
         self.messages: queue.Queue[Message] = queue.Queue()
@@ -97,6 +103,7 @@ class ControlServer:
             ).start()
 
     def _serve(self, connection: socket.socket, peer: str) -> None:
+        rank: int | None = None  # of a line that may end in silence, which tells something
         try:
             connection.settimeout(TIMEOUT)
             _talk(connection, listener(self._member))
@@ -104,14 +111,21 @@ class ControlServer:
             with connection.makefile("rb") as lines:
                 while line := lines.readline(LINE_LIMIT):
                     message = json.loads(line)
-                    if isinstance(message, dict):
-                        self.messages.put(message)
+                    if not isinstance(message, dict):
+                        continue
+                    rank = message.get("rank")
+                    if message.get("kind") == "bye":
+                        rank = None
+                        return
+                    self.messages.put(message)
         except Refused as error:
             log.warning("refused a stranger from %s on the control port: %s", peer, error)
         except (OSError, ValueError) as error:
             if not self._closing:
                 log.warning("lost the control line of %s: %s", peer, error)
         finally:
+            if rank is not None and not self._closing:
+                self.messages.put({"kind": "lost", "rank": rank})
             self._connections.discard(connection)
             connection.close()
 
@@ -154,7 +168,8 @@ class ControlLine:
                 self._socket = None
 
     def close(self) -> None:
-        """Hang up."""
+        """Say goodbye and hang up."""
+        self.say("bye")
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -18,7 +18,7 @@ class Course:
     """Takes in what the ranks say; one for a run, through all its generations.
 
     `metrics` and `validations` (iteration and outputs' means of each test of the first test net)
-    keep it all; `hosts`, `pids` and `errors` are of the generation that runs.
+    keep it all; `hosts`, `pids`, `errors` and `lost` are of the generation that runs.
     """
 
     def __init__(self, stem: str, start: int, max_iter: int, resumed: bool) -> None:
@@ -36,6 +36,7 @@ class Course:
         self.hosts: dict[int, str] = {}  # of the ranks that have joined the ring
         self.pids: dict[int, int] = {}
         self.errors: list[Message] = []
+        self.lost: dict[int, float] = {}  # ranks whose lines broke off, and when that was heard
         self.ended: set[int] = set()
         self._rows: dict[int, list[Message]] = {}
 
@@ -48,6 +49,7 @@ class Course:
             "test": self._hear_test,
             "end": self._hear_end,
             "error": self.errors.append,
+            "lost": self._hear_lost,
         }
         listeners[message["kind"]](message)
 
@@ -126,6 +128,9 @@ class Course:
                 f"rank {message['rank']} left out {message['left_out']} samples that cannot be"
                 f" read: {'; '.join(message['reasons'])}"
             )
+
+    def _hear_lost(self, message: Message) -> None:
+        self.lost[message["rank"]] = time.monotonic()
 
     def _seconds(self) -> float:
         return time.monotonic() - self.started

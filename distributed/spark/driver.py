@@ -33,6 +33,7 @@ from .preflight import Plan
 from .session import (
     Job,
     await_slots,
+    death_of,
     driver_addresses,
     is_local,
     is_loss,
@@ -41,7 +42,10 @@ from .session import (
 )
 
 PATIENCE = 15.0  # seconds without a rank after which the user is told what Spark waits for
-GRACE = 2.0  # seconds in which the ranks' own errors arrive after the job has failed
+# Seconds in which the ranks' own errors arrive after the job has failed. Spark gives the tasks of a
+# failed job 2 seconds to end (spark.python.task.killTimeout) before it kills their processes, which
+# then look lost.
+GRACE = 1.5
 
 
 class Training:
@@ -193,14 +197,28 @@ class Generation:
         return answers
 
     def _explain(self, error: Exception) -> ClusterError:
-        """The error of the rank that failed first, rather than of those that missed it."""
-        until = time.monotonic() + GRACE
-        while time.monotonic() < until and not any(not e["follows"] for e in self.course.errors):
+        """The error of the rank that failed first, rather than of those that missed it.
+
+        A process that dies cannot say so; Spark may see it, or hear first from those that missed
+        it: then the line that broke off tells which rank it was.
+        """
+        failed, course = time.monotonic(), self.course
+        for rank, heard in list(course.lost.items()):
+            if heard < failed - GRACE:  # the line broke, the rank went on
+                del course.lost[rank]
+        while time.monotonic() < failed + GRACE:
+            if course.lost or any(not e["follows"] for e in course.errors):
+                break
             self._listen(0.1)
-        causes = sorted(self.course.errors, key=lambda e: bool(e["follows"]))
+        causes = sorted(course.errors, key=lambda e: bool(e["follows"]))
         reason = reason_of(error)
-        if not causes or (causes[0]["follows"] and is_loss(reason)):
-            return ClusterError(reason)
+        if not causes or causes[0]["follows"]:
+            if is_loss(reason):
+                return ClusterError(reason)
+            if course.lost:
+                return ClusterError(death_of(f"rank {min(course.lost)}"))
+            if not causes:
+                return ClusterError(reason)
         cause = causes[0]
         if self.training.conf.debug:
             print(cause["trace"], file=sys.stderr)

@@ -247,7 +247,7 @@ def reason_of(error: BaseException) -> str:
         if why:
             return f"{who} {LOST} with its executor: {why.group(2).strip()}"
         if crashed and not _OWN_ERROR.search(text):
-            return f"{who} {LOST}: its Python process died"
+            return death_of(who)
     found = _OWN_ERROR.search(text)
     if found:
         rest = text[found.end() :]
@@ -263,6 +263,11 @@ def reason_of(error: BaseException) -> str:
     if java:
         return java.group(1).strip()
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+
+
+def death_of(rank: str) -> str:
+    """The line that tells of a rank whose process is gone while its executor lives."""
+    return f"{rank} {LOST}: its Python process died"
 
 
 def is_loss(reason: str) -> bool:
