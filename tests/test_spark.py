@@ -247,9 +247,12 @@ def test_a_bad_record_is_left_out_and_told(
 # --- the command line --------------------------------------------------------------------------
 
 
-def test_train_and_features_in_one_command(sc: Any, small: SmallSet) -> None:
-    args = ("-train", "-features", "ip2", "-label", "label", "-model", f"file:{small.folder}/m",
-            "-output", f"{small.folder}/features")  # fmt: skip
+def test_train_and_features_in_one_command(
+    sc: Any, small: SmallSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small.folder)
+    args = ("-train", "-features", "ip2", "-label", "label", "-model", "file:m",
+            "-output", "file:features")  # fmt: skip
     submit.run(sc, config(sc, small.solver(), *args))
     lines = [
         json.loads(line)
@@ -296,6 +299,19 @@ def test_test_writes_a_line_an_output(sc: Any, trained: Any, tmp_path: Path) -> 
         sc, config(sc, small.solver(), "-test", "-model", str(model), "-output", f"{tmp_path}/r")
     )
     assert re.fullmatch(r"accuracy: [\d.]+\nloss: [\d.]+\n", (tmp_path / "r").read_text())
+    assert [each.name for each in tmp_path.iterdir()] == ["r"]
+
+
+def test_test_writes_into_any_file_system(sc: Any, trained: Any, tmp_path: Path) -> None:
+    small, model = trained
+    mounts = sc._jsc.hadoopConfiguration()
+    mounts.set("fs.viewfs.mounttable.cluster.link./results", f"file://{tmp_path}")
+    place = "viewfs://cluster/results/r"
+    args = ("-test", "-model", str(model), "-output", place)
+    submit.run(sc, config(sc, small.solver(), *args))
+    assert re.fullmatch(r"accuracy: [\d.]+\nloss: [\d.]+\n", (tmp_path / "r").read_text())
+    with pytest.raises(ClusterError, match=f"-output {place} exists already"):
+        submit.run(sc, config(sc, small.solver(), *args))
 
 
 # --- errors ------------------------------------------------------------------------------------

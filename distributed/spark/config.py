@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -69,7 +70,6 @@ class Config:
         self.label = "label" if args is None else ""
         self.outputFormat = "json"
         self.modelPath = ""
-        self.outputPath = ""
         self.devices = 1
         self.isRddPersistent = False
         self.snapshotStateFile = ""
@@ -80,6 +80,7 @@ class Config:
         self.debug = False
         self._test = False
         self._features: list[str] = []
+        self._output = ""
         self._connection = "ethernet"
         self._lmdb_partitions = 0
         self._solver: tuple[str, pb.SolverParameter] | None = None
@@ -128,6 +129,18 @@ class Config:
     def isFeature(self) -> bool:
         """Whether there are blobs to extract."""
         return bool(self._features)
+
+    @property
+    def outputPath(self) -> str:
+        """Where -test or -features write; a `file:` URL without slashes begins in this folder."""
+        return self._output
+
+    @outputPath.setter
+    def outputPath(self, path: str) -> None:
+        scheme, colon, rest = path.partition(":")
+        if colon and scheme.lower() == "file" and not rest.startswith("/"):
+            path = f"file:{os.path.abspath(rest)}"  # Hadoop takes no relative ones
+        self._output = path
 
     @property
     def connection(self) -> str:

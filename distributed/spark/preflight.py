@@ -8,6 +8,7 @@ import os
 import secrets
 import tempfile
 from dataclasses import dataclass
+from typing import Any
 
 from minicaffe.data_source import local_path, source_class
 from minicaffe.database import open_database
@@ -94,25 +95,35 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
     return ForwardJob(net.SerializeToString(), files, weights, blobs, level)
 
 
+def output_file(conf: Config) -> tuple[Any, Any]:
+    """The -output as a path of Hadoop, and the file system that it lies in. Raises ClusterError."""
+    try:
+        path = conf.sc._jvm.org.apache.hadoop.fs.Path(conf.outputPath)
+        return path, path.getFileSystem(conf.sc._jsc.hadoopConfiguration())
+    except Exception as error:
+        raise _bad_output(conf, error) from None
+
+
 def check_output(conf: Config) -> None:
     """Refuse an -output that exists or cannot be written."""
     if not conf.outputPath:
         raise ClusterError("no place for the result is given: -output PATH")
-    jvm = conf.sc._jvm
+    path, system = output_file(conf)
     try:
-        path = jvm.org.apache.hadoop.fs.Path(conf.outputPath)
-        system = path.getFileSystem(conf.sc._jsc.hadoopConfiguration())
         exists = system.exists(path)
-        local = system.getScheme() == "file"
     except Exception as error:
-        cause = str(getattr(error, "java_exception", error)).splitlines()[0]
-        raise ClusterError(f"-output {conf.outputPath}: {cause}") from None
+        raise _bad_output(conf, error) from None
     if exists:
         raise ClusterError(
             f"-output {conf.outputPath} exists already: give a new one, or remove it"
         )
-    if local:
+    if system.getScheme() == "file":
         check_folder(os.path.dirname(os.path.abspath(local_path(conf.outputPath))), "-output")
+
+
+def _bad_output(conf: Config, error: Exception) -> ClusterError:
+    cause = str(getattr(error, "java_exception", error)).splitlines()[0]
+    return ClusterError(f"-output {conf.outputPath}: {cause}")
 
 
 def check_format(conf: Config) -> None:
