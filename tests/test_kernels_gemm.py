@@ -1,5 +1,6 @@
 """gemm: every size and transposition on both devices, BLAS's rules for alpha and beta."""
 
+import importlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,17 +24,23 @@ SIZES = [
     (50, 64, 300),
     (131, 37, 257),
     (7, 1100, 20),
-    (1, 530, 130),  # a large B, of which a few rows of A are not worth a packing
+    (1, 530, 130),  # a few rows of A, or columns of B, for which the other is not packed
+    (1, 4130, 33),
+    (2, 40, 70),
+    (3, 16, 97),
+    (5, 23, 163),
+    (13, 300, 420),
+    (90, 2, 65),
+    (32, 40, 1030),
     (4, 2090, 37),
 ]
 SCALES = [(1, 0), (1, 1), (0.5, -2), (0, 0.5)]  # alpha, beta
 
 
 @pytest.fixture
-def two_threads() -> Iterator[None]:
-    """Kernels on two threads."""
+def threads_restored() -> Iterator[None]:
+    """A test may change the number of threads."""
     before = minicaffe.num_threads()
-    minicaffe.set_num_threads(2)
     yield
     minicaffe.set_num_threads(before)
 
@@ -86,17 +93,59 @@ def test_nan_and_infinity_stay_in_their_row(device: str) -> None:
     assert np.isfinite(np.delete(c, [3, 9], axis=0)).all()
 
 
+@pytest.mark.parametrize("trans_b", [False, True])
+@pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize(
-    "size", [(200, 300, 400), (3, 900, 60), (700, 5, 80), (2, 700, 400)], ids=str
+    "size",
+    [(200, 300, 400), (3, 900, 60), (700, 5, 80), (2, 700, 400), (9, 190, 777), (150, 3, 900)],
+    ids=str,
 )
-def test_the_bits_do_not_depend_on_threads(size: tuple[int, int, int], two_threads: None) -> None:
-    a, b, c = operands(*size, False, True)
+def test_the_bits_do_not_depend_on_threads(
+    size: tuple[int, int, int], trans_a: bool, trans_b: bool, threads_restored: None
+) -> None:
+    a, b, c = operands(*size, trans_a, trans_b)
+    found = []
+    for threads in (2, 1):
+        minicaffe.set_num_threads(threads)
+        found.append(c.copy())
+        load_kernel("gemm", "cpu").gemm(a, b, found[-1], trans_a, trans_b, beta=1)
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("trans_b", [False, True])
+@pytest.mark.parametrize("size", [(2, 700, 400), (9, 190, 777), (3, 17, 100)], ids=str)
+def test_the_bits_of_few_rows_do_not_depend_on_how_columns_are_shared(
+    size: tuple[int, int, int], trans_b: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share for each thread; here they are worked off by as many threads as there are."""
+    m, n, k = size
+    thin = importlib.import_module("minicaffe.kernels.cpu._thin_product")
+    assert thin.serves(m, n, k, False, trans_b)
+    a, b, c = operands(m, n, k, False, trans_b)
+    whole, shared = c.copy(), c.copy()
+    monkeypatch.setattr(thin, "num_threads", lambda: 1)
+    thin.multiply(a, b, whole, False, trans_b, 0.5, -2)
+    monkeypatch.setattr(thin, "num_threads", lambda: threads)
+    monkeypatch.setattr(thin, "_PARALLEL_FROM", 0)
+    thin.multiply(a, b, shared, False, trans_b, 0.5, -2)
+    np.testing.assert_array_equal(shared, whole)
+
+
+@pytest.mark.parametrize("trans_b", [False, True])
+def test_nan_and_infinity_in_a_few_rows_stay_in_their_place(trans_b: bool) -> None:
+    a, b, c = operands(4, 40, 203, False, trans_b)
+    a[1, 202], a[2, 197] = np.nan, np.inf  # in the last vector, which overlaps the one before
     gemm = load_kernel("gemm", "cpu").gemm
-    on_two, on_one = c.copy(), c.copy()
-    gemm(a, b, on_two, trans_b=True, beta=1)
-    minicaffe.set_num_threads(1)
-    gemm(a, b, on_one, trans_b=True, beta=1)
-    np.testing.assert_array_equal(on_two, on_one)
+    gemm(a, b, c, trans_b=trans_b)
+    assert np.isnan(c[1]).all()
+    assert np.isinf(c[2]).all()
+    assert np.isfinite(c[[0, 3]]).all()
+    a[1], a[2] = 0, 0
+    (b if trans_b else b.T)[7, 198] = -np.inf
+    gemm(np.abs(a) + 1, b, c, trans_b=trans_b)
+    assert (c[:, 7] == -np.inf).all()
+    assert np.isfinite(np.delete(c, 7, axis=1)).all()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 4, 6, 16])

@@ -34,7 +34,7 @@ With NUMBA_DISABLE_JIT=1 all bodies run as plain Python, so that a debugger can 
 import os
 import threading
 from collections.abc import Callable
-from functools import cached_property, update_wrapper
+from functools import cached_property, partial, update_wrapper
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -131,6 +131,11 @@ class Kernel(Generic[P]):
         """The compiled function of (part, parts, the kernel's arguments)."""
         return _compiled(in_parts(self.body), self.strict)
 
+    @cached_property
+    def whole(self) -> Any:
+        """The compiled function of the kernel's arguments, for the whole loop."""
+        return partial(self.part, 0, 1)
+
     def compile_parallel(self) -> None:
         """Compile what several threads need for all that it was called with; run nothing."""
         if not DISABLED and "part" in vars(self):
@@ -143,7 +148,7 @@ class Kernel(Generic[P]):
         """Run on `num_threads()` threads; on one while another Python thread has the pool."""
         count = num_threads()
         if count == 1 and not DISABLED:
-            self.part(0, 1, *args, **kwargs)
+            self.whole(*args, **kwargs)
             return None
         if DISABLED or not _in_use.acquire(blocking=False):
             return self.on_one_thread(*args, **kwargs)
@@ -160,7 +165,7 @@ class Kernel(Generic[P]):
             with np.errstate(all="ignore"):
                 self.body(*args, **kwargs)
         else:
-            self.part(0, 1, *args, **kwargs)
+            self.whole(*args, **kwargs)
 
     def _address(self, args: tuple[Any, ...]) -> int:
         """Where the machine code for arguments of these types is."""

@@ -138,8 +138,8 @@ class _Tile(Emitter):
         """Ask for C's cache lines, which are then there when the sums are done."""
         for i in range(self.rows):
             row = self.at(c, self.builder.mul(c_step, INT(i)))
-            self.prefetch_for_writing(row)
-            self.prefetch_for_writing(self.at(row, COLUMNS - 1))
+            self.prefetch(row, to_write=True)
+            self.prefetch(self.at(row, COLUMNS - 1), to_write=True)
 
     def write(self, tile: list[Any], c: Any, c_step: Any) -> None:
         """Put the tile into C."""

@@ -23,6 +23,7 @@ F32 = NDArray[np.float32]
 
 DEPTH_BLOCK = 320
 ROW_BLOCK = 24 * ROWS
+SHORT_SUM = 64
 
 
 @jitable
@@ -169,34 +170,44 @@ def multiply_packed(
     out. Panels of B are `b_panel` floats apart and their rows `b_step`; start[i] is
     start[start0 + i * start_step]. `tile` has ROWS * COLUMNS floats of scratch from `tile0` on,
     where tiles are put together that stick out of C.
+
+    Each panel of B, in the first-level cache, is used for all rows of A; but up to a depth of
+    SHORT_SUM, each panel of A for all columns of B. Then a tile of C is read and written after
+    few multiply-adds, and what counts is to do that along the lines of memory.
     """
     tall = tall_rows(rows)
-    for j in range(0, columns, COLUMNS):
-        wide = min(COLUMNS, columns - j)
+    along = depth <= SHORT_SUM
+    i = j = 0
+    while i < rows and j < columns:
+        height = ROWS if i < tall else LOW_ROWS
+        high, wide = min(height, rows - i), min(COLUMNS, columns - j)
+        c_at = c0 + i * c_step + j
+        whole = high == height and wide == COLUMNS
+        to, to0, to_step = (c, c_at, c_step) if whole else (tile, tile0, int(COLUMNS))
+        if add and not whole:
+            for r in range(high):
+                copy_line(wide, c, c_at + r * c_step, 1, tile, tile0 + r * COLUMNS)
+        a_at = a0 + i * a_step + a_first * height
         b_at = b0 + j // COLUMNS * b_panel
-        i = 0
-        while i < rows:
-            height = ROWS if i < tall else LOW_ROWS
-            high = min(height, rows - i)
-            c_at = c0 + i * c_step + j
-            whole = high == height and wide == COLUMNS
-            to, to0, to_step = (c, c_at, c_step) if whole else (tile, tile0, int(COLUMNS))
-            if add and not whole:
-                for r in range(high):
-                    copy_line(wide, c, c_at + r * c_step, 1, tile, tile0 + r * COLUMNS)
-            a_at = a0 + i * a_step + a_first * height
-            start_at = start0 + i * start_step
-            if height == ROWS:
-                multiply_tall(
-                    depth, a, a_at, b, b_at, b_step, start, start_at, start_step,
-                    to, to0, to_step, add,
-                )  # fmt: skip
-            else:
-                multiply_low(
-                    depth, a, a_at, b, b_at, b_step, start, start_at, start_step,
-                    to, to0, to_step, add,
-                )  # fmt: skip
-            if not whole:
-                for r in range(high):
-                    copy_line(wide, tile, tile0 + r * COLUMNS, 1, c, c_at + r * c_step)
+        start_at = start0 + i * start_step
+        if height == ROWS:
+            multiply_tall(
+                depth, a, a_at, b, b_at, b_step, start, start_at, start_step,
+                to, to0, to_step, add,
+            )  # fmt: skip
+        else:
+            multiply_low(
+                depth, a, a_at, b, b_at, b_step, start, start_at, start_step,
+                to, to0, to_step, add,
+            )  # fmt: skip
+        if not whole:
+            for r in range(high):
+                copy_line(wide, tile, tile0 + r * COLUMNS, 1, c, c_at + r * c_step)
+        if along:
+            j += COLUMNS
+            if j >= columns:
+                i, j = i + height, 0
+        else:
             i += height
+            if i >= rows:
+                i, j = 0, j + COLUMNS

@@ -43,6 +43,11 @@ def constant(value: float) -> Any:
     return ir.Constant(VECTOR, [value] * LANES)
 
 
+def lane_numbers() -> Any:
+    """A vector of the numbers of its lanes, 64 bits each."""
+    return ir.Constant(ir.VectorType(INT, LANES), list(range(LANES)))
+
+
 class Emitter:
     """Writes instructions on vectors of LANES floats."""
 
@@ -72,15 +77,15 @@ class Emitter:
         """LANES floats to anywhere."""
         self.builder.store(vector, self.builder.bitcast(pointer, VECTOR.as_pointer())).align = 4
 
-    def prefetch_for_writing(self, pointer: Any) -> None:
-        """Have the cache line at an address brought into the first-level cache, to be written."""
+    def prefetch(self, pointer: Any, to_write: bool = False) -> None:
+        """Have the cache line at an address brought into the first-level cache."""
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, SHORT, SHORT, SHORT])
         module = self.builder.module
         name = "llvm.prefetch.p0i8"
         function = module.globals.get(name) or ir.Function(module, kind, name)
         place = self.builder.bitcast(pointer, byte)
-        self.builder.call(function, [place, SHORT(1), SHORT(3), SHORT(1)])
+        self.builder.call(function, [place, SHORT(int(to_write)), SHORT(3), SHORT(1)])
 
     def spread(self, value: Any, kind: Any = VECTOR) -> Any:
         """A vector with a value in all its lanes."""
@@ -105,9 +110,8 @@ class Emitter:
 
     def first_lanes(self, count: Any, vector: Any) -> Any:
         """The vector with zeros in its lanes from `count` on."""
-        kind = ir.VectorType(INT, LANES)
-        lanes = ir.Constant(kind, list(range(LANES)))
-        inside = self.builder.icmp_signed("<", lanes, self.spread(count, kind))
+        lanes = lane_numbers()
+        inside = self.builder.icmp_signed("<", lanes, self.spread(count, lanes.type))
         return self.builder.select(inside, vector, constant(0.0))
 
     def choose(

@@ -71,7 +71,7 @@ def _chunks_intrinsic(
         b_panel = e.at(e.data(kinds[6], b), b0)
         c_tile = [e.at(e.data(kinds[8], c), c0, builder.mul(c_step, INT(i))) for i in range(high)]
         for row in c_tile:
-            e.prefetch_for_writing(row)
+            e.prefetch(row, to_write=True)
         chunks = builder.sdiv(builder.add(depth, INT(CHUNK - 1)), INT(CHUNK))
         with e.loop(chunks, []) as (chunk, _):
             first = builder.mul(chunk, INT(CHUNK))

@@ -16,7 +16,9 @@ memory is read M / ROW_BLOCK times less often than it is used. Packing (_packing
 reads and writes. The sum over K of each element is taken in the same order in every case, so that
 the bits of the result depend neither on the number of threads nor on the place of the element.
 
-Where A has only a few rows, packing B costs more than the product: `_thin_product.py` does without.
+Where one matrix has only a few rows, packing the other costs as much as the product:
+`_thin_product.py` does without. Where the sum is short, tiles are walked along C's rows, because
+reading and writing C takes longest (`multiply_packed`).
 
 Threads share C: its rows and columns are cut into a grid of blocks, one a thread, and each
 thread does the product for its own block, packing included.
@@ -68,14 +70,14 @@ def gemm(
             f"gemm: A {a.shape} and B {b.shape} with trans_a={trans_a}, trans_b={trans_b} "
             f"do not give C {c.shape}"
         )
-    if alpha != 0 and thin.serves(m, n, k, trans_a):
-        thin.multiply(a, b, c, trans_b, alpha, beta)
+    if alpha != 0 and thin.serves(m, n, k, trans_a, trans_b):
+        thin.multiply(a, b, c, trans_a, trans_b, alpha, beta)
         return
     a_step, a_k = (1, m) if trans_a else (k, 1)
     b_step, b_k = (k, 1) if trans_b else (1, n)
     _run(
-        1, m, n, k, alpha, beta, a.reshape(-1), (0, 0, a_step, a_k),
-        b.reshape(-1), (0, 0, b_step, b_k), c.reshape(-1), 0,
+        1, m, n, k, alpha, beta, a.ravel(), (0, 0, a_step, a_k),
+        b.ravel(), (0, 0, b_step, b_k), c.ravel(), 0,
     )  # fmt: skip
 
 
@@ -102,7 +104,7 @@ def _run(
     across, down = grid(m, n, threads) if threads > 1 else (1, 1)
     run = _gemm if threads > 1 else _gemm.on_one_thread
     run(
-        items, m, n, k, np.float32(alpha), np.float32(beta), a, *a_at, b, *b_at, c, c0,
+        items, m, n, k, float(alpha), float(beta), a, *a_at, b, *b_at, c, c0,
         down, across, workspace(threads * work_size(items, m, n, k)),
     )  # fmt: skip
 
@@ -200,7 +202,7 @@ def multiply(
 
 @kernel
 def _gemm(
-    items: int, m: int, n: int, k: int, alpha: np.float32, beta: np.float32,
+    items: int, m: int, n: int, k: int, alpha: float, beta: float,
     a: F32, a0: int, a_item: int, a_step: int, a_k: int,
     b: F32, b0: int, b_item: int, b_step: int, b_k: int,
     c: F32, c0: int, down: int, across: int, work: F32,
@@ -213,7 +215,7 @@ def _gemm(
         j = block % across * wide
         if i < m and j < n:
             multiply(
-                items, min(high, m - i), min(wide, n - j), k, alpha, beta,
+                items, min(high, m - i), min(wide, n - j), k, np.float32(alpha), np.float32(beta),
                 a, a0 + i * a_step, a_item, a_step, a_k,
                 b, b0 + j * b_step, b_item, b_step, b_k,
                 c, c0 + i * n + j, n, work, block * share,
