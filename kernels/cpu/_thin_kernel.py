@@ -112,7 +112,14 @@ def _dots_intrinsic(
         last = builder.sub(depth, INT(LANES))
         done = builder.sub(builder.mul(vectors, INT(LANES)), last)
         counted = builder.icmp_signed("<", lane_numbers(), e.spread(done, lane_numbers().type))
-        add(last, totals, counted)
+
+        def with_rest() -> list[Any]:
+            found = list(totals)
+            add(last, found, counted)
+            return found
+
+        rest = builder.icmp_signed("<", done, INT(LANES))
+        totals = e.choose(rest, with_rest, lambda: totals)
         to = e.at(e.data(kinds[7], sums), s0)
         for i in range(PAIR):
             for j in range(0, ROWS, LANES):

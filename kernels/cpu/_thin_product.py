@@ -57,8 +57,9 @@ def multiply(
     scale, keep = float(alpha), float(beta)  # which Numba takes faster than NumPy's numbers
     a, b, c = a.ravel(), b.ravel(), c.ravel()
     if trans_b:
+        few = min(m, n)
         along = _by_columns if threads > 1 else _by_columns.on_one_thread
-        work = workspace(threads * whole(PAIR * DOTS, CACHE_LINE))
+        work = workspace(threads * whole((few + 1) * DOTS, CACHE_LINE))
         if m <= n:
             along(m, n, k, scale, keep, a, b, c, n, 1, threads, work)
         else:
@@ -85,13 +86,13 @@ def _by_columns(
         for j in range(part * wide, min(n, part * wide + wide), ROWS):
             first = min(j, n - ROWS)  # the last columns overlap the ones before
             for i in range(0, m, PAIR):
-                rows = min(PAIR, m - i)
-                dots(k, a, i * k, k * (rows - 1), b, first * k, k, work, sums)
-                for row in range(rows):
-                    for column in range(j - first, ROWS):
-                        at = (i + row) * c_row + (first + column) * c_column
-                        old = keep * c[at] if keep != 0 else np.float32(0)
-                        c[at] = scale * work[sums + row * DOTS + column] + old
+                step = k if i + 1 < m else 0  # the last row alone stands for two
+                dots(k, a, i * k, step, b, first * k, k, work, sums + i * DOTS)
+            for i in range(m):
+                for column in range(j - first, ROWS):
+                    at = i * c_row + (first + column) * c_column
+                    old = keep * c[at] if keep != 0 else np.float32(0)
+                    c[at] = scale * work[sums + i * DOTS + column] + old
 
 
 @kernel
