@@ -20,6 +20,12 @@ GEOMETRIES = [
     (2, 64, 48, (7, 7), (1, 1), (1, 1), (0, 0), (1, 1), 1),
     (1, 300, 17, (6, 6), (1, 1), (1, 1), (0, 0), (1, 1), 1),
     (1, 16, 16, (9, 9), (1, 1), (2, 2), (0, 0), (1, 1), 1),
+    (9, 20, 150, (7, 7), (1, 1), (1, 1), (0, 0), (1, 1), 1),  # several blocks of joined images
+    (3, 330, 9, (5, 3), (1, 1), (1, 1), (0, 0), (1, 1), 1),  # images with fewer places than a panel
+    (5, 150, 330, (14, 13), (1, 1), (2, 3), (0, 0), (1, 1), 1),
+    (4, 6, 10, (33, 9), (1, 1), (1, 2), (0, 0), (1, 1), 2),
+    (3, 7, 5, (2, 40), (1, 1), (2, 1), (0, 0), (1, 1), 1),
+    (2, 8, 8, (3, 2), (1, 1), (4, 4), (0, 0), (1, 1), 1),
     (2, 24, 24, (14, 14), (3, 3), (1, 1), (1, 1), (1, 1), 24),
     (1, 32, 24, (12, 12), (3, 3), (1, 1), (1, 1), (1, 1), 2),
     (2, 3, 3, (50, 60), (3, 3), (1, 1), (1, 1), (1, 1), 3),  # depthwise, in several bands
@@ -79,7 +85,7 @@ def test_cpu_agrees_with_reference(geometry: Any) -> None:
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=2e-4)
 
 
-@pytest.mark.parametrize("geometry", [*GEOMETRIES[:8:3], *GEOMETRIES[11:14]], ids=str)
+@pytest.mark.parametrize("geometry", [*GEOMETRIES[:8:3], *GEOMETRIES[8:20]], ids=str)
 def test_bits_are_the_same_for_any_number_of_threads(geometry: Any) -> None:
     case = Case(geometry)
     alone = case.run("cpu")

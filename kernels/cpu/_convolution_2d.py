@@ -34,7 +34,6 @@ from ._packing import (
     ROW_BLOCK,
     depth_block,
     multiply_packed,
-    pack,
     padded_rows,
     panel_of,
 )
@@ -158,10 +157,6 @@ def _pack_filters(plan: Plan, weight: F32, at: Filters, out: F32) -> None:
         count = min(height, plan.outputs - first)
         source = at.start + group * at.group + first * at.output
         to = (group * rows + first) * plan.depth
-        if plan.kernel_h * plan.kernel_w == 1:
-            deep = plan.depth
-            pack(weight, source, at.output, at.c, count, deep, height, out, to, deep)
-            continue
         for r in range(plan.kernel_h):
             for c in range(plan.channels):
                 for i in range(height):

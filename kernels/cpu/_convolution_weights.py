@@ -6,7 +6,8 @@ The sum goes over places. dy is packed for PLACES of them at a time, in panels o
 the micro-kernel takes ROWS taps, and broadcasts what they see straight from the unfolded image
 (_unfolded.py), line by line: `col` is never written, and 2 N O P K operations, less those of taps
 that see nothing but margins, come with O P / COLUMNS reads of the image and one of dy, packed.
-Filters of 1 x 1 are a product of matrices, summed over images (gemm.py).
+Filters of 1 x 1 are a product of matrices, summed over images (gemm.py); with a stride, the places
+that they see are put together first.
 
 Threads share the batch, groups and panels of outputs. The gradient is summed for `_shares` shares
 of the batch, and then over shares: the order does not depend on the number of threads.
@@ -17,10 +18,10 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import inlined, kernel
-from ._lanes import fill_line
+from ._lanes import copy_line, fill_line
 from ._micro_kernel import COLUMNS, multiply_taps
 from ._packing import pack
-from ._scratch import Need, divide, whole
+from ._scratch import CACHE_LINE, Need, divide, whole
 from ._unfolded import Plan, filter_at, lines_that_see, unfold
 from ._vectors import ROWS
 from .gemm import add_products
@@ -28,10 +29,18 @@ from .gemm import add_products
 F32 = NDArray[np.float32]
 
 PLACES = 256  # at a time
+GATHERED = 1 << 18  # floats of images that are put together at a time, for filters of 1 x 1
 
 
 def need(plan: Plan) -> Need:
-    """Floats of scratch: the sums, and packed gradients and an unfolded image a thread."""
+    """Floats of scratch: the sums, and packed gradients and an unfolded image a thread.
+
+    For filters of 1 x 1: images of which only the places that filters see have been kept.
+    """
+    if _is_product(plan):
+        return _together(
+            plan
+        ) * plan.groups * plan.channels * plan.places * plan.unfolds, CACHE_LINE
     outputs = whole(plan.outputs, COLUMNS)
     return _shares(plan) * _sums(plan), outputs * _chunk(plan) * plan.out_width + plan.unfolded
 
@@ -53,10 +62,8 @@ def _chunk(plan: Plan) -> int:
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
     """Add to dweight."""
-    if plan.kernel_h * plan.kernel_w == 1 and not plan.unfolds:
-        maps = (plan.images, plan.groups, -1, plan.places)
-        for group in range(plan.groups):
-            add_products(dy.reshape(maps), x.reshape(maps), dweight, group)
+    if _is_product(plan):
+        _add_product(plan, x, dy, dweight, scratch)
         return
     work, shared, each, threads = divide(scratch, need(plan))
     shares, chunk = _shares(plan), _chunk(plan)
@@ -65,6 +72,43 @@ def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> 
         plan, x.reshape(-1), dy.reshape(-1), work, shared, each, threads, shares, parts, chunk
     )
     _add_shares(plan, dweight.reshape(-1), work, shares)
+
+
+def _is_product(plan: Plan) -> bool:
+    """Whether it is a product of matrices as they are, or as they are put together."""
+    return (plan.kernel_h, plan.kernel_w, plan.pad_h, plan.pad_w) == (1, 1, 0, 0)
+
+
+def _together(plan: Plan) -> int:
+    """How many images are put together at a time; where there is no stride, all as they are."""
+    image = plan.groups * plan.channels * plan.places
+    return min(plan.images, max(GATHERED // image, 1)) if plan.unfolds else plan.images
+
+
+def _add_product(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
+    """Add to dweight, for filters of 1 x 1."""
+    gathered, _, _, _ = divide(scratch, need(plan))
+    channels, step = plan.groups * plan.channels, _together(plan)
+    for first in range(0, plan.images, step):
+        count = min(step, plan.images - first)
+        seen, gradients = x[first : first + count], dy[first : first + count]
+        if plan.unfolds:
+            _gather(plan, count * channels, seen.reshape(-1), gathered)
+            seen = gathered[: count * channels * plan.places]
+        maps = (count, plan.groups, -1, plan.places)
+        for group in range(plan.groups):
+            add_products(gradients.reshape(maps), seen.reshape(maps), dweight, group)
+
+
+@kernel
+def _gather(plan: Plan, maps: int, x: F32, out: F32) -> None:
+    """Put together the places that filters see of so many channels' maps."""
+    for index in prange(maps):
+        to, source = index * plan.places, index * plan.height * plan.width
+        for _ in range(plan.out_height):
+            copy_line(plan.out_width, x, source, plan.stride_w, out, to)
+            source += plan.stride_h * plan.width
+            to += plan.out_width
 
 
 @kernel

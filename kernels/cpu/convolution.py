@@ -7,9 +7,10 @@
 x (N, C, *spatial), weight (O, C/G, *kernel), y (N, O, *out). What filters see is not flipped
 (cross-correlation). A deconvolution is the same three products with the roles of x and y swapped.
 Each product is 2 N O P K operations. Images of up to two axes go through `_convolution_2d.py`,
-which never writes `col` out; or where groups are tiny through `_convolution_lines.py`; or with far
-fewer multiplications through `_winograd.py`, where filters are 3 x 3 or 5 x 5, stride is 1, and
-there are enough channels. Others go through `_convolution_nd.py`, which writes `col`.
+which never writes `col` out; or where groups are tiny through `_convolution_lines.py`; or where
+filters are 1 x 1 through `_pointwise.py`; or with far fewer multiplications through `_winograd.py`,
+where filters are 3 x 3 or 5 x 5, stride is 1, and there are enough channels. Others go through
+`_convolution_nd.py`, which writes `col`.
 """
 
 from typing import Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from . import _convolution_2d as flat
 from . import _convolution_lines as lines
 from . import _convolution_nd as deep
+from . import _pointwise as pointwise
 from . import _winograd as winograd
 from . import relu
 from ._jit import kernel as compiled
@@ -108,6 +110,8 @@ def _way(sizes: Plan, product: int) -> Any:
     """The file that serves one of the three products of a convolution of planes best."""
     if lines.serves(sizes):
         return lines
+    if pointwise.serves(sizes):
+        return pointwise
     return winograd if winograd.serves(sizes, product) else flat
 
 
