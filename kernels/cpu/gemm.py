@@ -35,7 +35,7 @@ from minicaffe.errors import Error
 from . import _thin_product as thin
 from ._jit import jitable, kernel, num_threads, shared
 from ._micro_kernel import COLUMNS
-from ._packing import DEPTH_BLOCK, ROW_BLOCK, depth_block, multiply_packed, pack, pack_rows
+from ._packing import ROW_BLOCK, depth_block, multiply_packed, pack, pack_rows
 from ._scratch import CACHE_LINE, workspace
 from ._vectors import LANES, ROWS
 
@@ -43,6 +43,7 @@ F32 = NDArray[np.float32]
 Steps = tuple[int, int, int, int]  # the first number; floats to the next item, vector, and k
 
 COLUMN_BLOCK = 64 * COLUMNS
+JOINED = 400  # how deep items may become that are packed behind each other: two maps of 14 x 14
 
 _PARALLEL_FROM = 64 * 1024  # multiplications below which one thread is faster
 
@@ -128,7 +129,7 @@ def grid(m: int, n: int, threads: int) -> tuple[int, int]:
 @jitable
 def items_together(items: int, k: int) -> int:
     """How many items of depth k are packed behind each other."""
-    return min(items, max(DEPTH_BLOCK // max(k, 1), 1))
+    return min(items, max(JOINED // max(k, 1), 1))
 
 
 @lru_cache(maxsize=1024)
