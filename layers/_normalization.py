@@ -4,6 +4,10 @@ from typing import Any
 
 from minicaffe.proto import minicaffe_pb2 as pb
 
+FULL, VALID, BATCH_SIZE = (
+    int(pb.LossParameter.NormalizationMode.Value(name)) for name in ("FULL", "VALID", "BATCH_SIZE")
+)
+
 
 def read_normalization(param: Any, default: int) -> int:
     """The mode that a LossParameter asks for.
@@ -14,16 +18,11 @@ def read_normalization(param: Any, default: int) -> int:
     if param.HasField("normalization"):
         return int(param.normalization)
     if param.HasField("normalize"):
-        return pb.LossParameter.VALID if param.normalize else pb.LossParameter.BATCH_SIZE
+        return VALID if param.normalize else BATCH_SIZE
     return default
 
 
 def divisor(mode: int, outer: int, inner: int, valid: int) -> float:
     """The divisor, at least 1, for `outer` images of `inner` outputs, `valid` of them counted."""
-    counts = {
-        pb.LossParameter.FULL: outer * inner,
-        pb.LossParameter.VALID: valid,
-        pb.LossParameter.BATCH_SIZE: outer,
-        pb.LossParameter.NONE: 1,
-    }
-    return float(max(1, counts[mode]))  # type: ignore[index]
+    counts = {FULL: outer * inner, VALID: valid, BATCH_SIZE: outer}
+    return float(max(1, counts.get(mode, 1)))

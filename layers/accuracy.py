@@ -62,6 +62,6 @@ class AccuracyLayer(Layer):
         )
         if bad >= 0:
             raise label_error(self, bottom[1], bad, classes, self.ignore)
-        top[0].data[...] = right / valid if valid else 0.0
+        top[0].data.write("cpu")[...] = right / valid if valid else 0.0
         if len(top) > 1:
             self.ops.per_class(hits, labels, top[1].data.write(self.device), self.ignore)

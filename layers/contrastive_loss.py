@@ -59,7 +59,7 @@ class ContrastiveLossLayer(LossLayer):
             self.margin,
             self.legacy,
         )
-        top[0].data[...] = loss / (2 * max(1, self.view[0]))
+        top[0].data.write("cpu")[...] = loss / (2 * max(1, self.view[0]))
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

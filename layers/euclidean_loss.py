@@ -43,7 +43,7 @@ class EuclideanLossLayer(LossLayer):
             bottom[1].data.read(self.device).reshape(-1),
             self.difference.data.write(self.device).reshape(-1),
         )
-        top[0].data[...] = total / (2 * max(1, bottom[0].shape[0]))
+        top[0].data.write("cpu")[...] = total / (2 * max(1, bottom[0].shape[0]))
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

@@ -92,7 +92,7 @@ class InfogainLossLayer(LossLayer):
         if bad >= 0:
             raise label_error(self, bottom[1], bad, classes, self.ignore)
         self.divisor = divisor(self.normalization, outer, inner, valid)
-        top[0].data[...] = loss / self.divisor
+        top[0].data.write("cpu")[...] = loss / self.divisor
         if len(top) > 1:
             top[1].share_data(self.prob)
 

@@ -50,7 +50,7 @@ class MultinomialLogisticLossLayer(LossLayer):
         )
         if bad >= 0:
             raise label_error(self, bottom[1], bad, self.classes)
-        top[0].data[...] = loss / max(1, self.samples)
+        top[0].data.write("cpu")[...] = loss / max(1, self.samples)
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

@@ -53,7 +53,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
         )
         scores = bottom[0]
         self.divisor = divisor(self.normalization, scores.shape[0], scores.count(1), valid)
-        top[0].data[...] = loss / self.divisor
+        top[0].data.write("cpu")[...] = loss / self.divisor
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

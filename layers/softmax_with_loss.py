@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minicaffe.blob import Blob
-from minicaffe.device import load_kernel
+from minicaffe.blob import Blob, Shape
 from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -42,30 +41,28 @@ class SoftmaxWithLossLayer(LossLayer):
         self.class_axis: int = self.param.softmax_param.axis
         self.ignore = loss_param.ignore_label if loss_param.HasField("ignore_label") else None
         self.normalization = read_normalization(loss_param, pb.LossParameter.VALID)
-        self.softmax = load_kernel("softmax", self.device)
         self.prob = Blob()
         self.losses = Blob()
-        self.shapes: list[tuple[int, ...]] = []  # for which all is prepared
+        self.shapes: tuple[Shape, ...] = ()  # for which all is prepared
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label for each position of the scores."""
-        shapes = [blob.shape for blob in (*bottom, *top)]
+        shapes = bottom[0].shape, bottom[1].shape
         if shapes == self.shapes:
             return
         super().reshape(bottom, top)
         self.view = check_labels_fit(self, bottom, self.class_axis)
-        self.prob.reshape_like(bottom[0])
+        self.prob.reshape(self.view)
         self.losses.reshape(self.view[0], self.view[2])
-        self.shapes = [blob.shape for blob in (*bottom, *top)]
+        self.shapes = shapes
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Softmax, then the mean of -log p over the labels that count."""
         outer, classes, inner = self.view
-        prob = self.prob.data.write(self.device).reshape(self.view)
-        self.softmax.forward(bottom[0].data.read(self.device).reshape(self.view), prob)
-        loss, valid, bad = self.ops.forward(
-            prob,
+        loss, valid, bad = self.ops.forward_scores(
+            bottom[0].data.read(self.device).reshape(self.view),
             bottom[1].data.read(self.device).reshape(outer, inner),
+            self.prob.data.write(self.device),
             self.losses.data.write(self.device),
             SMALLEST,
             self.ignore,
@@ -73,7 +70,7 @@ class SoftmaxWithLossLayer(LossLayer):
         if bad >= 0:
             raise label_error(self, bottom[1], bad, classes, self.ignore)
         self.divisor = divisor(self.normalization, outer, inner, valid)
-        top[0].data[...] = loss / self.divisor
+        top[0].data.write("cpu")[...] = loss / self.divisor
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
@@ -84,7 +81,7 @@ class SoftmaxWithLossLayer(LossLayer):
         if propagate_down[0]:
             outer, _, inner = self.view
             self.ops.backward_scores(
-                self.prob.data.read(self.device).reshape(self.view),
+                self.prob.data.read(self.device),
                 bottom[1].data.read(self.device).reshape(outer, inner),
                 bottom[0].diff.write(self.device).reshape(self.view),
                 float(top[0].diff) / self.divisor,

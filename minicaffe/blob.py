@@ -24,7 +24,7 @@ class Storage:
     """One flat float32 buffer with a copy in each place that asked for one, zero at first.
 
     `newest` holds the places whose copy is up to date (Caffe's SyncedMemory, for any number of
-    devices). A place other than "host" has a kernel family `memory` with `allocate(count, device)`,
+    devices), `only` the one place if there is no other. A place other than "host" has a kernel family `memory` with `allocate(count, device)`,
     `upload(host, device_array)` and `download(device_array, host)`.
     """
 
@@ -32,11 +32,10 @@ class Storage:
         self.count = count
         self.copies: dict[str, Any] = {}
         self.newest: set[str] = set()
+        self.only = ""
 
     def get(self, where: str, *, load: bool, modify: bool) -> Any:
         """The copy at a place: `load` brings it up to date, `modify` makes the others stale."""
-        if self.newest == {where}:
-            return self.copies[where]
         if where not in self.copies:
             self.copies[where] = self._allocate(where)
         if load and self.newest and where not in self.newest:
@@ -45,6 +44,7 @@ class Storage:
             self.newest = {where}
         else:
             self.newest.add(where)
+        self.only = where if len(self.newest) == 1 else ""
         return self.copies[where]
 
     def _allocate(self, where: str) -> Any:
@@ -66,7 +66,8 @@ class SyncedArray(HostArray):
     """An n-d float32 array that each device sees in its own memory.
 
     Kernels ask for it by device: `read` (its values), `write` (they will be overwritten whole),
-    `update` (read and changed). On the host it also behaves like the ndarray it holds (HostArray):
+    `update` (read and changed). Where no other place has a copy that is up to date, nothing has to
+    be moved, and nothing gets stale: these three then find the view at once. On the host it also behaves like the ndarray it holds (HostArray):
     `a + b`, `a.mean()`, `np.asarray(a)`; `a[...]` is a live view.
     """
 
@@ -76,7 +77,7 @@ class SyncedArray(HostArray):
         self.storage = Storage(self.count)
         self.offset = 0
         self.capacity = self.count
-        self._views: dict[str, tuple[Any, Any]] = {}  # by place: of which buffer, the view
+        self._views: dict[str, Any] = {}  # of the storage's copies, by place
 
     def resize(self, shape: Shape) -> None:
         """Take a new shape; memory is replaced only when the array outgrows it."""
@@ -108,28 +109,29 @@ class SyncedArray(HostArray):
 
     def read(self, device: str) -> Any:
         """The array on a device, up to date; the caller must not change it."""
-        return self._view(device, load=True, modify=False)
+        where = place(device)
+        view = self._views.get(where) if self.storage.only == where else None
+        return self._view(where, True, False) if view is None else view
 
     def write(self, device: str) -> Any:
         """The array on a device, to be overwritten whole; what it holds is not defined."""
-        return self._view(device, load=self.count != self.storage.count, modify=True)
+        where = place(device)
+        view = self._views.get(where) if self.storage.only == where else None
+        return self._view(where, self.count != self.storage.count, True) if view is None else view
 
     def update(self, device: str) -> Any:
         """The array on a device, up to date, to be changed."""
-        return self._view(device, load=True, modify=True)
-
-    def _view(self, device: str, *, load: bool, modify: bool) -> Any:
         where = place(device)
+        view = self._views.get(where) if self.storage.only == where else None
+        return self._view(where, True, True) if view is None else view
+
+    def _view(self, where: str, load: bool, modify: bool) -> Any:
         flat = self.storage.get(where, load=load, modify=modify)
-        kept = self._views.get(where)
-        if kept is not None and kept[0] is flat:
-            return kept[1]
-        mine = flat
-        if self.count != self.storage.count:
-            mine = flat[self.offset : self.offset + self.count]
-        view = mine.reshape(self.shape)
-        self._views[where] = flat, view
-        return view
+        if where not in self._views:
+            if self.count != self.storage.count:
+                flat = flat[self.offset : self.offset + self.count]
+            self._views[where] = flat.reshape(self.shape)
+        return self._views[where]
 
     def host(self) -> NDArray[np.float32]:
         """The live host array; because the caller may change it, the devices' copies are stale."""

@@ -19,6 +19,7 @@ def folder(device: str) -> str:
     return device.partition(":")[0]
 
 
+@cache
 def place(device: str) -> str:
     """Where a device keeps its arrays: "host" for those that compute in main memory."""
     return "host" if device in HOST_DEVICES else device

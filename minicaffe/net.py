@@ -83,6 +83,7 @@ class Net:
         self.layers: list[Layer] = []
         self.layer_bottoms: list[list[Blob]] = []
         self.layer_tops: list[list[Blob]] = []
+        self.layer_losses: list[list[Blob]] = []  # the tops that have a loss weight
         self.blob_dict: dict[str, Blob] = {}
         self.blob_loss_weights: dict[str, float] = {}
         self.input_names: list[str] = []
@@ -189,10 +190,12 @@ class Net:
             raise
         layer.param_propagate_down = [True] * len(layer.blobs)
         node.loss_weights = self._loss_weights(layer, len(top))
+        self.layer_losses.append([])
         for name, blob, weight in zip(node.top_names, top, node.loss_weights, strict=True):
             self.blob_loss_weights[name] = weight
             if weight:
                 blob.diff.write("cpu")[...] = weight
+                self.layer_losses[-1].append(blob)
 
     @staticmethod
     def _loss_weights(layer: Layer, count: int) -> list[float]:
@@ -260,19 +263,19 @@ class Net:
         for index in range(start, self._last(end) + 1):
             for callback in callbacks.before_forward:
                 callback(index)
-            layer, tops = self.layers[index], self.layer_tops[index]
+            layer = self.layers[index]
+            bottoms, tops = self.layer_bottoms[index], self.layer_tops[index]
             try:
-                layer.reshape(self.layer_bottoms[index], tops)
+                layer.reshape(bottoms, tops)
                 if index not in grouped:
-                    layer.forward(self.layer_bottoms[index], tops)
+                    layer.forward(bottoms, tops)
                 elif group := grouped[index]:
                     group.run_forward()
             except Exception as error:
                 _name_layer(error, layer)
                 raise
-            for top, weight in zip(tops, self.nodes[index].loss_weights, strict=True):
-                if weight:
-                    loss += np.vdot(top.data.read("cpu"), top.diff.read("cpu"))
+            for top in self.layer_losses[index]:
+                loss += _weighted(top)
             for callback in callbacks.after_forward:
                 callback(index)
         return float(loss)
@@ -400,6 +403,14 @@ class Net:
                 diff = blob.diff.read("cpu") if write_diff else None
                 copy.blobs.append(array_to_blob_proto(blob.data.read("cpu"), diff))
         return proto
+
+
+def _weighted(loss: Blob) -> np.float32:
+    """The sum of a blob's values times their loss weights, which are its diff."""
+    values, weights = loss.data.read("cpu"), loss.diff.read("cpu")
+    if values.size == 1:  # the usual case, and ten times as fast
+        return np.float32(values.item() * weights.item())
+    return np.vdot(values, weights)  # type: ignore[no-any-return]
 
 
 def _name_layer(error: Exception, layer: Layer) -> None:

@@ -26,7 +26,7 @@ def num_threads() -> int:
     """
     if _asked == 0:
         set_num_threads(_default())
-    return min(_asked, _most)
+    return _asked if _asked < _most else _most  # min() takes three times as long
 
 
 def set_num_threads(count: int) -> None:

@@ -6,6 +6,7 @@ from ._jit import inner
 _made = formulas(inner, inner(strict=True, fused=True))
 
 exp = _made.exp
+exp_or_zero = _made.exp_or_zero
 log = _made.log
 tanh = _made.tanh
 sigmoid = _made.sigmoid

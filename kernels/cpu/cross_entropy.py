@@ -1,13 +1,20 @@
-"""Cross-entropy of probabilities (outer, classes, inner) and labels (outer, inner)."""
+"""Cross-entropy of probabilities (outer, classes, inner) and labels (outer, inner).
+
+A task gathers the probabilities of its labels in a line, of which it takes the logarithms. Where
+inner = 1 it makes the probabilities too, in one kernel: a classifier's last layer is so small that
+what counts is how many calls it takes.
+"""
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 from ._labels import OUTSIDE, class_of, ignored_label
 from ._scalar import log
 from .fill import fill
+from .softmax import forward as softmax
+from .softmax import rows_of_task, softmax_rows
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -22,13 +29,31 @@ def forward(
 
     Returns (their sum, how many labels count, flat index of the first bad label or -1).
     """
-    _, classes, inner = prob.shape
-    blocks = (label.size + BLOCK - 1) // BLOCK
-    found = np.empty((blocks, 3))
+    _, classes, width = prob.shape
+    found = np.empty(((label.size + BLOCK - 1) // BLOCK, 3))
     _losses(
-        prob.reshape(-1), label.reshape(-1), losses.reshape(-1), classes, inner,
-        np.float32(smallest), ignored_label(ignore), found,
+        prob.reshape(-1), label.reshape(-1), losses.reshape(-1), classes, width,
+        smallest, ignored_label(ignore), found,
     )  # fmt: skip
+    return _in_all(found)
+
+
+def forward_scores(
+    x: F32, label: F32, prob: F32, losses: F32, smallest: float, ignore: int | None
+) -> tuple[float, int, int]:
+    """The same from scores: write their softmax into prob, and the losses."""
+    outer, classes, width = x.shape
+    if width > 1:
+        softmax(x, prob)
+        return forward(prob, label, losses, smallest, ignore)
+    together = rows_of_task(classes)
+    found = np.empty(((outer + together - 1) // together, 3))
+    _rows(x, label, prob, losses, smallest, ignored_label(ignore), found)
+    return _in_all(found)
+
+
+def _in_all(found: F64) -> tuple[float, int, int]:
+    """What the tasks have found: (sum, how many count, bad label), as one."""
     total, valid, bad = 0.0, 0.0, -1.0
     for block_total, block_valid, block_bad in found.tolist():
         total, valid = total + block_total, valid + block_valid
@@ -48,31 +73,59 @@ def backward_prob(prob: F32, label: F32, dx: F32, scale: float, smallest: float)
     _fill_labels(prob, label, np.float32(scale), np.float32(smallest), dx, ignored_label(None))
 
 
+@inner
+def _add_losses(
+    start: int, prob: F32, label: F32, classes: int, width: int, smallest: float, ignore: int,
+    mine: F32, found: F64,
+) -> None:  # fmt: skip
+    """Write the losses of the labels from `start` on into `mine`, and what a task finds."""
+    least = np.float32(smallest)
+    valid, bad = 0, -1
+    for i in range(mine.size):
+        at = start + i
+        number = class_of(label[at], classes, ignore)
+        mine[i] = np.float32(1)
+        if number >= 0:
+            valid += 1
+            place = (at // width * classes + number) * width + at % width
+            mine[i] = max(prob[place], least)
+        elif number == OUTSIDE and bad < 0:
+            bad = at
+    total = np.float32(0)
+    for i in range(mine.size):
+        loss = -log(mine[i])
+        mine[i] = loss
+        total += loss
+    found[0], found[1], found[2] = total, valid, bad
+
+
 @kernel
 def _losses(
-    prob: F32, label: F32, losses: F32, classes: int, inner: int, smallest: np.float32,
+    prob: F32, label: F32, losses: F32, classes: int, width: int, smallest: float,
     ignore: int, found: F64,
 ) -> None:  # fmt: skip
     for block in prange(found.shape[0]):
         start = block * BLOCK
-        mine = losses[start : min(label.size, start + BLOCK)]
-        valid, bad = 0, -1
-        for i in range(mine.size):
-            at = start + i
-            number = class_of(label[at], classes, ignore)
-            mine[i] = np.float32(1)
-            if number >= 0:
-                valid += 1
-                place = (at // inner * classes + number) * inner + at % inner
-                mine[i] = max(prob[place], smallest)
-            elif number == OUTSIDE and bad < 0:
-                bad = at
-        total = np.float32(0)
-        for i in range(mine.size):
-            loss = -log(mine[i])
-            mine[i] = loss
-            total += loss
-        found[block, 0], found[block, 1], found[block, 2] = total, valid, bad
+        _add_losses(
+            start, prob, label, classes, width, smallest, ignore,
+            losses[start : start + BLOCK], found[block],
+        )  # fmt: skip
+
+
+@kernel
+def _rows(
+    x: F32, label: F32, prob: F32, losses: F32, smallest: float, ignore: int, found: F64
+) -> None:
+    rows, classes, _ = x.shape
+    scores, shares = x.reshape(rows, classes), prob.reshape(rows, classes)
+    flat, labels, values = prob.reshape(-1), label.reshape(-1), losses.reshape(-1)
+    together = rows_of_task(classes)
+    for task in prange(found.shape[0]):
+        first, last = task * together, (task + 1) * together
+        softmax_rows(scores[first:last], shares[first:last])
+        _add_losses(
+            first, flat, labels, classes, 1, smallest, ignore, values[first:last], found[task]
+        )
 
 
 @kernel

@@ -5,7 +5,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import kernel
-from ._scalar import exp, log, sigmoid
+from ._scalar import exp_or_zero, log, sigmoid
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -37,7 +37,7 @@ def _forward(x: F32, target: F32, sums: F64, counts: I64, ignore: np.float32) ->
         start, stop = block * BLOCK, min(x.size, (block + 1) * BLOCK)
         total = 0.0  # the sum of two losses may be too large for float32
         for i in range(start, stop):
-            soft = log(np.float32(1) + exp(-abs(x[i])))
+            soft = log(np.float32(1) + exp_or_zero(-abs(x[i])))
             loss = max(x[i], np.float32(0)) - x[i] * target[i] + soft
             total += np.float64(loss if np.trunc(target[i]) != ignore else np.float32(0))
         count = 0

@@ -1,22 +1,24 @@
 """Softmax along the middle axis of (outer, classes, inner).
 
-With inner = 1 (a classifier) each task is a row. Otherwise (a map of scores) it is a tile of
-neighbouring positions, so that memory is read in order. The tile is copied together: the planes of
-classes are often a power of two apart, and would throw each other out of the cache. Each number is
-read once and written once: 8 bytes forward, 12 backward, and one exponential.
+With inner = 1 (a classifier) each task is some rows, which are one line for the exponentials: ten
+classes alone would not fill a vector. Otherwise (a map of scores) it is a tile of neighbouring
+positions, so that memory is read in order. The tile is copied together: the planes of classes are
+often a power of two apart, and would throw each other out of the cache. Each number is read once
+and written once: 8 bytes forward, 12 backward, and one exponential.
 """
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import inner, kernel
+from ._jit import inner, jitable, kernel
 from ._lanes import TURN, fill_line, greatest, raise_line
-from ._scalar import exp
+from ._scalar import exp_or_zero
 from ._vectors import LANES
 
 F32 = NDArray[np.float32]
 
+ROWS = 4096  # floats of the rows of a task, about: half of a first-level cache
 TILE = 1024
 KEPT = 1 << 16  # floats of a tile of all classes: half of a second-level cache
 LOWEST = np.float32(-np.inf)
@@ -39,20 +41,41 @@ def backward(y: F32, dy: F32, dx: F32) -> None:
         _backward_maps(y, dy, dx)
 
 
-@kernel
-def _forward_rows(x: F32, y: F32) -> None:
-    flat, classes = x.reshape(-1), x.shape[1]
+@jitable
+def rows_of_task(classes: int) -> int:
+    """How many rows are taken together."""
+    return max(ROWS // classes, 1)
+
+
+@inner
+def softmax_rows(x: F32, y: F32) -> None:
+    """The probabilities of some rows."""
+    flat, line = x.reshape(-1), y.reshape(-1)
+    rows, classes = x.shape
     turns = classes // TURN
-    for n in prange(x.shape[0]):
+    for n in range(rows):
         top = greatest(turns, flat, n * classes)
         for c in range(turns * TURN, classes):
             top = max(top, x[n, c])
+        for c in range(classes):
+            y[n, c] = x[n, c] - top
+    for i in range(line.size):
+        line[i] = exp_or_zero(line[i])
+    for n in range(rows):
         total = np.float32(0)
-        for c in range(x.shape[1]):
-            y[n, c] = exp(x[n, c] - top)
+        for c in range(classes):
             total += y[n, c]
-        for c in range(x.shape[1]):
-            y[n, c] /= total
+        share = np.float32(1) / total
+        for c in range(classes):
+            y[n, c] *= share
+
+
+@kernel
+def _forward_rows(x: F32, y: F32) -> None:
+    together = rows_of_task(x.shape[1])
+    for task in prange((x.shape[0] + together - 1) // together):
+        first, last = task * together, (task + 1) * together
+        softmax_rows(x[first:last], y[first:last])
 
 
 @kernel
@@ -125,7 +148,7 @@ def _keep(source: F32, target: F32) -> None:
 @inner
 def _exponentials(y: F32, top: F32, total: F32) -> None:
     for i in range(y.size):
-        value = exp(y[i] - top[i])
+        value = exp_or_zero(y[i] - top[i])
         y[i] = value
         total[i] += value
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._labels import read_labels
+from .softmax import forward as softmax
 
 F32 = NDArray[np.float32]
 
@@ -21,6 +22,14 @@ def forward(
     likelihood = np.take_along_axis(prob, number[:, None, :], axis=1)[:, 0, :]
     losses[...] = np.where(valid, -np.log(np.maximum(likelihood, np.float32(smallest))), 0)
     return float(losses.sum(dtype=np.float64)), int(valid.sum()), -1
+
+
+def forward_scores(
+    x: F32, label: F32, prob: F32, losses: F32, smallest: float, ignore: int | None
+) -> tuple[float, int, int]:
+    """The same from scores: write their softmax into prob, and the losses."""
+    softmax(x, prob)
+    return forward(prob, label, losses, smallest, ignore)
 
 
 def backward_scores(prob: F32, label: F32, dx: F32, scale: float, ignore: int | None) -> None:
