@@ -119,3 +119,16 @@ def test_writing_a_slice_of_a_shared_buffer_keeps_the_rest(card: FakeCard) -> No
     part.move_into(whole.storage, 2)
     part.write("card")[...] = 9
     np.testing.assert_array_equal(whole.read("cpu"), [1, 2, 9, 9])
+
+
+def test_arrays_that_share_a_buffer_see_each_others_values_everywhere(card: FakeCard) -> None:
+    """Also those whose views have been at hand on one side all the time."""
+    one, other = SyncedArray((2, 2)), SyncedArray((4,))
+    other.share(one)
+    one.write("cpu")[...] = 1
+    other.update("card")[...] = 2
+    np.testing.assert_array_equal(one.read("cpu"), np.full((2, 2), 2))
+    one.update("cpu")[...] = 3
+    np.testing.assert_array_equal(other.read("card"), np.full(4, 3))
+    assert one.read("cpu") is one.read("cpu")
+    assert card.log == ["up", "down", "up"]

@@ -63,6 +63,29 @@ def test_cross_entropy(where: int | None, threads: int) -> None:
         np.testing.assert_allclose(losses, values, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "shape", [(64, 10, 1), (7, 1000, 1), (3, 5000, 1), (900, 3, 1), (2, 4, 50)]
+)
+def test_cross_entropy_of_scores(shape: Any, threads: int) -> None:
+    """The softmax and the losses at once are those of one after the other."""
+    rng = np.random.default_rng(5)
+    x = 5 * rng.standard_normal(shape, np.float32)
+    label = rng.integers(0, 3, (shape[0], shape[2])).astype(np.float32)
+    bad = label.copy()
+    bad[-1, -1] = shape[1]
+    found = {}
+    for device in ("reference", "cpu"):
+        ops = load_kernel("cross_entropy", device)
+        prob, losses = np.full_like(x, 7), np.full_like(label, 7)
+        total, count, where = ops.forward_scores(x, label, prob, losses, SMALLEST, 2)
+        assert where == -1
+        found[device] = total, count, prob, losses
+        assert ops.forward_scores(x, bad, prob, losses, SMALLEST, 2)[2] == label.size - 1
+    assert found["cpu"][1] == (label != 2).sum()
+    for expected, actual in zip(found["reference"], found["cpu"], strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
+
+
 def test_sums_of_losses(threads: int) -> None:
     rng = np.random.default_rng(3)
     a, b = rng.standard_normal((2, 5003), np.float32)

@@ -57,6 +57,25 @@ def test_exponentials_are_as_exact_as_float32(function: str, exact: object, devi
     np.testing.assert_allclose(y, exact(np.float64(x)), rtol=4e-7, atol=6e-8)  # type: ignore
 
 
+@pytest.mark.parametrize(("function", "exact"), [("tanh", np.tanh), ("elu", np.expm1)])
+def test_differences_of_exponentials_keep_their_digits_near_zero(
+    function: str, exact: object
+) -> None:
+    """Relative, where e^x - 1 would cancel."""
+    x = -np.geomspace(1e-30, 60, 10007).astype(np.float32)
+    y = np.empty_like(x)
+    params = (1.0,) if function == "elu" else ()
+    load_kernel("activation", "cpu").forward(function, x, y, *params)
+    np.testing.assert_allclose(y, exact(np.float64(x)), rtol=3e-7)  # type: ignore
+
+
+def test_sigmoid_at_the_ends(device: str) -> None:
+    x = np.array([-np.inf, -3e38, -90, 90, 3e38, np.inf], np.float32)
+    y = np.empty_like(x)
+    load_kernel("activation", device).forward("sigmoid", x, y)
+    np.testing.assert_allclose(y, [0, 0, 0, 1, 1, 1], atol=1e-37)
+
+
 def test_exponential_at_the_ends(device: str) -> None:
     x = np.array([np.nan, np.inf, -np.inf, 88.7, 89.0, -103.0, -104.5, 0.0], np.float32)
     y = np.empty_like(x)

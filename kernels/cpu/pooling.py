@@ -21,7 +21,8 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import inner, kernel
-from ._lanes import sum_line, weave_line
+from ._lanes import weave_line
+from ._reductions import sum_line
 from ._vectors import LANES
 from ._window_kernel import divide_lanes, sum_lines, sum_pairs, sum_windows, window_maxima
 

@@ -65,4 +65,4 @@ def _pass(x: F32, dy: F32, dx: F32, slope: np.float32) -> None:
 @kernel
 def _pass_in_place(x: F32, d: F32, slope: np.float32) -> None:
     for i in prange(d.size):
-        d[i] = d[i] if x[i] > 0 else slope * d[i]
+        d[i] *= np.float32(1) if x[i] > 0 else slope  # a choice of d or not would be a masked store

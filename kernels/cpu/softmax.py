@@ -12,7 +12,8 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import inner, jitable, kernel
-from ._lanes import TURN, fill_line, greatest, raise_line
+from ._lanes import fill_line
+from ._reductions import TURN, greatest, raise_line
 from ._scalar import exp_or_zero
 from ._vectors import LANES
 
@@ -126,9 +127,10 @@ def _backward_maps(y: F32, dy: F32, dx: F32) -> None:
         count = stop - start
         fill_line(count, np.float32(0), dot, 0)
         for c in range(classes):
-            _keep(y[n, c, start:stop], kept[0, c, :count])
-            _keep(dy[n, c, start:stop], kept[1, c, :count])
-            _add_products(kept[0, c, :count], kept[1, c, :count], dot)
+            _keep_both(
+                y[n, c, start:stop], dy[n, c, start:stop], kept[0, c, :count], kept[1, c, :count],
+                dot,
+            )  # fmt: skip
         for c in range(classes):
             _gradient(kept[0, c, :count], kept[1, c, :count], dot, dx[n, c, start:stop])
 
@@ -166,8 +168,9 @@ def _multiply(x: F32, factor: F32, y: F32) -> None:
 
 
 @inner
-def _add_products(y: F32, dy: F32, dot: F32) -> None:
+def _keep_both(y: F32, dy: F32, kept_y: F32, kept_dy: F32, dot: F32) -> None:
     for i in range(y.size):
+        kept_y[i], kept_dy[i] = y[i], dy[i]
         dot[i] += y[i] * dy[i]
 
 
