@@ -24,8 +24,9 @@ class Storage:
     """One flat float32 buffer with a copy in each place that asked for one, zero at first.
 
     `newest` holds the places whose copy is up to date (Caffe's SyncedMemory, for any number of
-    devices), `only` the one place if there is no other. A place other than "host" has a kernel family `memory` with `allocate(count, device)`,
-    `upload(host, device_array)` and `download(device_array, host)`.
+    devices), `only` the one place if there is no other. A place other than "host" has a kernel
+    family `memory` with `allocate(count, device)`, `upload(host, device_array)` and
+    `download(device_array, host)`.
     """
 
     def __init__(self, count: int) -> None:
@@ -67,8 +68,10 @@ class SyncedArray(HostArray):
 
     Kernels ask for it by device: `read` (its values), `write` (they will be overwritten whole),
     `update` (read and changed). Where no other place has a copy that is up to date, nothing has to
-    be moved, and nothing gets stale: these three then find the view at once. On the host it also behaves like the ndarray it holds (HostArray):
-    `a + b`, `a.mean()`, `np.asarray(a)`; `a[...]` is a live view.
+    be moved and nothing gets stale: the three then find the view at once.
+
+    On the host it also behaves like the ndarray it holds (HostArray): `a + b`, `a.mean()`,
+    `np.asarray(a)`; `a[...]` is a live view.
     """
 
     def __init__(self, shape: Shape = ()) -> None:
