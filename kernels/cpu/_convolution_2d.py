@@ -56,7 +56,7 @@ def _need(plan: Plan) -> Need:
     return filters + bias, TILE + PITCH * DEPTH_BLOCK + LANES + plan.unfolded
 
 
-def _back(plan: Plan) -> Plan | None:
+def rotated(plan: Plan) -> Plan | None:
     """The convolution of dy that gives dx, if there is one and it takes little longer.
 
     Where the stride is 1, dx is dy, with margins of kernel - 1 - pad, convolved with the rotated
@@ -79,7 +79,7 @@ def _back(plan: Plan) -> Plan | None:
 
 def scratch_size(plan: Plan) -> int:
     """Floats that the functions below need on the present number of threads."""
-    back = _back(plan)
+    back = rotated(plan)
     data = columns.need(plan) if back is None else _need(back)
     return room((_need(plan), data, weights.need(plan)))
 
@@ -101,7 +101,7 @@ def forward(
 
 def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
     """Overwrite dx."""
-    back = _back(plan)
+    back = rotated(plan)
     if back is None:
         columns.backward_data(plan, dy, weight, dx, scratch)
         return

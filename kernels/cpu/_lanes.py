@@ -28,6 +28,15 @@ def _copy_lanes(source: F32, s0: int, target: F32, t0: int) -> None:
     target[t0 : t0 + LANES] = source[s0 : s0 + LANES]
 
 
+def _copy_rows(
+    rows: int, vectors: int, source: F32, s0: int, s_step: int, target: F32, t0: int, t_step: int
+) -> None:  # fmt: skip
+    """Copy rows of `vectors` vectors, which is 1 or 2."""
+    for i in range(rows):
+        at, to = s0 + i * s_step, t0 + i * t_step
+        target[to : to + vectors * LANES] = source[at : at + vectors * LANES]
+
+
 def _collect_lanes(source: F32, s0: int, stride: int, target: F32, t0: int) -> None:
     """Copy LANES numbers that are `stride` apart."""
     for lane in range(LANES):
@@ -78,6 +87,35 @@ def _copy_intrinsic(typing: Any, source: Any, s0: Any, target: Any, t0: Any) -> 
 
     n = types.int64
     return types.void(source, n, target, n), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _rows_intrinsic(
+    typing: Any, rows: Any, vectors: Any, source: Any, s0: Any, s_step: Any, target: Any, t0: Any,
+    t_step: Any,
+) -> Any:  # fmt: skip
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows, vectors, source, s0, s_step, target, t0, t_step = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        read, write = e.at(e.data(kinds[2], source), s0), e.at(e.data(kinds[5], target), t0)
+
+        def copy(known: int) -> None:
+            with e.loop(rows, []) as (i, _):
+                at, to = e.at(read, builder.mul(i, s_step)), e.at(write, builder.mul(i, t_step))
+                found = [e.load(e.at(at, v * LANES)) for v in range(known)]
+                for v in range(known):
+                    e.store(found[v], e.at(to, v * LANES))
+
+        with builder.if_else(builder.icmp_signed("==", vectors, INT(1))) as (one, two):
+            with one:
+                copy(1)
+            with two:
+                copy(2)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, n, source, n, n, target, n, n), emit
 
 
 def strided(e: Emitter, pointer: Any, stride: Any) -> Any:
@@ -212,6 +250,7 @@ def _weave_intrinsic(
 
 transpose_lanes: Any = _transpose_lanes if DISABLED else _transpose_intrinsic
 copy_lanes: Any = _copy_lanes if DISABLED else _copy_intrinsic
+copy_rows: Any = _copy_rows if DISABLED else _rows_intrinsic
 collect_lanes: Any = _collect_lanes if DISABLED else _collect_intrinsic
 fill_lanes: Any = _fill_lanes if DISABLED else _fill_intrinsic
 add_lanes: Any = _add_lanes if DISABLED else _add_intrinsic

@@ -9,8 +9,9 @@ x (N, C, *spatial), weight (O, C/G, *kernel), y (N, O, *out). What filters see i
 Each product is 2 N O P K operations. Images of up to two axes go through `_convolution_2d.py`,
 which never writes `col` out; or where groups are tiny through `_convolution_lines.py`; or where
 filters are 1 x 1 through `_pointwise.py`; or with far fewer multiplications through `_winograd.py`,
-where filters are 3 x 3 or 5 x 5, stride is 1, and there are enough channels. Others go through
-`_convolution_nd.py`, which writes `col`.
+where filters are 3 x 3 or 5 x 5, stride is 1, and there are enough channels; or where planes are
+small or taps few through the files that `_convolution_choice.py` names. Images of more axes go
+through `_convolution_nd.py`, which writes `col`.
 """
 
 from typing import Any
@@ -20,11 +21,14 @@ from numba import prange
 from numpy.typing import NDArray
 
 from . import _convolution_2d as flat
+from . import _convolution_dots as dots
+from . import _convolution_images as images
 from . import _convolution_lines as lines
 from . import _convolution_nd as deep
 from . import _pointwise as pointwise
 from . import _winograd as winograd
 from . import relu
+from ._convolution_choice import dots_serve, images_serve
 from ._jit import kernel as compiled
 from ._unfolded import Plan, plan
 from ._winograd_choice import DATA, FORWARD, WEIGHT
@@ -112,7 +116,13 @@ def _way(sizes: Plan, product: int) -> Any:
         return lines
     if pointwise.serves(sizes):
         return pointwise
-    return winograd if winograd.serves(sizes, product) else flat
+    if product == WEIGHT and dots_serve(sizes):
+        return dots
+    if winograd.serves(sizes, product):
+        return winograd
+    if product != WEIGHT and images_serve(sizes, product == DATA):
+        return images
+    return flat
 
 
 def _maps(y: F32) -> F32:
