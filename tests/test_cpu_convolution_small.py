@@ -14,7 +14,7 @@ from minicaffe.kernels.cpu import _convolution_2d as flat
 from minicaffe.kernels.cpu import _convolution_choice as choosing
 from minicaffe.kernels.cpu import _convolution_dots as dots
 from minicaffe.kernels.cpu import _convolution_images as images
-from minicaffe.kernels.cpu import convolution
+from minicaffe.kernels.cpu import _winograd_choice, convolution
 from minicaffe.kernels.cpu._unfolded import plan
 from minicaffe.kernels.cpu._vectors import LANES
 from minicaffe.kernels.cpu._winograd_choice import DATA, FORWARD, WEIGHT
@@ -122,42 +122,41 @@ def shape(
     return plan(x, y, (kernel, kernel), (stride, stride), (pad, pad), (1, 1), 1)
 
 
-def test_the_gradient_to_small_planes_has_images_in_its_lanes() -> None:
-    assert convolution._way(shape(64, 20, 50, 12, 5), DATA) is images
+def chosen(case: Any) -> list[int]:
+    """The ways of forward, backward to the images, and to the weights."""
+    return [choosing.decide(case, product)[0] for product in (FORWARD, DATA, WEIGHT)]
 
 
+@pytest.mark.skipif(LANES != 8, reason="other vectors have other costs")
 @pytest.mark.parametrize(
-    "case",
+    ("case", "expected"),
     [
-        shape(2, 20, 50, 12, 5),  # most lanes would be empty
-        shape(64, 1, 20, 28, 5),  # one channel of four would be wanted
-        shape(64, 64, 256, 14, 1),  # no margins: nothing is in vain
-        shape(16, 3, 96, 227, 11, 4),
-        shape(64, 400, 400, 7, 7, 1, 3),  # filters that do not stay in the cache
+        (shape(64, 20, 50, 12, 5), [choosing.TILES, choosing.IMAGES, choosing.CHANNELS]),
+        (shape(64, 1, 20, 28, 5), [choosing.DIRECT, choosing.DIRECT, choosing.DOTS]),
+        (shape(100, 32, 64, 8, 5, 1, 2), [choosing.TILES, choosing.TILES, choosing.CHANNELS]),
+        # lines of tiles that fill the lanes
+        (shape(100, 32, 32, 16, 5, 1, 2), [choosing.WINOGRAD] * 2 + [choosing.CHANNELS]),
+        # few images; filters that are larger than what they are used for
+        (shape(8, 512, 512, 7, 3, 1, 1), [choosing.WINOGRAD] * 3),
+        # no filtering, and nothing in vain
+        (shape(64, 64, 256, 14, 1), [choosing.DIRECT] * 3),
+        (shape(16, 3, 96, 227, 11, 4), [choosing.DIRECT] * 3),
+        # lines of 25 places; outputs that fill the vectors
+        (shape(64, 1, 20, 29, 5), [choosing.DIRECT] * 3),
+        (shape(64, 1, 32, 28, 5), [choosing.DIRECT] * 3),
     ],
 )
-def test_other_gradients_do_not(case: Any) -> None:
-    assert convolution._way(case, DATA) is flat
-    assert not choosing.images_serve(case, backward=False)
+def test_the_choice(case: Any, expected: list[int]) -> None:
+    assert chosen(case) == expected
 
 
-@pytest.mark.skipif(LANES > 8, reason="lines of 24 places are not whole vectors")
-def test_the_gradient_of_few_taps_is_made_of_scalar_products() -> None:
-    assert convolution._way(shape(64, 1, 20, 28, 5), WEIGHT) is dots
-    assert convolution._way(shape(64, 1, 20, 28, 5), FORWARD) is flat
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        shape(64, 1, 20, 29, 5),  # lines of 25 places
-        shape(64, 1, 20, 132, 5),  # large planes
-        shape(64, 20, 50, 20, 5),  # many taps
-        shape(64, 1, 32, 28, 5),  # vectors of outputs are full
-    ],
-)
-def test_other_gradients_of_filters_are_not(case: Any) -> None:
-    assert convolution._way(case, WEIGHT) is not dots
+@pytest.mark.parametrize("word", ["off", "exact"])
+def test_the_user_decides_about_filterings(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_winograd_choice, "_allowed", None)
+    monkeypatch.setenv("MINICAFFE_WINOGRAD", word)
+    for case in (shape(64, 20, 50, 12, 5), shape(64, 64, 64, 8, 3, 1, 1)):
+        for product in (FORWARD, DATA, WEIGHT):
+            assert choosing.decide(case, product)[1] in ((-1,) if word == "off" else (-1, 0))
 
 
 # ---- plain Python

@@ -182,7 +182,10 @@ def _run(
                         plan, i, j, group, work, images, bias0 + group * plan.outputs,
                         line + j * plan.outputs * COLUMNS, tile,
                     )  # fmt: skip
-                _turn_back(plan, count, work, line, y, y0 + i * plan.out_width, slope)
+                turn_back(
+                    plan.out_width, plan.outputs, count, work, line, y, y0 + i * plan.out_width,
+                    plan.places, plan.groups * plan.outputs * plan.places, slope,
+                )  # fmt: skip
 
 
 @inner
@@ -244,14 +247,17 @@ def _sum_place(
 
 
 @inner
-def _turn_back(
-    plan: Plan, count: int, work: F32, line: int, y: F32, y0: int, slope: np.float32
-) -> None:
-    """Write a line [place][output][image] of all outputs of `count` images, rectified."""
-    step = plan.groups * plan.outputs * plan.places
-    width, from_step = plan.out_width, plan.outputs * COLUMNS
-    for o in range(plan.outputs):
-        source, to = line + o * COLUMNS, y0 + o * plan.places
+def turn_back(
+    width: int, outputs: int, count: int, work: F32, line: int, y: F32, y0: int, plane: int,
+    step: int, slope: np.float32,
+) -> None:  # fmt: skip
+    """Write a line [place][output][image] of all outputs of `count` images, rectified.
+
+    Planes of y are `plane` floats apart, and images `step`.
+    """
+    from_step = outputs * COLUMNS
+    for o in range(outputs):
+        source, to = line + o * COLUMNS, y0 + o * plane
         for n in range(0, count, LANES):
             if width >= LANES and n + LANES <= count:
                 for column in range(0, width, LANES):

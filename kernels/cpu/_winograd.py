@@ -21,7 +21,8 @@ a number, and 10 to 30 % of the time.
 
 Threads share blocks of tiles. The order of every sum is the same for every number of threads.
 Which of the three products of a convolution is done so, and with what tiles, is decided in
-_winograd_choice.py.
+_winograd_choice.py and _convolution_choice.py; small planes go through _winograd_images.py and
+_winograd_channels.py.
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ from ._packing import pack
 from ._scratch import whole
 from ._unfolded import Plan
 from ._vectors import LANES, ROWS
-from ._winograd_choice import DATA, FORWARD, WEIGHT, choice, choose
+from ._winograd_choice import DATA, FORWARD, WEIGHT, choice
 from ._winograd_kernel import FILTER, transform
 from ._winograd_product import multiply_packed_rows, panel_at, panel_count, panel_rows
 from ._winograd_tiles import (
@@ -56,11 +57,6 @@ F32 = NDArray[np.float32]
 # ---- the three products
 
 
-def serves(plan: Plan, product: int) -> bool:
-    """Whether this file is faster for a product of this convolution than others."""
-    return choose(plan, product) is not None
-
-
 def scratch_size(plan: Plan) -> int:
     """No scratch of the layer's own: see `working_memory`."""
     return 0
@@ -73,7 +69,7 @@ def forward(
     t = tiling(choice(plan, FORWARD), plan)
     work, shared, each, threads = _working_memory(t)
     steps = plan.channels * t.r * t.r, t.r * t.r
-    _transform_filters(t, weight.reshape(-1), work, *steps, False, shared, each, threads)
+    transform_filters(t, weight.reshape(-1), work, *steps, False, shared, each, threads)
     rows = _balanced(t, threads)
     flat, factor = (x.reshape(-1), bias, y.reshape(-1)), np.float32(slope)
     _convolve(t, *flat, factor, work, shared, each, threads, rows)
@@ -84,7 +80,7 @@ def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> No
     t = transposed(choice(plan, DATA), plan)
     work, shared, each, threads = _working_memory(t)
     steps = t.r * t.r, plan.channels * t.r * t.r
-    _transform_filters(t, weight.reshape(-1), work, *steps, True, shared, each, threads)
+    transform_filters(t, weight.reshape(-1), work, *steps, True, shared, each, threads)
     bias = np.zeros(dx.shape[1], np.float32)
     rows = _balanced(t, threads)
     flat = dy.reshape(-1), bias, dx.reshape(-1)
@@ -111,7 +107,7 @@ def _balanced(t: Tiling, threads: int) -> int:
 
 
 @kernel
-def _transform_filters(
+def transform_filters(
     t: Tiling, weight: F32, work: F32, row_step: int, k_step: int, mirrored: bool,
     shared: int, each: int, threads: int,
 ) -> None:  # fmt: skip

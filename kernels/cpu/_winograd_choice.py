@@ -47,7 +47,7 @@ def choose(plan: Plan, product: int) -> int | None:
     """Which of the FILTERINGS is fastest for a product of this convolution; None for none."""
     best, least = None, _direct_cost(plan)
     for which in allowed():
-        if _fits(plan, which) and (cost := _cost(plan, which, product)) < least:
+        if fits(plan, which) and (cost := _cost(plan, which, product)) < least:
             best, least = which, cost
     return best
 
@@ -59,7 +59,8 @@ def choice(plan: Plan, product: int) -> int:
     return which
 
 
-def _fits(plan: Plan, which: int) -> bool:
+def fits(plan: Plan, which: int) -> bool:
+    """Whether a filtering can be used for a convolution."""
     m, r = FILTERINGS[which].m, FILTERINGS[which].r
     steps = (plan.stride_h, plan.stride_w, plan.dilation_h, plan.dilation_w)
     square = (plan.kernel_h, plan.kernel_w) == (r, r)

@@ -187,3 +187,19 @@ def add_products_of_lines(
             LOW_ROWS, depth, work, a + i * a_step, a_step, 1, work, b,
             work, c + i * COLUMNS, COLUMNS, True,
         )  # fmt: skip
+
+
+@inner
+def add_products_of_rows(
+    rows: int, depth: int, work: F32, a: int, k_step: int, b: int, c: int
+) -> None:
+    """The same for A whose columns are lines, `k_step` apart."""
+    tall = tall_rows(rows)
+    for i in range(0, tall, ROWS):
+        multiply_chunks(
+            ROWS, depth, work, a + i, 1, k_step, work, b, work, c + i * COLUMNS, COLUMNS, True
+        )
+    for i in range(tall, rows, LOW_ROWS):
+        multiply_chunks(
+            LOW_ROWS, depth, work, a + i, 1, k_step, work, b, work, c + i * COLUMNS, COLUMNS, True
+        )

@@ -35,7 +35,7 @@ from ._winograd_tiles import (
 F32 = NDArray[np.float32]
 
 
-def _sums(t: Tiling) -> int:
+def sums_of_a_share(t: Tiling) -> int:
     """Floats of the sums of one share: [group][panel of outputs][element][channel][COLUMNS]."""
     return t.groups * t.n * t.n * whole(t.outputs, COLUMNS) * t.sum_rows
 
@@ -43,7 +43,7 @@ def _sums(t: Tiling) -> int:
 def _shares(t: Tiling) -> int:
     """Into how many shares the rows of tiles are cut: whatever the threads, 8, or 4 MB of sums."""
     blocks = -(-t.images * t.tiles_h // t.rows)
-    return max(1, min(blocks, 8, (1 << 20) // _sums(t)))
+    return max(1, min(blocks, 8, (1 << 20) // sums_of_a_share(t)))
 
 
 def backward_weight(t: Tiling, x: F32, dy: F32, dweight: F32) -> None:
@@ -52,7 +52,7 @@ def backward_weight(t: Tiling, x: F32, dy: F32, dweight: F32) -> None:
     shares = _shares(t)
     parts = min(-(-t.outputs // COLUMNS), -(-threads // (shares * t.groups)))
     _sum_products(t, x.reshape(-1), dy.reshape(-1), work, shared, each, threads, shares, parts)
-    _add_shares(t, dweight.reshape(-1), work, shared, each, threads, shares)
+    add_shares(t, dweight.reshape(-1), work, shared, each, threads, shares)
 
 
 def _working_memory(t: Tiling) -> tuple[F32, int, int, int]:
@@ -60,7 +60,7 @@ def _working_memory(t: Tiling) -> tuple[F32, int, int, int]:
     packed = whole(t.outputs, COLUMNS) * whole(t.rows * t.tiles_w, COLUMNS)
     lines = t.line + t.stage + 2 * LANES
     each = lines + squares * (t.channel_step + t.gradient_step + packed) + LANES
-    return working_memory(_shares(t) * _sums(t), each)
+    return working_memory(_shares(t) * sums_of_a_share(t), each)
 
 
 @kernel
@@ -124,7 +124,7 @@ def _sum_products(
 
 
 @kernel
-def _add_shares(
+def add_shares(
     t: Tiling, dweight: F32, work: F32, shared: int, each: int, threads: int, shares: int
 ) -> None:
     """Add G^T S G, S being the sums of all shares, to dweight."""

@@ -27,14 +27,23 @@ from . import _convolution_lines as lines
 from . import _convolution_nd as deep
 from . import _pointwise as pointwise
 from . import _winograd as winograd
-from . import relu
-from ._convolution_choice import dots_serve, images_serve
+from . import _winograd_channels, _winograd_images, relu
+from ._convolution_choice import CHANNELS, DIRECT, DOTS, IMAGES, TILES, WINOGRAD, decide
 from ._jit import kernel as compiled
 from ._unfolded import Plan, plan
 from ._winograd_choice import DATA, FORWARD, WEIGHT
 from .im2col import Extents
 
 F32 = NDArray[np.float32]
+
+WAYS: dict[int, Any] = {
+    DIRECT: flat,
+    WINOGRAD: winograd,
+    DOTS: dots,
+    IMAGES: images,
+    TILES: _winograd_images,
+    CHANNELS: _winograd_channels,
+}
 
 
 def scratch_size(
@@ -116,13 +125,7 @@ def _way(sizes: Plan, product: int) -> Any:
         return lines
     if pointwise.serves(sizes):
         return pointwise
-    if product == WEIGHT and dots_serve(sizes):
-        return dots
-    if winograd.serves(sizes, product):
-        return winograd
-    if product != WEIGHT and images_serve(sizes, product == DATA):
-        return images
-    return flat
+    return WAYS[decide(sizes, product)[0]]
 
 
 def _maps(y: F32) -> F32:
