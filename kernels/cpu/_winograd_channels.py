@@ -22,15 +22,16 @@ from numba import prange
 from numpy.typing import NDArray
 
 from . import _convolution_choice as choosing
-from ._jit import inner, kernel
+from ._jit import inner, kernel, shared
 from ._lanes import copy_line, fill_line, transpose_lanes
 from ._micro_kernel import COLUMNS
 from ._scratch import whole
 from ._unfolded import Plan
 from ._vectors import LANES
 from ._winograd_choice import WEIGHT
-from ._winograd_kernel import GRADIENT, INPUT, transform_tile
+from ._winograd_kernel import GRADIENT, INPUT
 from ._winograd_product import add_products_of_rows, rows_with_room
+from ._winograd_tile import transform_tile
 from ._winograd_tiles import Tiling, odd_lines, tiling, working_memory
 from ._winograd_weights import add_shares, sums_of_a_share
 
@@ -151,7 +152,7 @@ def _transform(
                 at += tile_step
 
 
-@inner
+@shared
 def _lay_out(
     x: F32, x0: int, channels: int, height: int, width: int, pad_h: int, pad_w: int, high: int,
     wide: int, out: F32, out0: int,
@@ -179,7 +180,7 @@ def _lay_out(
         fill_line(rest, ZERO, out, to + inside * channels)
 
 
-@inner
+@shared
 def _turn_line(x: F32, x0: int, width: int, plane: int, channels: int, out: F32, out0: int) -> None:
     """Write a line of all channels, `plane` floats apart, as [column][channel]."""
     for column in range(0, width, LANES):

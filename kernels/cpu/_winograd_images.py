@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 
 from . import _convolution_choice as choosing
 from ._convolution_images import turn_back
-from ._jit import inner, kernel
+from ._jit import inner, kernel, shared
 from ._lanes import fill_line, transpose_lanes
 from ._micro_kernel import COLUMNS
 from ._unfolded import Plan
 from ._vectors import LANES, ROWS
 from ._winograd import transform_filters
 from ._winograd_choice import DATA, FORWARD
-from ._winograd_kernel import INPUT, OUTPUT, transform_tile
+from ._winograd_kernel import INPUT, OUTPUT
 from ._winograd_product import multiply_packed_rows, rows_with_room
+from ._winograd_tile import transform_tile
 from ._winograd_tiles import Tiling, odd_lines, tiling, transposed, working_memory
 
 F32 = NDArray[np.float32]
@@ -143,7 +144,7 @@ def _make_tile(
         )  # fmt: skip
 
 
-@inner
+@shared
 def _lay_out(t: Tiling, x: F32, item: int, count: int, out: F32, out0: int) -> None:
     """Write `count` images of a group as [line][column][channel][image], with their margins.
 

@@ -103,23 +103,6 @@ def _transform(
         y[y0 + t : y0 + t + found.size * step : step] = found.reshape(-1)
 
 
-def _transform_tile(
-    kind: int, which: int, x: F32, x0: int, line: int, column: int, term: np.float32,
-    y: F32, y0: int, y_line: int, y_column: int,
-) -> None:  # fmt: skip
-    """Y = M X M^T + term for LANES tiles, whose values (i, j) lie anywhere.
-
-    Value (i, j) of tile t of X is x[x0 + i * line + j * column + t], that of Y
-    y[y0 + i * y_line + j * y_column + t].
-    """
-    m = matrix(which, kind).astype(np.float32)
-    i, j = np.ogrid[: m.shape[1], : m.shape[1]]
-    k, p = np.ogrid[: m.shape[0], : m.shape[0]]
-    for t in range(LANES):
-        found = m @ x[x0 + t + i * line + j * column] @ m.T
-        y[y0 + t + k * y_line + p * y_column] = found + term
-
-
 def _split_lanes(count: int, x: F32, x0: int, y: F32, y0: int, step: int) -> None:
     """Lay `count` phases (2 or 4) of count * LANES numbers apart: y[q * step + t] = x[count t + q].
 
@@ -220,37 +203,6 @@ def _transform_intrinsic(
     return types.void(kind, n, x, n, n, n, y, n, n), emit
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def _tile_intrinsic(
-    typing: Any, kind: Any, which: Any, x: Any, x0: Any, line: Any, column: Any, term: Any,
-    y: Any, y0: Any, y_line: Any, y_column: Any,
-) -> Any:  # fmt: skip
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, which, x, x0, line, column, term, y, y0, y_line, y_column = args
-        kinds = signature.args
-        e = Emitter(context, builder)
-        read = e.at(e.data(kinds[2], x), x0)
-        write = e.at(e.data(kinds[7], y), y0)
-        terms = e.spread(term)
-        for number in range(len(FILTERINGS)):
-            with builder.if_then(builder.icmp_signed("==", which, INT(number))):
-                m = matrix(number, kind.literal_value)
-                lines = [builder.mul(line, INT(i)) for i in range(m.shape[1])]
-                columns = []
-                for j in range(m.shape[1]):
-                    place = e.at(read, builder.mul(column, INT(j)))
-                    columns.append(apply(e, m, [e.load(e.at(place, at)) for at in lines]))
-                for i, row in enumerate(zip(*columns, strict=True)):
-                    place = e.at(write, builder.mul(y_line, INT(i)))
-                    for j, vector in enumerate(apply(e, m, list(row))):
-                        to = e.at(place, builder.mul(y_column, INT(j)))
-                        e.store(builder.fadd(vector, terms), to)
-        return context.get_dummy_value()
-
-    n = types.int64
-    return types.void(kind, n, x, n, n, n, types.float32, y, n, n, n), emit
-
-
 EVEN, ODD = list(range(0, 2 * LANES, 2)), list(range(1, 2 * LANES, 2))
 LOW = [half * LANES + lane for lane in range(LANES // 2) for half in (0, 1)]
 HIGH = [lane + LANES // 2 for lane in LOW]
@@ -315,6 +267,5 @@ def _join_intrinsic(
 
 
 transform: Any = _transform if DISABLED else _transform_intrinsic
-transform_tile: Any = _transform_tile if DISABLED else _tile_intrinsic
 split_lanes: Any = _split_lanes if DISABLED else _split_intrinsic
 join_lanes: Any = _join_lanes if DISABLED else _join_intrinsic
