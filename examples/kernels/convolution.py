@@ -13,11 +13,10 @@ import numpy as np
 from numba import prange
 
 from minicaffe.kernels.cpu import _convolution_2d as implicit
-from minicaffe.kernels.cpu import _winograd as winograd
 from minicaffe.kernels.cpu import convolution as package
 from minicaffe.kernels.cpu._jit import kernel
 from minicaffe.kernels.cpu._unfolded import Plan, plan
-from minicaffe.kernels.cpu._winograd_choice import FORWARD
+from minicaffe.kernels.cpu._winograd_choice import FORWARD, choose
 from minicaffe.kernels.cpu.gemm import gemm
 from minicaffe.kernels.cpu.im2col import im2col
 from minicaffe.kernels.reference import convolution as reference
@@ -168,7 +167,7 @@ def steps(threads: int, case: Problem) -> list[Step]:
         Step("implicit GEMM, margins left out", without_margins),
     ]
     x, w = case.inputs
-    if winograd.serves(plan_of(x, w, case.expected, w.shape[2] // 2), FORWARD):
+    if choose(plan_of(x, w, case.expected, w.shape[2] // 2), FORWARD) is not None:
         found.append(Step("Winograd", minimal))
     last = found[-1]
     found.append(Step("NumPy: im2col and BLAS", blas))

@@ -20,7 +20,7 @@ backward to the images is the same from dy to dx, with rotated filters, for stri
 there are enough images to fill COLUMNS, and where filters are small enough to stay in the cache:
 _convolution_choice.py.
 
-Threads share blocks of images, groups, and lines of the output where there are few of these. The
+Threads share blocks of images, groups, and lines of the output. The
 order of every sum is the same for every number of threads.
 """
 
@@ -129,11 +129,19 @@ def _convolve(
     work[bias0 : bias0 + bias.size] = bias
     _pack_filters(plan, weight.reshape(-1), steps, work)
     blocks = -(-plan.images // COLUMNS) * plan.groups
-    parts = min(plan.out_height, -(-threads // blocks))
+    parts = parts_of(plan.out_height, blocks, threads)
     _run(
         plan, x.reshape(-1), y.reshape(-1), work, bias0, np.float32(slope), shared, each, threads,
         parts,
     )  # fmt: skip
+
+
+def parts_of(lines: int, blocks: int, threads: int) -> int:
+    """Into how many parts the lines of a block are cut: four tasks a thread share the work well.
+
+    A thread lays the images of a block out once, however many of its parts it has.
+    """
+    return min(lines, -(-4 * threads // blocks)) if threads > 1 else 1
 
 
 @kernel

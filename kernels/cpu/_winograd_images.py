@@ -11,7 +11,7 @@ second-level cache; and the n^2 O results are transformed to m^2 O outputs. Thes
 COLUMNS (C + O) bytes, stay in the second-level cache too. A row of tiles gives m lines of outputs,
 which are then turned back.
 
-Threads share blocks of images, groups, and rows of tiles where there are few of these. The order of
+Threads share blocks of images, groups, and rows of tiles. The order of
 every sum is the same for every number of threads.
 """
 
@@ -20,7 +20,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from . import _convolution_choice as choosing
-from ._convolution_images import turn_back
+from ._convolution_images import parts_of, turn_back
 from ._jit import inner, kernel, shared
 from ._lanes import fill_line, transpose_lanes
 from ._micro_kernel import COLUMNS
@@ -73,7 +73,7 @@ def _convolve(
     work, shared, each, threads = working_memory(t.groups * squares * t.filter_step, each)
     transform_filters(t, weight.reshape(-1), work, *steps, mirrored, shared, each, threads)
     blocks = -(-t.images // COLUMNS) * t.groups
-    parts = min(t.tiles_h, -(-threads // blocks))
+    parts = parts_of(t.tiles_h, blocks, threads)
     _run(
         t, x.reshape(-1), bias, y.reshape(-1), np.float32(slope), work, shared, each, threads,
         parts, image, line, input_step, output_step,
