@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from ._dot_kernel import OUTPUTS, TAPS, add_dots
 from ._jit import inner, kernel
-from ._lanes import copy_rows, fill_line, sum_line
+from ._lanes import copy_rows, fill_line
+from ._reductions import sum_line
 from ._scratch import Need, divide, room, whole
 from ._unfolded import Plan, filter_at, unfold
 from ._vectors import LANES

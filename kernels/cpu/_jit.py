@@ -87,7 +87,7 @@ def inner(*, strict: bool, fused: bool = ...) -> Callable[[Callable[P, R]], Call
 def inner(body: Callable[P, R] | None = None, *, strict: bool = False, fused: bool = False) -> Any:
     """Compile a function that kernels call inside their loops, and nobody else."""
     options = {"strict": strict, "fused": fused}
-    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options |= {"no_cpython_wrapper": True}
     return _compiled(body, **options) if body else lambda body: _compiled(body, **options)
 
 
@@ -193,6 +193,7 @@ def _compiled(
     dispatcher: Any = numba.njit(
         named,
         nogil=True,
+        no_cfunc_wrapper=True,
         error_model="numpy",
         fastmath={"contract"} if fused else False if strict else FASTMATH,
         **options,

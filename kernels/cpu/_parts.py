@@ -153,7 +153,7 @@ def _launch(function: int, parts: int, args: tuple[Any, ...]) -> None:
 
 
 def _compiled(body: Callable[..., None], **options: Any) -> Any:
-    dispatcher: Any = numba.njit(body, nogil=True, **options)
+    dispatcher: Any = numba.njit(body, nogil=True, no_cfunc_wrapper=True, **options)
     if dispatcher is not body:  # it is under NUMBA_DISABLE_JIT
         dispatcher._cache = KernelCache(body, dispatcher.targetoptions)  # type: ignore[arg-type]
     return dispatcher

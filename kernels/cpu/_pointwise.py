@@ -43,9 +43,7 @@ from .relu import rectify_line
 F32 = NDArray[np.float32]
 
 WIDE = 224  # columns at a time; eight maps of 14 x 14, and maps of 56 x 56, are whole blocks
-PITCH = (
-    WIDE + CACHE_LINE
-)  # floats of a line of packed B: an odd number of cache lines (_unfolded.py)
+PITCH = WIDE + CACHE_LINE  # floats of a line of packed B: odd in cache lines (_unfolded.py)
 TILE = ROWS * COLUMNS
 ZERO = np.float32(0)
 
