@@ -16,12 +16,12 @@ each line of the output, each place, and each r there is a product; lines are tu
 are complete. At most 2 N O P K operations, K = kernel_h * kernel_w * C; laying out and turning back
 read and write each image and output once.
 
-backward to the images is the same from dy to dx, with rotated filters, for stride 1. It pays where
+Backward to the images is the same from dy to dx, with rotated filters, for stride 1. It pays where
 there are enough images to fill COLUMNS, and where filters are small enough to stay in the cache:
 _convolution_choice.py.
 
-Threads share blocks of images, groups, and lines of the output. The
-order of every sum is the same for every number of threads.
+Threads share blocks of images, groups, and lines of the output. The order of every sum is the same
+for every number of threads.
 """
 
 from functools import lru_cache
