@@ -1,4 +1,4 @@
-"""What tests/fuzz.py reads: for each kind of file honest examples, a way to damage, and a reader.
+"""What the fuzzer reads: for each kind of file honest examples, a way to damage, and a reader.
 
 A reader gets a path and either returns or raises `minicaffe.errors.Error`.
 """
@@ -32,8 +32,7 @@ from minicaffe.proto.files import (
 from minicaffe.proto.text import format_text, parse_text
 from minicaffe.snapshot import load_state, load_weights, save_weights_hdf5
 from minicaffe.solver import Solver, create_solver
-
-from .fuzz_mutations import bytes_changed, message_changed, schema_words, text_changed
+from tests.fuzz.fuzz_mutations import bytes_changed, message_changed, schema_words, text_changed
 
 DEVICE = "reference"
 SMALL = 3000  # values in all blobs up to which a net is also run

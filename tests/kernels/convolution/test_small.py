@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,8 @@ from minicaffe.kernels.cpu import _winograd_choice, convolution
 from minicaffe.kernels.cpu._unfolded import plan
 from minicaffe.kernels.cpu._vectors import LANES
 from minicaffe.kernels.cpu._winograd_choice import DATA, FORWARD, WEIGHT
-from tests.test_cpu_convolution import Case
-
-CHECKOUT = Path(__file__).resolve().parent.parent
+from tests.conftest import CHECKOUT
+from tests.kernels.convolution.test_ways import Case
 
 # images, channels, outputs, (height, width), kernel, stride, pad, dilation, groups
 GEOMETRIES = [
@@ -163,8 +161,8 @@ def test_the_user_decides_about_filterings(word: str, monkeypatch: pytest.Monkey
 
 PLAIN = """
 import numpy as np
-from tests.test_cpu_convolution import Case
-from tests.test_cpu_convolution_small import convolution, dots, flat, images
+from tests.kernels.convolution.test_ways import Case
+from tests.kernels.convolution.test_small import convolution, dots, flat, images
 for weights, geometry in (
     (flat, (3, 2, 3, (6, 5), (3, 3), (1, 1), (1, 1), (1, 1), 1)),
     (dots, (2, 1, 5, (4, 18), (2, 3), (1, 1), (0, 0), (1, 1), 1)),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from tests.conftest import CHECKOUT
 
 # Runs in a folder of its own, with nothing of the checkout in sight.
 PROBE = """

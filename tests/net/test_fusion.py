@@ -20,7 +20,7 @@ from minicaffe.proto.files import read_net
 from minicaffe.proto.text import format_text, parse_text
 from minicaffe.solver import Solver, create_solver
 from minicaffe.threads import num_threads, set_num_threads
-from tests.test_allocation import peak_of
+from tests.core.test_allocation import peak_of
 
 Array = NDArray[np.float32]
 

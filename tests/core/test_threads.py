@@ -15,8 +15,7 @@ from minicaffe.errors import DeviceError
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
 from minicaffe.solver import create_solver
-
-CHECKOUT = Path(__file__).resolve().parent.parent
+from tests.conftest import CHECKOUT
 
 NET = """
 layer { name: "in" type: "Input" top: "x" top: "label"

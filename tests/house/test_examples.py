@@ -16,8 +16,8 @@ from minicaffe.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_solver
 from minicaffe.snapshot import save_weights
+from tests.conftest import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted(
     path for path in (CHECKOUT / "examples").rglob("*.prototxt") if "out" not in path.parts
 )

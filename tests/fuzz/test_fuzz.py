@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from tests.conftest import CHECKOUT
+
 pytest.importorskip("h5py")
 pytest.importorskip("cv2")
 if not Path("/proc/self/statm").exists():
@@ -15,8 +16,8 @@ if not Path("/proc/self/statm").exists():
 
 PLANTED = """
 import os
-from tests import fuzz
-from tests.fuzz_targets import Target
+from tests.fuzz import fuzz
+from tests.fuzz.fuzz_targets import Target
 from minicaffe.errors import DataError
 
 FAULTS = [b"fine", b"error", b"key", b"memory", b"hang", b"abort", b"exit"]
@@ -60,7 +61,7 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_short_run_finds_nothing() -> None:
-    done = python("-m", "tests.fuzz", "--count", "300", "--seed", "1")
+    done = python("-m", "tests.fuzz.fuzz", "--count", "300", "--seed", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "300 cases, 0 failed" in done.stdout
 
@@ -68,7 +69,7 @@ def test_a_short_run_finds_nothing() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_long_run_finds_nothing() -> None:
-    done = python("-m", "tests.fuzz", "--count", "20000", "--seed", "1")
+    done = python("-m", "tests.fuzz.fuzz", "--count", "20000", "--seed", "1")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -86,6 +87,6 @@ def test_faults_are_found_and_named() -> None:
 
 
 def test_a_case_is_always_the_same() -> None:
-    first, again = (python("-m", "tests.fuzz", "--case", "11").stdout for _ in range(2))
+    first, again = (python("-m", "tests.fuzz.fuzz", "--case", "11").stdout for _ in range(2))
     assert first.splitlines()[:-1] == again.splitlines()[:-1]  # the last tells the time
     assert first.startswith("kind ")

@@ -12,8 +12,8 @@ import pytest
 
 from minicaffe.cli import main
 from minicaffe.training_log import parse_training_log, read_training_log
+from tests.conftest import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 GLOG = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ \w+\.py:\d+\] ")
 
 NET = """

@@ -18,8 +18,7 @@ from numba import prange
 import minicaffe.kernels.cpu as cpu
 from minicaffe.kernels.cpu import _cache, _jit
 from minicaffe.kernels.cpu._parts import in_parts
-
-CHECKOUT = Path(__file__).resolve().parent.parent
+from tests.conftest import CHECKOUT
 
 FILL = """
 import numpy as np

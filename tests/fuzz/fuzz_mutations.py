@@ -1,4 +1,4 @@
-"""Damage for tests/fuzz.py: bytes, prototxt and messages, changed as a generator says."""
+"""Damage for the fuzzer: bytes, prototxt and messages, changed as a generator says."""
 
 import random
 import re

@@ -101,7 +101,7 @@ def test_losses_keep_their_memory() -> None:
 
 
 def test_what_a_python_layer_reads_and_writes_is_its_own() -> None:
-    python = 'python_param { module: "tests.test_memory_plan" layer: "Keeps" }'
+    python = 'python_param { module: "tests.net.test_memory_plan" layer: "Keeps" }'
     layers = [*CHAIN[:3], layer("Python", "b", "c", python), *CHAIN[4:], layer("Power", "d", "y")]
     assert buffers(layers).keys() == {"a", "d"}
 

@@ -1,7 +1,7 @@
 """Damaged files: each must be read, or refused with one of our own errors.
 
-    python -m tests.fuzz --count 20000 --seed 1        all kinds of files
-    python -m tests.fuzz --seed 1 --case 1234          one case, with its traceback
+    python -m tests.fuzz.fuzz --count 20000 --seed 1        all kinds of files
+    python -m tests.fuzz.fuzz --seed 1 --case 1234          one case, with its traceback
 
 Case number n of a seed is always the same. A case fails when reading it raises anything but
 `minicaffe.errors.Error`, takes more than 2 seconds of the processor, ends the process, or asks for
@@ -34,8 +34,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MINICAFFE_NUM_THREADS"] = "1"
 
 from minicaffe.errors import Error
-
-from .fuzz_targets import Target, targets
+from tests.fuzz.fuzz_targets import Target, targets
 
 SECONDS = 2.0  # of processor time a case
 PATIENCE = 60.0  # seconds without news after which a child hangs
@@ -219,7 +218,7 @@ def show(seed: int, case: int) -> None:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.fuzz")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")

@@ -10,7 +10,7 @@ from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_net_binary, read_solver
 from minicaffe.snapshot import load_state, load_weights, save_state_hdf5, save_weights_hdf5
 from minicaffe.solver import create_solver
-from tests.test_solver_goldens import check_params, expected, set_params
+from tests.solver.test_solver_goldens import check_params, expected, set_params
 
 NAMES = ["bin", "bin_diff", "h5", "h5_diff", "adam"]
 RTOL, ATOL = 1e-4, 1e-5

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from tests.conftest import CHECKOUT
+
 ROOMS = ("minicaffe", "layers", "kernels", "distributed")
 
 

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ from minicaffe.kernels.cpu import _jit
 from minicaffe.kernels.cpu import _winograd_choice as choosing
 from minicaffe.kernels.cpu import _winograd_kernel as arithmetic
 from minicaffe.kernels.cpu._unfolded import plan
+from tests.conftest import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 FILTERINGS = range(len(arithmetic.FILTERINGS))
 NAMES = [f"F({f.m},{f.r})" for f in arithmetic.FILTERINGS]
 
