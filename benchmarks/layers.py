@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from minicaffe.net_spec import NetSpec
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import format_text
+from minicaffe.pycaffe.net_spec import NetSpec
 
 from .cases import BACKWARD, FORWARD, UPDATE, Case
 from .models import L, cifar10_quick, lenet, resnet50

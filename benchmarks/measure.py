@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minicaffe.net import Net
+from minicaffe.net.net import Net
 
 from .cases import (
     BACKWARD,
@@ -230,8 +230,8 @@ def fail(
 
 
 def work_of(case: Case) -> tuple[int, int]:
-    """Operations and bytes of a call, as minicaffe.cost counts them; of an update: 6 passes."""
-    from minicaffe.cost import layer_cost
+    """Operations and bytes of a call, as minicaffe.net.cost counts them; of an update: 6 passes."""
+    from minicaffe.net.cost import layer_cost
 
     net = Net(case.param(), device="reference")
     costs = [layer_cost(net, index) for index in range(len(net.layers))]

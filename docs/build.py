@@ -15,10 +15,10 @@ from typing import Any
 
 import minicaffe
 from minicaffe import context
-from minicaffe.docstring import example_net, example_text, layer_class
 from minicaffe.layer import known_types, module_name
-from minicaffe.net import Net
-from minicaffe.net_spec import LAYER_FIELDS
+from minicaffe.layer_example import example_net, example_text, layer_class
+from minicaffe.net.net import Net
+from minicaffe.pycaffe.net_spec import LAYER_FIELDS
 
 FOLDER = Path(__file__).resolve().parent / "layers"
 WITHOUT_SHAPES = {"Data", "MemoryData", "ImageData", "HDF5Data", "WindowData", "HDF5Output"}

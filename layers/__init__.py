@@ -10,6 +10,6 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     if not name[:1].isupper():
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    from minicaffe.net_spec import layers
+    from minicaffe.pycaffe.net_spec import layers
 
     return getattr(layers, name)

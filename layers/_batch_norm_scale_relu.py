@@ -1,9 +1,9 @@
-"""BatchNorm, then Scale and ReLU or one of them, as one: see minicaffe/fusion.py."""
+"""BatchNorm, then Scale and ReLU or one of them, as one: see minicaffe/net/fusion.py."""
 
 from typing import Any
 
 from minicaffe.blob import Blob
-from minicaffe.fusion import Group as FusionGroup
+from minicaffe.net.fusion import Group as FusionGroup
 
 from .batch_norm import BatchNormLayer
 from .relu import ReLULayer

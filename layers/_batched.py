@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minicaffe.batches import Batch, Batches
 from minicaffe.blob import Blob
+from minicaffe.data.batches import Batch, Batches
 from minicaffe.layer import Layer
 
 

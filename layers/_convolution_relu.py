@@ -1,8 +1,8 @@
-"""Convolution, then ReLU, in forward: see minicaffe/fusion.py."""
+"""Convolution, then ReLU, in forward: see minicaffe/net/fusion.py."""
 
 from typing import Any
 
-from minicaffe.fusion import Group as FusionGroup
+from minicaffe.net.fusion import Group as FusionGroup
 
 from .convolution import ConvolutionLayer
 from .relu import ReLULayer

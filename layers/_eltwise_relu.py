@@ -1,8 +1,8 @@
-"""Eltwise SUM of two bottoms, then ReLU, and the Split behind them: see minicaffe/fusion.py."""
+"""Eltwise SUM of two bottoms, then ReLU, and the Split behind them: see minicaffe/net/fusion.py."""
 
 from typing import Any
 
-from minicaffe.fusion import Group as FusionGroup
+from minicaffe.net.fusion import Group as FusionGroup
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from .eltwise import EltwiseLayer

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe import context
-from minicaffe.batches import Batches, StreamDraws
 from minicaffe.blob import Blob
-from minicaffe.data_source import Order, open_source
+from minicaffe.data.batches import Batches, StreamDraws
+from minicaffe.data.source import Order, open_source
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.transformer import DataTransformer
 
 from ._batched import BatchedLayer
 

@@ -18,8 +18,8 @@ class DropoutLayer(Layer):
 
     `dropout_param`: `dropout_ratio` (0.5), at least 0 and less than 1: the probability that an
     element is dropped. Every forward draws a new mask, one number an element in memory order from
-    the thread's stream (`minicaffe.rng`): a seed gives Caffe's masks, bit for bit. Bottom and top
-    have the same shape.
+    the thread's stream (`minicaffe.random_stream`): a seed gives Caffe's masks, bit for bit.
+    Bottom and top have the same shape.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
         layer { type: "Dropout" name: "y" bottom: "x" top: "y"

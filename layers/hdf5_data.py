@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe import context
-from minicaffe.batches import Batches, StreamDraws
 from minicaffe.blob import Blob
+from minicaffe.data.batches import Batches, StreamDraws
+from minicaffe.data.sources.hdf5_rows import FileOrder, Hdf5Rows
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.rng import Generator
+from minicaffe.random_stream.generator import Generator
 
 from ._batched import BatchedLayer
-from ._hdf5_files import FileOrder, Hdf5Rows
 
 
 class HDF5DataLayer(BatchedLayer):

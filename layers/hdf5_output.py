@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.blob import Blob
-from minicaffe.hdf5_file import h5py_for
+from minicaffe.data.hdf5_file import h5py_for
 from minicaffe.layer import Layer
 
 DATASETS = ("data", "label")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe import context
-from minicaffe.batches import Batches, StreamDraws
 from minicaffe.blob import Blob
+from minicaffe.data.batches import Batches, StreamDraws
+from minicaffe.data.sources.listed_images import ListedImages, ListOrder
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.transformer import DataTransformer
 
 from ._batched import BatchedLayer
-from ._image_list import ListedImages, ListOrder
 
 
 class ImageDataLayer(BatchedLayer):

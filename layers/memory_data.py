@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe import context
-from minicaffe.batches import Batches, HashedDraws
 from minicaffe.blob import Blob
-from minicaffe.data_source import Order, open_source
+from minicaffe.data.batches import Batches, HashedDraws
+from minicaffe.data.source import Order, open_source
+from minicaffe.data.transformer import DataTransformer, Shape
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.transformer import DataTransformer, Shape
 
 from ._batched import BatchedLayer
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe import context
-from minicaffe.batches import Batches, StreamDraws
 from minicaffe.blob import Blob
+from minicaffe.data.batches import Batches, StreamDraws
+from minicaffe.data.sources.windows import WindowOrder, Windows
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from ._batched import BatchedLayer
-from ._windows import WindowOrder, Windows
 
 
 class WindowDataLayer(BatchedLayer):

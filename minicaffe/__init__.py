@@ -5,8 +5,11 @@ first used, so that the import itself stays light.
 """
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
+
+from .aliases import AliasFinder
 
 __version__ = "0.1.0"
 
@@ -15,44 +18,46 @@ _root = Path(__file__).resolve().parent.parent
 if (_root / "setup.py").is_file():
     __path__.append(str(_root))
 
+sys.meta_path.insert(0, AliasFinder())
+
 TRAIN = 0
 TEST = 1
 
 # name -> module that defines it
 _DOORS = {
-    "AdaDeltaSolver": "pycaffe",
-    "AdaGradSolver": "pycaffe",
-    "AdamSolver": "pycaffe",
-    "Classifier": "classifier",
-    "Detector": "detector",
+    "AdaDeltaSolver": "pycaffe.solver",
+    "AdaGradSolver": "pycaffe.solver",
+    "AdamSolver": "pycaffe.solver",
+    "Classifier": "pycaffe.classifier",
+    "Detector": "pycaffe.detector",
     "Error": "errors",
     "Layer": "layer",
     "LossLayer": "layer",
-    "Net": "pycaffe",
-    "NetSpec": "net_spec",
-    "NesterovSolver": "pycaffe",
-    "RMSPropSolver": "pycaffe",
-    "SGDSolver": "pycaffe",
-    "Timer": "pycaffe",
-    "get_solver": "pycaffe",
-    "has_nccl": "pycaffe",
-    "init_log": "pycaffe",
-    "install_as_caffe": "caffe_name",
+    "Net": "pycaffe.net",
+    "NetSpec": "pycaffe.net_spec",
+    "NesterovSolver": "pycaffe.solver",
+    "RMSPropSolver": "pycaffe.solver",
+    "SGDSolver": "pycaffe.solver",
+    "Timer": "pycaffe.process",
+    "get_solver": "pycaffe.solver",
+    "has_nccl": "pycaffe.process",
+    "init_log": "pycaffe.process",
+    "install_as_caffe": "aliases",
     "layer_type_list": "layer",
-    "log": "pycaffe",
-    "num_threads": "threads",
-    "set_device": "pycaffe",
-    "set_mode_cpu": "pycaffe",
-    "set_mode_gpu": "pycaffe",
-    "set_multiprocess": "pycaffe",
-    "set_num_threads": "threads",
+    "log": "pycaffe.process",
+    "num_threads": "machine.threads",
+    "set_device": "pycaffe.mode",
+    "set_mode_cpu": "pycaffe.mode",
+    "set_mode_gpu": "pycaffe.mode",
+    "set_multiprocess": "pycaffe.process",
+    "set_num_threads": "machine.threads",
     "set_random_seed": "context",
-    "set_solver_count": "pycaffe",
-    "set_solver_rank": "pycaffe",
-    "solver_count": "pycaffe",
-    "solver_rank": "pycaffe",
-    "to_proto": "net_spec",
-    "use_device": "pycaffe",
+    "set_solver_count": "pycaffe.process",
+    "set_solver_rank": "pycaffe.process",
+    "solver_count": "pycaffe.process",
+    "solver_rank": "pycaffe.process",
+    "to_proto": "pycaffe.net_spec",
+    "use_device": "pycaffe.mode",
 }
 
 # modules that pycaffe scripts reach as attributes

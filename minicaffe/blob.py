@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from .device import load_kernel, place
 from .errors import Error
-from .free_memory import zeros
 from .host_array import HostArray
+from .machine.free_memory import zeros
 
 MAX_AXES = 32
 MAX_COUNT = 2**31 - 1

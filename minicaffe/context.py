@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .rng import Generator
+from .random_stream.generator import Generator
 
 
 class Context:

@@ -11,8 +11,8 @@ from functools import cache
 from types import ModuleType
 from typing import Any, ClassVar
 
+from .aliases import install_as_caffe
 from .blob import Blob, BlobList
-from .caffe_name import install_as_caffe
 from .device import known_families, load_kernel
 from .errors import Error, LayerError
 

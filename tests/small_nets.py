@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minicaffe
-from minicaffe.net import Net
+from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minicaffe.database import create_database
-from minicaffe.java import use_java
+from minicaffe.data.database import create_database
+from minicaffe.machine.java import use_java
 from minicaffe.proto import minicaffe_pb2 as pb
 
 SETTINGS = {

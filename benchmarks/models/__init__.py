@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicaffe.net_spec import NetSpec, layers
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.pycaffe.net_spec import NetSpec, layers
 
 L: Any = layers
 

@@ -1,7 +1,7 @@
 """CaffeNet: AlexNet (Krizhevsky, Sutskever and Hinton, 2012) with pooling before normalisation."""
 
-from minicaffe.net_spec import params as P
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.pycaffe.net_spec import params as P
 
 from . import L, end, start
 

@@ -1,7 +1,7 @@
 """CIFAR-10 quick, a small net of Caffe's examples."""
 
-from minicaffe.net_spec import params as P
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.pycaffe.net_spec import params as P
 
 from . import L, end, start
 

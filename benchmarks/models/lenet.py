@@ -1,7 +1,7 @@
 """LeNet, as Caffe's example trains it on MNIST."""
 
-from minicaffe.net_spec import params as P
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.pycaffe.net_spec import params as P
 
 from . import L, end, start
 

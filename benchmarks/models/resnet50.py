@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from minicaffe.net_spec import NetSpec
-from minicaffe.net_spec import params as P
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.pycaffe.net_spec import NetSpec
+from minicaffe.pycaffe.net_spec import params as P
 
 from . import L, end, start
 

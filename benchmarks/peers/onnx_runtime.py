@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from minicaffe.errors import NetError
-from minicaffe.net import Net
+from minicaffe.net.net import Net
 from minicaffe.onnx_export import to_onnx
 from minicaffe.proto import minicaffe_pb2 as pb
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from minicaffe.blob import Blob
-from minicaffe.fusion import find_groups
-from minicaffe.net import Net
-from minicaffe.solver import Solver, create_solver
+from minicaffe.net.fusion import find_groups
+from minicaffe.net.net import Net
+from minicaffe.solver.solver import Solver, create_solver
 
 from ..cases import (
     BACKWARD,

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from minicaffe.errors import ClusterError
-from minicaffe.graph import filter_net
+from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from . import nets

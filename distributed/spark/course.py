@@ -7,8 +7,8 @@ import time
 from typing import TextIO
 
 from minicaffe.errors import ClusterError
-from minicaffe.metrics import Metrics, columns_of
-from minicaffe.progress import Progress
+from minicaffe.monitor.metrics import Metrics, columns_of
+from minicaffe.monitor.progress import Progress
 
 from .control import Message
 from .session import terminal

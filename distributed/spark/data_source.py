@@ -39,7 +39,7 @@ class Source:
 class DataSource:
     """`DataSource.getSource(conf, isTraining)`, or the ancestor's `DataSource(sc).getSource(...)`.
 
-    The data themselves are read by the ranks; see minicaffe/data_source.py for how to add a kind.
+    The data themselves are read by the ranks; see minicaffe/data/source.py for how to add a kind.
     """
 
     def __init__(self, sc: Any = None) -> None:

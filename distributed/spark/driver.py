@@ -51,8 +51,8 @@ GRACE = 1.5
 class Training:
     """One run: trains as a Plan says.
 
-    Its `metrics` (minicaffe.metrics.Metrics) have all rows; `validations` has, for each test of
-    the first test net, the iteration and the outputs' means.
+    Its `metrics` (minicaffe.monitor.metrics.Metrics) have all rows; `validations` has, for each
+    test of the first test net, the iteration and the outputs' means.
     """
 
     def __init__(self, conf: Config, plan: Plan) -> None:

@@ -21,15 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe import context
-from minicaffe.cli._log import glog
 from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.layer import Layer
-from minicaffe.net import Net
+from minicaffe.machine.threads import set_num_threads
+from minicaffe.monitor.glog import glog
+from minicaffe.net.net import Net
+from minicaffe.net.weights import save_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.snapshot import save_weights, save_weights_hdf5
-from minicaffe.solver import Solver, create_solver
-from minicaffe.solver_callbacks import Iteration
-from minicaffe.threads import set_num_threads
+from minicaffe.solver.callbacks import Iteration
+from minicaffe.solver.solver import Solver, create_solver
 
 from ..rendezvous import Rendezvous, SparkRendezvous, connect
 from ..sync.allreduce import AllreduceSync

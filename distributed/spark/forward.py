@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from minicaffe import TEST, context
 from minicaffe.errors import DataError
-from minicaffe.net import Net
-from minicaffe.snapshot import load_weights
+from minicaffe.net.net import Net
+from minicaffe.net.weights import load_weights
 
 from .executor import executor_log, feeding_layers, use_threads
 from .jobs import ForwardJob

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from minicaffe.data_source import local_path
+from minicaffe.data.source import local_path
 from minicaffe.errors import ClusterError, DataError, SolverError
-from minicaffe.graph import filter_net
+from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_solver
-from minicaffe.solver_nets import testing_nets, training_net
+from minicaffe.solver.nets import testing_nets, training_net
 
 # Layers without bottoms that bring no samples.
 NO_DATA = {"Input", "Parameter", "DummyData"}

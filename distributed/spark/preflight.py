@@ -10,12 +10,12 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any
 
-from minicaffe.data_source import local_path, source_class
-from minicaffe.database import open_database
+from minicaffe.data.database import open_database
+from minicaffe.data.source import local_path, source_class
 from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_type_list
+from minicaffe.net.weights import load_state, weights_of_state
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.snapshot import load_state, weights_of_state
 
 from ..transport import known_schemes
 from . import nets

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from minicaffe.cli._log import glog
-from minicaffe.data_source import local_path
+from minicaffe.data.source import local_path
 from minicaffe.errors import ClusterError, Error, MissingExtra
+from minicaffe.monitor.glog import glog
 
 from .caffe_on_spark import CaffeOnSpark, has_validation
 from .config import OPTIONS, Config, parse

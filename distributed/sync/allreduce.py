@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from minicaffe import context
 from minicaffe.device import place
-from minicaffe.net import Net
-from minicaffe.solver import REQUESTS, Solver
+from minicaffe.net.net import Net
+from minicaffe.solver.solver import REQUESTS, Solver
 
 from ..communicator import Communicator
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.layer import Layer
-from minicaffe.net import Net
-from minicaffe.scores import Scores, output_values
-from minicaffe.solver import Solver
+from minicaffe.net.net import Net
+from minicaffe.net.scores import Scores, output_values
+from minicaffe.solver.solver import Solver
 
 from ..communicator import Communicator
 from .allreduce import AllreduceSync

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.machine import describe, load
 from benchmarks.measure import Plan
 from minicaffe.errors import Error
-from minicaffe.threads import num_threads
+from minicaffe.machine.threads import num_threads
 
 from . import convolution, product
 from .steps import Row, Wrong, measure

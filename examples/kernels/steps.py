@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.measure import Plan, Result, relative_error, time_all
 from benchmarks.peers import Sample, Work
 from benchmarks.roofline import peak
-from minicaffe.threads import set_num_threads
+from minicaffe.machine.threads import set_num_threads
 
 F32 = NDArray[np.float32]
 

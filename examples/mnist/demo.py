@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minicaffe.convert.mnist import convert_mnist
+from minicaffe.cli.convert.mnist import convert_mnist
 from minicaffe.errors import Error
-from minicaffe.java import use_java
+from minicaffe.machine.java import use_java
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import (
     blob_from_proto,

@@ -31,8 +31,8 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
 import minicaffe
-from minicaffe.compiling import compiling
 from minicaffe.errors import DeviceError
+from minicaffe.machine.compiling import compiling
 
 log = logging.getLogger("minicaffe")
 

@@ -46,8 +46,7 @@ from numba.extending import register_jitable
 from numba.np.ufunc import parallel
 
 from minicaffe.errors import DeviceError
-from minicaffe.threads import limit_threads
-from minicaffe.threads import num_threads as num_threads
+from minicaffe.machine.threads import limit_threads, num_threads
 
 from ._cache import KernelCache, code_stamp
 from ._parts import in_parts, launch

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import Error
+from ..monitor.glog import glog
 from ._commands import UsageError, dispatch
-from ._log import glog
 
 INTERRUPTED = 130
 NOTES = "--debug shows the traceback of an error, --version the version."

@@ -8,13 +8,13 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ._commands import Parser
-from ._device import add_device_flags, choose_device
+from ._net_flags import add_device_flags, choose_device
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..pycaffe import Net
+    from ..pycaffe.net import Net
 
 
 def configure(parser: Parser) -> None:
@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from .. import TEST
+    from ..data.image_list import read_lines
     from ..errors import DataError, NetError
-    from ..image_list import read_lines
-    from ..pycaffe import Net
+    from ..pycaffe.net import Net
 
     choose_device(args)
     net = Net(args.net, TEST, weights=args.weights)
@@ -69,8 +69,8 @@ def channel_means(mean: str, channels: int) -> "NDArray[np.float32]":
     """
     import numpy as np
 
+    from ..data.transformer import read_mean
     from ..errors import DataError
-    from ..transformer import read_mean
 
     try:
         values = np.array([float(word) for word in mean.split(",")], np.float32)
@@ -100,9 +100,9 @@ def scores_of(
 
 def _pixels(path: str, channels: int, height: int, width: int) -> Any:
     """A picture of 1 or 3 channels, blue first, (height, width) or (height, width, 3)."""
-    from ..datum import decode_pixels
+    from ..data.datum import decode_pixels
+    from ..data.image_list import read_file
     from ..errors import DataError
-    from ..image_list import read_file
 
     file = read_file(path, "classify")
     try:

@@ -41,11 +41,11 @@ def mean_image(database: str, backend: str = "lmdb") -> "pb.BlobProto":
     """
     import numpy as np
 
-    from ..convert._progress import progress
-    from ..database import open_database, parse_datum
-    from ..datum import picture_of
+    from ..data.database import open_database, parse_datum
+    from ..data.datum import picture_of
     from ..errors import DataError
     from ..proto import minicaffe_pb2 as pb
+    from ._progress import progress
 
     total: np.ndarray | None = None
     count = 0

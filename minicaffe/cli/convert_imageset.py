@@ -7,13 +7,13 @@ from ._commands import Parser
 
 def configure(parser: Parser) -> None:
     """Caffe's flags; `minicaffe convert imageset` is the same."""
-    from ..convert import imageset
+    from .convert import imageset
 
     imageset.configure(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Convert, and say what was made."""
-    from ..convert import imageset
+    from .convert import imageset
 
     imageset.run(args)

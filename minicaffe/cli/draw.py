@@ -31,8 +31,8 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Draw."""
     from .. import TEST, TRAIN
-    from ..draw import draw_net_to_file
     from ..proto.files import read_net
+    from ..pycaffe.draw import draw_net_to_file
 
     phase = {"TRAIN": TRAIN, "TEST": TEST, "ALL": None}[args.phase]
     net = read_net(args.net)

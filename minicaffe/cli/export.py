@@ -12,7 +12,7 @@ from ..errors import Error, MissingExtra
 from ._commands import Parser
 
 if TYPE_CHECKING:
-    from ..net import Net
+    from ..net.net import Net
 
 TOLERANCE = 1e-4  # of the largest magnitude in an output
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     from .. import TEST, TRAIN
     from ..onnx_export import IR_VERSION, OPSET, to_onnx
     from ..proto.files import write_binary
-    from ..pycaffe import Net
+    from ..pycaffe.net import Net
 
     logging.getLogger("minicaffe").setLevel(logging.WARNING)
     stages = args.stage.split(",") if args.stage else []

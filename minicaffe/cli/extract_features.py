@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from ._commands import Parser
 
 if TYPE_CHECKING:
-    from ..pycaffe import Net
+    from ..pycaffe.net import Net
 
 log = logging.getLogger("minicaffe.cli")
 
 
 def configure(parser: Parser) -> None:
     """Caffe's arguments, in its order."""
-    from ..database import BACKENDS
+    from ..data.database import BACKENDS
 
     parser.add_argument("weights", help="the .caffemodel")
     parser.add_argument("net", help="the net's prototxt, with a data layer")
@@ -37,8 +37,8 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the net, and write."""
     from .. import TEST
-    from ..pycaffe import Net
-    from ._device import choose_device
+    from ..pycaffe.net import Net
+    from ._net_flags import choose_device
 
     if args.mode not in ("", "CPU", "GPU"):
         args.error(f"'{args.mode}': CPU or GPU is expected")
@@ -72,10 +72,10 @@ def extract(
 
     Raises NetError for a blob that is not there, DataError for a database that is.
     """
-    from ..convert._progress import progress
-    from ..database import create_database
+    from ..data.database import create_database
     from ..errors import NetError
     from ..proto import minicaffe_pb2 as pb
+    from ._progress import progress
 
     for name in blobs:
         if name not in net.blobs:

@@ -11,6 +11,6 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the folder."""
-    from ..java import find_java
+    from ..machine.java import find_java
 
     print(find_java().home)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ._commands import Parser
 
 if TYPE_CHECKING:
-    from ..training_log import Row
+    from ..monitor.training_log import Row
 
 
 def configure(parser: Parser) -> None:
@@ -22,7 +22,7 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Parse, and write a line of names and a line for each iteration that was displayed."""
-    from ..training_log import read_training_log
+    from ..monitor.training_log import read_training_log
 
     log = read_training_log(args.log)
     for part, rows in (("train", log.train), ("test", log.test)):

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     """Read all logs, then draw."""
     if not args.o:
         args.error("a picture must be named: -o curves.png")
-    from ..curves import plot, read_training
+    from ..monitor.curves import plot, read_training
 
     names = _names([Path(log) for log in args.logs])
     logs = [(name, read_training(log)) for name, log in zip(names, args.logs, strict=True)]

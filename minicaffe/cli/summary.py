@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ._commands import Parser
 
 if TYPE_CHECKING:
-    from ..memory_plan import MemoryPlan
-    from ..net import Net
+    from ..net.memory_plan import MemoryPlan
+    from ..net.net import Net
 
 
 def configure(parser: Parser) -> None:
@@ -32,9 +32,9 @@ def run(args: argparse.Namespace) -> None:
     import logging
 
     from .. import TEST, TRAIN
-    from ..cost import layer_cost
-    from ..memory_plan import plan_memory
-    from ..pycaffe import Net
+    from ..net.cost import layer_cost
+    from ..net.memory_plan import plan_memory
+    from ..pycaffe.net import Net
 
     logging.getLogger("minicaffe").setLevel(logging.WARNING)
     stages = args.stage.split(",") if args.stage else []

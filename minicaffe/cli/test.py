@@ -4,9 +4,9 @@ import argparse
 import logging
 
 from ._commands import Parser
-from ._device import add_device_flags, choose_device
 from ._fusion import add_fusion_switch
 from ._memory import add_memory_switch
+from ._net_flags import add_device_flags, choose_device
 
 log = logging.getLogger("minicaffe.cli")
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     if args.iterations < 1:
         args.error(f"-iterations {args.iterations}: at least 1 is expected")
     from .. import TEST
-    from ..pycaffe import Net
+    from ..pycaffe.net import Net
 
     choose_device(args)
     stages = args.stage.split(",") if args.stage else []

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from ._commands import Parser
-from ._device import add_device_flags, choose_device
+from ._net_flags import add_device_flags, choose_device
 
 log = logging.getLogger("minicaffe.cli")
 
@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> None:
         args.error(f"-iterations {args.iterations}: at least 1 is expected")
     from .. import TEST, TRAIN
     from ..device import place
-    from ..pycaffe import Net
-    from ..roofline import COPIED, SIDE, measure_peak, table
-    from ..threads import num_threads
+    from ..machine.threads import num_threads
+    from ..net.roofline import COPIED, SIDE, measure_peak, table
+    from ..pycaffe.net import Net
     from .summary import print_table
 
     device = choose_device(args)

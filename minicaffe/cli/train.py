@@ -7,9 +7,9 @@ import argparse
 import logging
 
 from ._commands import Parser
-from ._device import add_device_flags, choose_device
 from ._fusion import add_fusion_switch
 from ._memory import add_memory_switch
+from ._net_flags import add_device_flags, choose_device
 from ._signals import add_signal_flags, signals
 
 log = logging.getLogger("minicaffe.cli")
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
         args.error("give -snapshot to resume or -weights to fine-tune, not both")
     from ..proto import minicaffe_pb2 as pb
     from ..proto.files import read_solver
-    from ..solver import create_solver
+    from ..solver.solver import create_solver
 
     param = read_solver(args.solver)
     param.train_state.level = args.level

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._commands import Parser
 
 if TYPE_CHECKING:
-    from ..warmup import Job
+    from ._warm_up_jobs import Job
 
 
 def configure(parser: Parser) -> None:
@@ -25,9 +25,9 @@ def run(args: argparse.Namespace) -> None:
     import logging
     import time
 
-    from ..compiling import compiling
     from ..errors import DeviceError
-    from ..warmup import cache_folder, parallel_jobs, serial_jobs
+    from ..machine.compiling import compiling
+    from ._warm_up_jobs import cache_folder, parallel_jobs, serial_jobs
 
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         raise DeviceError("NUMBA_DISABLE_JIT is set: kernels run as Python, nothing is compiled")

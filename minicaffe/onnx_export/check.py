@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.errors import MissingExtra
-from minicaffe.net import Net
+
+from ..net.net import Net
 
 F32 = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from minicaffe.errors import MissingExtra, NetError
 from minicaffe.layer import known_types, module_name
-from minicaffe.net import AUTOMATIC, Net
 
+from ..net.net import AUTOMATIC, Net
 from . import elementwise, normalization, pooling, products, shapes
 from .graph import Graph, Step
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import NetError
 from ..layer import Layer
-from ..net import Net as CoreNet
+from ..net.net import Net as CoreNet
+from ..net.weights import load_weights, save_weights, save_weights_hdf5
 from ..proto import minicaffe_pb2 as pb
 from ..proto.files import Name, read_net
 from ..proto.upgrade import upgrade_net
-from ..snapshot import load_weights, save_weights, save_weights_hdf5
 from .blob import ArrayBlob
 
 Arrays = dict[str, NDArray[np.float32]]

@@ -14,7 +14,7 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
     `level`: 0 information, 1 warnings, 2 errors, 3 nothing. `stderr=False`: errors only (glog would
     write files).
     """
-    from ..cli._log import GlogFormatter
+    from ..monitor.glog import GlogFormatter
 
     handler = logging.StreamHandler()
     handler.setFormatter(GlogFormatter())

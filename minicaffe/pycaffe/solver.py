@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import SolverError
 from ..proto import minicaffe_pb2 as pb
 from ..proto.files import Name, read_solver
-from ..solver import Solver, create_solver
+from ..solver.solver import Solver, create_solver
 from .net import Net
 
 

@@ -307,7 +307,7 @@ def test_a_blob_is_given_up_after_its_last_reader() -> None:
 def test_models_have_the_known_numbers_of_parameters(
     model: str, parameters: int, statistics: int
 ) -> None:
-    from minicaffe.net import Net
+    from minicaffe.net.net import Net
 
     net = Net(getattr(nets, model).net(1, deploy=True), device="reference")
     assert net.phase == pb.TEST

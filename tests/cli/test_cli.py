@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from minicaffe.cli import main
-from minicaffe.training_log import parse_training_log, read_training_log
+from minicaffe.monitor.training_log import parse_training_log, read_training_log
 from tests.conftest import CHECKOUT
 
 GLOG = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ \w+\.py:\d+\] ")
@@ -302,7 +302,7 @@ def test_signals(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from minicaffe.solver import Solver
+    from minicaffe.solver.solver import Solver
 
     (project / "solver.prototxt").write_text(SOLVER.replace("snapshot: 10", ""))
     apply_update = Solver.apply_update

@@ -9,7 +9,7 @@ import pytest
 
 import minicaffe as caffe
 from minicaffe.cli import main
-from minicaffe.database import create_database, open_database, parse_datum
+from minicaffe.data.database import create_database, open_database, parse_datum
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_binary, write_binary
 

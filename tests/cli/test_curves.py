@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from minicaffe.cli import main
-from minicaffe.curves import panels, read_training
 from minicaffe.errors import MissingExtra, ParseError
-from minicaffe.metrics import Metrics
-from minicaffe.training_log import parse_training_log
+from minicaffe.monitor.curves import panels, read_training
+from minicaffe.monitor.metrics import Metrics
+from minicaffe.monitor.training_log import parse_training_log
 
 pytest.importorskip("matplotlib")
 

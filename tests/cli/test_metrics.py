@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from minicaffe.errors import Error
-from minicaffe.metrics import TABLE_ROWS, Metrics, columns_of
-from minicaffe.progress import Progress
+from minicaffe.monitor.metrics import TABLE_ROWS, Metrics, columns_of
+from minicaffe.monitor.progress import Progress
 
 
 def fill(metrics: Metrics, iterations: int, every: int = 10) -> Metrics:

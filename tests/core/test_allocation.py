@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import minicaffe
-from minicaffe.database import create_database
-from minicaffe.docstring import example_net
+from minicaffe.cli._warm_up_jobs import cifar10_quick, lenet
+from minicaffe.data.database import create_database
 from minicaffe.layer import known_types
-from minicaffe.net import Net
+from minicaffe.layer_example import example_net
+from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
-from minicaffe.solver import Solver, create_solver
-from minicaffe.warmup import cifar10_quick, lenet
+from minicaffe.solver.solver import Solver, create_solver
 
 BATCH = 16
 NETS = {"LeNet": lenet, "CIFAR-10 quick": cifar10_quick}

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import minicaffe
-from minicaffe import free_memory
 from minicaffe.blob import Blob
 from minicaffe.errors import Error, LayerError
-from minicaffe.free_memory import free_bytes, zeros
 from minicaffe.layer import Layer
-from minicaffe.net import Net
+from minicaffe.machine import free_memory
+from minicaffe.machine.free_memory import free_bytes, zeros
+from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
 

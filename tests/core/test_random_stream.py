@@ -7,8 +7,8 @@ import pytest
 
 from minicaffe import context
 from minicaffe.errors import Error
-from minicaffe.rng import CHUNK, Generator
-from minicaffe.ziggurat import TAIL, unit_normals
+from minicaffe.random_stream.generator import CHUNK, Generator
+from minicaffe.random_stream.ziggurat import TAIL, unit_normals
 
 # Draws that lead off the beaten path: layer 0 beyond the last edge (the tail), then the wedge of
 # layer 64 with a second draw that rounds up to 1 and is replaced.
@@ -109,7 +109,7 @@ def test_a_uniform_value_never_exceeds_the_upper_bound():
 def test_uniform_values_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
     whole = Generator(2)
     expected = whole.uniform(1000, -1, 2)
-    monkeypatch.setattr("minicaffe.rng.CHUNK", 7)
+    monkeypatch.setattr("minicaffe.random_stream.generator.CHUNK", 7)
     parts = Generator(2)
     np.testing.assert_array_equal(parts.uniform(1000, -1, 2), expected)
     assert parts.draw() == whole.draw()

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import minicaffe
-from minicaffe import context, threads
+from minicaffe import context
 from minicaffe.errors import DeviceError
+from minicaffe.machine import threads
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
-from minicaffe.solver import create_solver
+from minicaffe.solver.solver import create_solver
 from tests.conftest import CHECKOUT
 
 NET = """

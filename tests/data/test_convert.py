@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from minicaffe.cli import main
-from minicaffe.convert.cifar import convert_batches, convert_cifar
-from minicaffe.convert.mnist import IMAGES, LABELS, convert_mnist, read_idx
-from minicaffe.database import open_database, parse_datum
+from minicaffe.cli.convert.cifar import convert_batches, convert_cifar
+from minicaffe.cli.convert.mnist import IMAGES, LABELS, convert_mnist, read_idx
+from minicaffe.data.database import open_database, parse_datum
 from minicaffe.errors import DataError
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from minicaffe.cli import main
-from minicaffe.convert.imageset import Line, Options, convert_imageset, read_list
-from minicaffe.database import open_database, parse_datum
-from minicaffe.datum import picture_of
+from minicaffe.cli.convert.imageset import Line, Options, convert_imageset, read_list
+from minicaffe.data.database import open_database, parse_datum
+from minicaffe.data.datum import picture_of
 from minicaffe.errors import DataError
 
 COMMANDS = {

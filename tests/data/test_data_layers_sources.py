@@ -10,7 +10,7 @@ import pytest
 
 from minicaffe import context
 from minicaffe.blob import Blob
-from minicaffe.database import create_database
+from minicaffe.data.database import create_database
 from minicaffe.errors import DataError, Error, LayerError
 from minicaffe.layer import create_layer
 from minicaffe.proto import minicaffe_pb2 as pb

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.batches import Batches, HashedDraws, StreamDraws
-from minicaffe.data_source import (
+from minicaffe.data.batches import Batches, HashedDraws, StreamDraws
+from minicaffe.data.database import create_database
+from minicaffe.data.source import (
     DataSource,
     Order,
     Place,
@@ -16,11 +17,10 @@ from minicaffe.data_source import (
     open_source,
     source_class,
 )
-from minicaffe.database import create_database
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.rng import Generator
-from minicaffe.transformer import DataTransformer
+from minicaffe.random_stream.generator import Generator
 
 
 def record(label: int, shape: tuple[int, int, int] = (1, 2, 3)) -> bytes:

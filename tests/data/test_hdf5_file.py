@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import minicaffe
+from minicaffe.data.hdf5_file import UNSTORED, Hdf5File
 from minicaffe.errors import DataError, MissingExtra, SnapshotError
-from minicaffe.hdf5_file import UNSTORED, Hdf5File
-from minicaffe.net import Net
+from minicaffe.net.net import Net
+from minicaffe.net.weights import load_state, load_weights, save_state_hdf5, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
-from minicaffe.snapshot import load_state, load_weights, save_state_hdf5, save_weights_hdf5
 
 h5py: Any = pytest.importorskip("h5py")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from minicaffe.database import create_database, open_database, parse_datum
+from minicaffe.data.database import create_database, open_database, parse_datum
+from minicaffe.data.leveldb_file import LeveldbReader, LeveldbWriter
+from minicaffe.data.lmdb_file import LmdbReader, LmdbWriter
 from minicaffe.errors import DataError
-from minicaffe.leveldb_file import LeveldbReader, LeveldbWriter
-from minicaffe.lmdb_file import LmdbReader, LmdbWriter
 from minicaffe.proto import minicaffe_pb2 as pb
 
 Records = dict[bytes, bytes]

@@ -14,12 +14,13 @@ import numpy as np
 
 import minicaffe
 from minicaffe import context
-from minicaffe.database import parse_datum
-from minicaffe.datum import picture_of
-from minicaffe.docstring import example_text
+from minicaffe.data.database import parse_datum
+from minicaffe.data.datum import picture_of
+from minicaffe.data.lmdb_file import LmdbReader, LmdbWriter
 from minicaffe.layer import known_types
-from minicaffe.lmdb_file import LmdbReader, LmdbWriter
-from minicaffe.net import Net
+from minicaffe.layer_example import example_text
+from minicaffe.net.net import Net
+from minicaffe.net.weights import load_state, load_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.blob_proto import array_to_blob_proto, blob_from_proto
 from minicaffe.proto.files import (
@@ -30,8 +31,7 @@ from minicaffe.proto.files import (
     write_binary,
 )
 from minicaffe.proto.text import format_text, parse_text
-from minicaffe.snapshot import load_state, load_weights, save_weights_hdf5
-from minicaffe.solver import Solver, create_solver
+from minicaffe.solver.solver import Solver, create_solver
 from tests.fuzz.fuzz_mutations import bytes_changed, message_changed, schema_words, text_changed
 
 DEVICE = "reference"

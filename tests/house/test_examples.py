@@ -11,11 +11,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from minicaffe.database import create_database
-from minicaffe.net import Net
+from minicaffe.data.database import create_database
+from minicaffe.net.net import Net
+from minicaffe.net.weights import save_weights
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_solver
-from minicaffe.snapshot import save_weights
 from tests.conftest import CHECKOUT
 
 EXAMPLES = sorted(

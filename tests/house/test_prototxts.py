@@ -12,7 +12,7 @@ import minicaffe
 from minicaffe import filler
 from minicaffe.errors import LayerError
 from minicaffe.layer import layer_type_list
-from minicaffe.net import Net
+from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net
 from tests.conftest import SHARED

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 import minicaffe
-from minicaffe import context, warmup
+from minicaffe import context
+from minicaffe.cli import _warm_up_jobs as warmup
 from minicaffe.cli import main
-from minicaffe.compiling import Compiling, compiling
 from minicaffe.layer import known_types
-from minicaffe.net import Net
-from minicaffe.solver import known_solvers
+from minicaffe.machine.compiling import Compiling, compiling
+from minicaffe.net.net import Net
+from minicaffe.solver.solver import known_solvers
 from tests.conftest import CHECKOUT
 
 HEAVY = ("numba", "llvmlite", "pyspark", "pandas", "h5py", "cv2", "matplotlib", "onnx", "tqdm")
@@ -27,7 +28,7 @@ HEAVY = ("numba", "llvmlite", "pyspark", "pandas", "h5py", "cv2", "matplotlib", 
         "import minicaffe",
         "import minicaffe; minicaffe.set_num_threads(2); minicaffe.num_threads()",
         "import minicaffe; minicaffe.Net; minicaffe.SGDSolver; minicaffe.NetSpec",
-        "import minicaffe.solver, minicaffe.batches, minicaffe.progress",
+        "import minicaffe.solver.solver, minicaffe.data.batches, minicaffe.monitor.progress",
         "from minicaffe.cli import main; main(['--help'])",
         "from minicaffe.cli import main; main(['--version'])",
     ],
@@ -168,10 +169,10 @@ def test_without_a_compiler_there_is_nothing_to_do(
 
 LENET = """
 import minicaffe
-from minicaffe.compiling import compiling
+from minicaffe.machine.compiling import compiling
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver import create_solver
-from minicaffe.warmup import lenet
+from minicaffe.cli._warm_up_jobs import lenet
 minicaffe.set_num_threads(2)
 param = pb.SolverParameter(base_lr=0.01, lr_policy="fixed", max_iter=1)
 param.net_param.CopyFrom(lenet())

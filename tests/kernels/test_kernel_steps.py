@@ -13,7 +13,7 @@ import pytest
 from benchmarks.measure import Plan
 from examples.kernels import convolution, product, program, steps
 from examples.kernels.steps import BOUND, Problem, Running, Step, Wrong
-from minicaffe.threads import num_threads, set_num_threads
+from minicaffe.machine.threads import num_threads, set_num_threads
 
 SHAPE = (2, 5, 7, 9, 3)  # images, channels, outputs, places of a line, taps of a line
 CASES = {"product": product.problem(37), "convolution": convolution.problem(SHAPE)}

@@ -7,9 +7,9 @@ import pytest
 
 import minicaffe
 from minicaffe import context
-from minicaffe.docstring import example_net, layer_class
 from minicaffe.layer import known_types
-from minicaffe.net import Net
+from minicaffe.layer_example import example_net, layer_class
+from minicaffe.net.net import Net
 
 DATA_LAYERS = {
     "Data",

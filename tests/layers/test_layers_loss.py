@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from minicaffe.errors import LayerError
+from minicaffe.machine.threads import num_threads, set_num_threads
 from minicaffe.proto.blob_proto import array_to_blob_proto
 from minicaffe.proto.files import write_binary
-from minicaffe.threads import num_threads, set_num_threads
 from tests.one_layer import OneLayer
 
 SOFTMAX = 'type: "SoftmaxWithLoss"'

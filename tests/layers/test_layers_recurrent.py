@@ -5,7 +5,7 @@ import pytest
 
 from minicaffe import context
 from minicaffe.errors import LayerError
-from minicaffe.net import Net
+from minicaffe.net.net import Net
 from tests.small_nets import Array, backward, forward, small_net
 
 STATES = {"RNN": 1, "LSTM": 2}

@@ -197,7 +197,7 @@ def test_parameter_is_trained_through_its_top(device: str) -> None:
 class TestDummyData:
     text = 'layer {{ type: "DummyData" name: "L" {tops} dummy_data_param {{ {parameters} }} }}'
 
-    def net(self, parameters: str, tops: str = 'top: "y"') -> minicaffe.net.Net:
+    def net(self, parameters: str, tops: str = 'top: "y"') -> minicaffe.net.net.Net:
         return small_net(self.text.format(tops=tops, parameters=parameters), "cpu")
 
     def test_only_random_tops_change(self) -> None:

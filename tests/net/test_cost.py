@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import minicaffe
-from minicaffe import roofline
 from minicaffe.cli import main
-from minicaffe.cost import Cost, layer_cost
-from minicaffe.docstring import example_net
 from minicaffe.errors import DeviceError
 from minicaffe.layer import known_types
-from minicaffe.roofline import Peak, measure_peak, table
+from minicaffe.layer_example import example_net
+from minicaffe.net import roofline
+from minicaffe.net.cost import Cost, layer_cost
+from minicaffe.net.roofline import Peak, measure_peak, table
 from tests.small_nets import small_net
 
 WITH_FILES = {"Data", "HDF5Data", "HDF5Output", "ImageData", "MemoryData", "WindowData"}
@@ -102,7 +102,7 @@ def test_what_does_not_go_backward_costs_nothing_there() -> None:
     sorted(set(known_types()) - WITH_FILES),
 )
 def test_every_layer_has_a_cost(layer_type: str) -> None:
-    net = minicaffe.net.Net(example_net(layer_type), minicaffe.TRAIN, device="reference")
+    net = minicaffe.net.net.Net(example_net(layer_type), minicaffe.TRAIN, device="reference")
     for index in range(len(net.layers)):
         assert min(vars(layer_cost(net, index)).values()) >= 0
 
@@ -156,7 +156,7 @@ def test_a_card_has_no_peak_here() -> None:
 def test_time_prints_caffes_lines_then_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("minicaffe.roofline.measure_peak", lambda device: Peak(5e9, 1e10))
+    monkeypatch.setattr("minicaffe.net.roofline.measure_peak", lambda device: Peak(5e9, 1e10))
     path = tmp_path / "net.prototxt"
     path.write_text(
         'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 3 } } }'

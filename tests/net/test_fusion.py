@@ -9,17 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 import minicaffe
-from minicaffe import warmup
+from minicaffe.cli import _warm_up_jobs as warmup
 from minicaffe.cli import main
-from minicaffe.debug_info import DebugInfo
-from minicaffe.fusion import TYPES
 from minicaffe.kernels.cpu._jit import Kernel, known
-from minicaffe.net import Net
+from minicaffe.machine.threads import num_threads, set_num_threads
+from minicaffe.net.debug_info import DebugInfo
+from minicaffe.net.fusion import TYPES
+from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net
 from minicaffe.proto.text import format_text, parse_text
-from minicaffe.solver import Solver, create_solver
-from minicaffe.threads import num_threads, set_num_threads
+from minicaffe.solver.solver import Solver, create_solver
 from tests.core.test_allocation import peak_of
 
 Array = NDArray[np.float32]

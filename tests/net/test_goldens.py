@@ -9,7 +9,7 @@ import pytest
 import minicaffe
 from minicaffe.errors import Error
 from minicaffe.proto.files import read_solver
-from minicaffe.rng import Generator
+from minicaffe.random_stream.generator import Generator
 from tests.golden_cases import (
     GOLDENS,
     assert_close,

@@ -9,17 +9,17 @@ from google.protobuf import text_format
 
 from minicaffe import context
 from minicaffe.errors import Error, MissingExtra, SnapshotError, SolverError
-from minicaffe.net import Net
-from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.rng import Generator
-from minicaffe.snapshot import (
+from minicaffe.net.net import Net
+from minicaffe.net.weights import (
     load_state,
     load_weights,
     save_state_hdf5,
     save_weights,
     save_weights_hdf5,
 )
-from minicaffe.solver import create_solver
+from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.random_stream.generator import Generator
+from minicaffe.solver.solver import create_solver
 
 NET = """
     name: "net"
@@ -386,6 +386,6 @@ def test_hdf5_needs_its_library(tmp_path, monkeypatch):
 
 
 def test_a_message_beyond_two_gigabytes_is_refused_with_the_way_out(tmp_path, monkeypatch):
-    monkeypatch.setattr("minicaffe.snapshot.PROTOBUF_LIMIT", 10)
+    monkeypatch.setattr("minicaffe.net.weights.PROTOBUF_LIMIT", 10)
     with pytest.raises(SnapshotError, match="2 GiB.*snapshot_format: HDF5"):
         save_weights(make(tmp_path).net, f"{tmp_path}/x")

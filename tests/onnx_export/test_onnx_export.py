@@ -10,10 +10,10 @@ import pytest
 
 import minicaffe
 from minicaffe.cli import main
-from minicaffe.docstring import example_net
 from minicaffe.errors import LayerError, MissingExtra, NetError
 from minicaffe.layer import known_types
-from minicaffe.net import Net
+from minicaffe.layer_example import example_net
+from minicaffe.net.net import Net
 from minicaffe.onnx_export import Difference, compare, supported_types, to_onnx
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net

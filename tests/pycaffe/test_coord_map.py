@@ -9,7 +9,8 @@ import pytest
 
 import minicaffe as caffe
 from minicaffe import layers as L
-from minicaffe.coord_map import (
+from minicaffe.errors import NetError
+from minicaffe.pycaffe.coord_map import (
     AxisMismatchException,
     CropException,
     UnconnectedException,
@@ -18,7 +19,6 @@ from minicaffe.coord_map import (
     crop,
     inverse,
 )
-from minicaffe.errors import NetError
 
 
 def net(

@@ -10,14 +10,21 @@ import pydot
 import pytest
 
 from minicaffe import TEST, TRAIN
-from minicaffe import draw as drawing
 from minicaffe.cli import main
-from minicaffe.draw import Graph, Node, draw_net, draw_net_to_file, get_pydot_graph, net_graph
 from minicaffe.errors import Error, NetError
-from minicaffe.layered_layout import Layout
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net
 from minicaffe.proto.text import parse_text
+from minicaffe.pycaffe import draw as drawing
+from minicaffe.pycaffe._layered_layout import Layout
+from minicaffe.pycaffe.draw import (
+    Graph,
+    Node,
+    draw_net,
+    draw_net_to_file,
+    get_pydot_graph,
+    net_graph,
+)
 
 NET = """
 name: "tiny"

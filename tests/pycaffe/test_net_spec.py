@@ -6,8 +6,8 @@ import pytest
 
 from minicaffe import NetSpec, to_proto
 from minicaffe import layers as L
-from minicaffe import params as P
 from minicaffe.errors import NetError
+from minicaffe.net import parameters as P
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import read_text
 

@@ -16,9 +16,9 @@ from google.protobuf import text_format
 
 import minicaffe as caffe
 from minicaffe import layers as L
-from minicaffe import params as P
 from minicaffe.device import known_families
 from minicaffe.errors import DeviceError, Error, LayerError, NetError, SolverError
+from minicaffe.net import parameters as P
 from minicaffe.proto import caffe_pb2
 from minicaffe.proto import minicaffe_pb2 as pb
 

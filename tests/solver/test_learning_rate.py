@@ -7,8 +7,8 @@ import pytest
 from google.protobuf import text_format
 
 from minicaffe.errors import SolverError
-from minicaffe.lr_policy import POLICIES, LearningRate
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.solver.learning_rate import POLICIES, LearningRate
 
 
 def policy(text):

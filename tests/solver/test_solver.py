@@ -9,12 +9,12 @@ from google.protobuf import text_format
 
 from minicaffe import context
 from minicaffe.errors import Error, SolverError
-from minicaffe.net import Net
+from minicaffe.net.net import Net
+from minicaffe.net.scores import Scores
+from minicaffe.net.weights import save_weights
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.rng import Generator
-from minicaffe.scores import Scores
-from minicaffe.snapshot import save_weights
-from minicaffe.solver import create_solver
+from minicaffe.random_stream.generator import Generator
+from minicaffe.solver.solver import create_solver
 
 NET = """
     name: "line"

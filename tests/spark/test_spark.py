@@ -27,7 +27,7 @@ from minicaffe.distributed.spark.session import count_slots
 from minicaffe.errors import ClusterError, Error
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net_binary, read_solver
-from minicaffe.solver import create_solver
+from minicaffe.solver.solver import create_solver
 from tests.spark_cluster import SmallSet, spark_context
 
 pytestmark = pytest.mark.xdist_group("spark")
@@ -225,7 +225,7 @@ def test_a_stock_data_layer_works_too(sc: Any, small: SmallSet) -> None:
 def test_a_bad_record_is_left_out_and_told(
     sc: Any, trained: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from minicaffe.database import create_database, open_database
+    from minicaffe.data.database import create_database, open_database
 
     small, model = trained
     with open_database(small.folder / "test") as old, create_database(tmp_path / "test") as new:

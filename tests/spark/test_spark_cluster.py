@@ -18,7 +18,7 @@ pytest.importorskip("pyspark")
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
 from minicaffe.distributed.spark.session import package_zip
 from minicaffe.errors import ClusterError
-from minicaffe.java import find_java
+from minicaffe.machine.java import find_java
 from minicaffe.proto.files import read_net_binary
 from tests.conftest import CHECKOUT
 from tests.spark_cluster import SETTINGS, SmallSet, spark_context

@@ -116,7 +116,7 @@ def test_the_core_of_distribution_is_light(checkout: Path) -> None:
     """Importing it loads neither the solver nor Spark, and no transport before it is asked for."""
     program = (
         "import sys, minicaffe.distributed.rendezvous\n"
-        "heavy = {'pyspark', 'numba', 'google.protobuf', 'minicaffe.solver',"
+        "heavy = {'pyspark', 'numba', 'google.protobuf', 'minicaffe.solver.solver',"
         " 'minicaffe.distributed.transport.tcp'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

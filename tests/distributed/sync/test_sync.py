@@ -12,10 +12,10 @@ from minicaffe.blob import Blob, SyncedArray
 from minicaffe.distributed.communicator import Communicator, LocalCommunicator
 from minicaffe.distributed.sync.allreduce import AllreduceSync, Bucket, plan_buckets
 from minicaffe.errors import CommunicationError
-from minicaffe.params import FlatParams
+from minicaffe.net.parameters import FlatParams
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
-from minicaffe.solver import Solver, create_solver
+from minicaffe.solver.solver import Solver, create_solver
 from tests.ranks import URLS, outcomes, run_ranks
 
 SHAPES = [[], [(20, 5, 5), (20,)], [], [(300, 20), (300,)], [(10, 300), (10,)], []]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minicaffe
-from minicaffe import warmup
+from minicaffe.cli import _warm_up_jobs as warmup
 from minicaffe.device import load_kernel
 from minicaffe.errors import DeviceError
 from minicaffe.kernels.cpu import _convolution_choice as ways

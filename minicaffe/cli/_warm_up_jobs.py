@@ -1,0 +1,183 @@
+"""What `minicaffe warmup` runs: nets and solvers that together call all kernels of the CPU.
+
+Machine code depends on the types of a kernel's arguments, not on the sizes of blobs, so the small
+nets of the layers' docstrings do, together with two that everybody trains and one with layers that
+run as one (`fusion.py`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from .. import context
+from ..layer import Layer, known_types
+from ..layer_example import example_net
+from ..machine.threads import num_threads, set_num_threads
+from ..net.net import Net
+from ..proto import minicaffe_pb2 as pb
+from ..pycaffe.net_spec import NetSpec, Top
+from ..pycaffe.net_spec import layers as L
+from ..solver.solver import create_solver, known_solvers
+
+FED = frozenset({"Input", "DummyData", "Parameter"})  # layers without bottoms that need no files
+WRITES = "HDF5Output"
+XAVIER = {"weight_filler": {"type": "xavier"}}
+
+
+class Job(NamedTuple):
+    """Something to run, which compiles kernels on the way."""
+
+    name: str
+    run: Callable[[], None]
+
+
+def serial_jobs() -> Iterator[Job]:
+    """Every layer, every solver, fused and wide layers, LeNet, CIFAR-10 quick, on one thread."""
+    for layer_type in known_types():
+        net = example_net(layer_type)
+        if layer_type != WRITES and all(layer.bottom or layer.type in FED for layer in net.layer):
+            yield Job(layer_type, partial(_alone, partial(_run_example, net)))
+    for solver_type in known_solvers():
+        yield Job(f"{solver_type}Solver", partial(_alone, partial(_train, solver_type, _tiny())))
+    yield Job("fused layers", partial(_alone, _run_fused))
+    yield Job("wide convolution", partial(_alone, partial(_train, "SGD", _wide())))
+    yield Job("LeNet", partial(_alone, partial(_train, "SGD", lenet())))
+    yield Job("CIFAR-10 quick", partial(_alone, partial(_train, "SGD", cifar10_quick())))
+
+
+def parallel_jobs() -> Iterator[Job]:
+    """What several threads need besides, for all kernels that the serial jobs have called."""
+    for kernel in importlib.import_module("minicaffe.kernels.cpu._jit").known:
+        yield Job(kernel.__name__, kernel.compile_parallel)
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept."""
+    folder: Path = importlib.import_module("minicaffe.kernels.cpu._cache").folder()
+    return folder
+
+
+def _alone(run: Callable[[], None]) -> None:
+    """Run on one thread, in a context that nobody else sees."""
+    before = num_threads()
+    set_num_threads(1)
+    try:
+        with context.fresh("cpu"):
+            context.set_random_seed(1)
+            run()
+    finally:
+        set_num_threads(before)
+
+
+def _run_example(param: pb.NetParameter) -> None:
+    """Forward and backward in phase TRAIN, forward in phase TEST; all inputs are zero."""
+    net = Net(param, pb.TRAIN)
+    net.forward_pass()
+    for layer, bottoms, tops in zip(
+        reversed(net.layers), reversed(net.layer_bottoms), reversed(net.layer_tops), strict=True
+    ):
+        if type(layer).backward is not Layer.backward:  # it has a gradient
+            wanted = [layer.allow_force_backward(index) for index in range(len(bottoms))]
+            layer.backward(tops, wanted, bottoms)
+    Net(param, pb.TEST).forward_pass()
+
+
+def _run_fused() -> None:
+    """Forward and backward in phase TRAIN, forward in phase TEST."""
+    param = _fused()
+    Net(param, pb.TEST).forward_pass()
+    param.force_backward = True
+    net = Net(param, pb.TRAIN)
+    net.forward_pass()
+    net.backward_pass()
+
+
+def _train(solver_type: str, net: pb.NetParameter) -> None:
+    """One iteration, clipped and tested."""
+    param = pb.SolverParameter(
+        type=solver_type, base_lr=0.01, lr_policy="fixed", weight_decay=0.0005, clip_gradients=1,
+        max_iter=1, test_iter=[1], test_interval=1,
+    )  # fmt: skip
+    param.net_param.CopyFrom(net)
+    solver = create_solver(param)
+    solver.step(1)
+    solver.close()
+
+
+# --- nets ----------------------------------------------------------------------------------------
+
+
+def _inputs(n: NetSpec, *shape: int) -> tuple[Top, Top]:
+    """Pictures of a shape, and their labels."""
+    n.data, n.label = L.Input(shape=[{"dim": shape}, {"dim": shape[:1]}], ntop=2)
+    return n.data, n.label
+
+
+def _scores(n: NetSpec, top: Top, label: Top) -> pb.NetParameter:
+    n.score = L.InnerProduct(top, num_output=10, **XAVIER)
+    n.accuracy = L.Accuracy(n.score, label, include={"phase": pb.TEST})
+    n.loss = L.SoftmaxWithLoss(n.score, label)
+    return n.to_proto()
+
+
+def _tiny() -> pb.NetParameter:
+    n = NetSpec()
+    return _scores(n, *_inputs(n, 2, 3))
+
+
+def _fused() -> pb.NetParameter:
+    """Layers that run as one: in place or not, normalising by the batch or by given numbers."""
+    n = NetSpec()
+    top, _ = _inputs(n, 2, 3, 4, 4)
+    for number, given in enumerate(({}, {"in_place": True}, {"use_global_stats": True})):
+        top = n[f"power{number}"] = L.Power(top)
+        top = n[f"norm{number}"] = L.BatchNorm(top, **given)
+        top = n[f"scale{number}"] = L.Scale(top, bias_term=True, in_place=True)
+        top = n[f"relu{number}"] = L.ReLU(top, in_place=True)
+    for name in ("read_twice", "read_once"):
+        total = n[name] = L.Eltwise(top, n.power0)
+        total = n[f"{name}_relu"] = L.ReLU(total, in_place=True)
+        top = n[f"{name}_again"] = L.Eltwise(total, total) if name == "read_twice" else total
+    return n.to_proto()
+
+
+def _wide() -> pb.NetParameter:
+    """A convolution with enough channels for Winograd's minimal filtering."""
+    n = NetSpec()
+    top, label = _inputs(n, 4, 64, 16, 16)
+    n.conv = L.Convolution(top, num_output=64, kernel_size=3, pad=1, **XAVIER)
+    return _scores(n, n.conv, label)
+
+
+def lenet(batch: int = 64) -> pb.NetParameter:
+    """LeNet for MNIST, as Caffe's examples have it, with inputs in place of the data layer."""
+    n = NetSpec()
+    top, label = _inputs(n, batch, 1, 28, 28)
+    for number, outputs in enumerate((20, 50), 1):
+        top = n[f"conv{number}"] = L.Convolution(top, num_output=outputs, kernel_size=5, **XAVIER)
+        top = n[f"pool{number}"] = L.Pooling(top, kernel_size=2, stride=2)
+    n.ip1 = L.InnerProduct(top, num_output=500, **XAVIER)
+    n.relu1 = L.ReLU(n.ip1, in_place=True)
+    return _scores(n, n.relu1, label)
+
+
+def cifar10_quick(batch: int = 100) -> pb.NetParameter:
+    """The quick net for CIFAR-10 of Caffe's examples, with inputs in place of the data layer."""
+    n = NetSpec()
+    top, label = _inputs(n, batch, 3, 32, 32)
+    for number, outputs in enumerate((32, 32, 64), 1):
+        top = n[f"conv{number}"] = L.Convolution(
+            top, num_output=outputs, kernel_size=5, pad=2, **XAVIER
+        )
+        if number > 1:
+            top = n[f"relu{number}"] = L.ReLU(top, in_place=True)
+        pool = pb.PoolingParameter.AVE if number > 1 else pb.PoolingParameter.MAX
+        top = n[f"pool{number}"] = L.Pooling(top, kernel_size=3, stride=2, pool=pool)
+        if number == 1:
+            top = n[f"relu{number}"] = L.ReLU(top, in_place=True)
+    n.ip1 = L.InnerProduct(top, num_output=64, **XAVIER)
+    return _scores(n, n.ip1, label)

@@ -1,0 +1,1 @@
+"""Where samples come from: sources and their files, batches, and what is done to images."""

@@ -1,0 +1,238 @@
+"""Batches of a data source, read and transformed ahead of time by a thread."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ..random_stream.generator import Generator
+from .source import DataSource, Order, Place, Sample
+from .transformer import DataTransformer, Shape
+
+log = logging.getLogger("minicaffe.data")
+
+PROBED = 16  # samples looked at for a first good one
+
+Draws = NDArray[np.uint32]  # (pictures, draws a picture)
+
+
+class Batch(NamedTuple):
+    """The samples of one batch that could be read: their ids, and an array (rows, ...) a top."""
+
+    ids: list[str]
+    tops: list[NDArray[np.float32]]
+
+
+class RandomDraws(Protocol):
+    """Where the transformer's chance comes from."""
+
+    def __call__(self, k: int, places: Sequence[Place], count: int) -> Draws:
+        """`count` draws for each of the samples `places` of batch `k`."""
+
+
+class StreamDraws:
+    """One random stream for all pictures in turn: Caffe's, bit for bit."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._generator = Generator(seed)
+        self._taken = 0
+
+    def __call__(self, k: int, places: Sequence[Place], count: int) -> Draws:
+        """The draws of batch `k`, when every batch before had as many pictures."""
+        size = len(places) * count
+        if self._taken > k * size:
+            self._generator, self._taken = Generator(self.seed), 0
+        while self._taken < k * size:
+            step = min(k * size - self._taken, 1 << 20)
+            self._generator.draws(step)
+            self._taken += step
+        self._taken += size
+        return self._generator.draws(size).reshape(len(places), count)
+
+
+class HashedDraws:
+    """Draws that are a function of (seed, epoch, sample): the same on whatever rank it falls."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __call__(self, k: int, places: Sequence[Place], count: int) -> Draws:
+        """The samples' draws, hashed by the finaliser of splitmix64 (Steele et al., 2014)."""
+        epochs = np.array([place.epoch for place in places], np.uint64)
+        indices = np.array([place.index for place in places], np.uint64)
+        number = np.arange(count, dtype=np.uint64)
+        word = np.full(len(places), self.seed & (2**64 - 1), np.uint64)
+        word = _mix(_mix(_mix(word) + epochs) + indices)
+        return (_mix(word[:, np.newaxis] + number) >> np.uint64(32)).astype(np.uint32)
+
+
+def _mix(word: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    word = word + np.uint64(0x9E3779B97F4A7C15)
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return word ^ (word >> np.uint64(31))
+
+
+class Batches:
+    """The batches of a source in order: `next()`, from where `seek(k)` says.
+
+    `transformers` has one entry a top: a DataTransformer for pictures, None for values that are
+    taken as they are. `shapes` are the tops' sample shapes, where the net states them; otherwise
+    every batch takes those of its first sample, and the others must have the same. A sample that
+    cannot be read (or does not have the stated shape) is left out and kept in `bad`, number ->
+    reason; a batch in which nothing can be read is a DataError.
+
+    One thread of its own makes up to `depth` batches in advance; `close()` ends it.
+    """
+
+    def __init__(
+        self,
+        source: DataSource,
+        order: Order,
+        transformers: Sequence[DataTransformer | None],
+        draws: RandomDraws,
+        *,
+        shapes: Sequence[Shape] | None = None,
+        depth: int = 4,
+    ) -> None:
+        self.source = source
+        self.order = order
+        self.transformers = transformers
+        self.draws = draws
+        self.shapes = shapes
+        self.depth = max(depth, 1)
+        self.bad: dict[int, str] = {}
+        self._next = 0
+        self._ahead: deque[Future[Batch]] = deque()
+        self._thread: ThreadPoolExecutor | None = None
+        # A batch in the caller's hands and `depth` in the making never share memory.
+        self._memory: list[list[NDArray[np.float32]]] = [[] for _ in range(self.depth + 1)]
+
+    def next(self) -> Batch:
+        """The next batch; its arrays are valid until the next call."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="minicaffe-data")
+        while len(self._ahead) < self.depth:
+            self._ahead.append(self._thread.submit(self._make, self._next + len(self._ahead)))
+        batch = self._ahead.popleft().result()
+        self._next += 1
+        return batch
+
+    def seek(self, k: int) -> None:
+        """Make `next()` give batch `k` of the run."""
+        if k != self._next:
+            self._drop_ahead()
+            self._next = k
+
+    def read(self, indices: Sequence[int]) -> Batch:
+        """These samples of the source, in this order, as a batch of its own, perhaps empty."""
+        places = [Place(0, index) for index in indices]
+        return self._collect(places, self._draw(HashedDraws(self.order.seed), 0, places), [])
+
+    def close(self) -> None:
+        """End the thread and close the source."""
+        self._drop_ahead()
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+        self.source.close()
+
+    def _drop_ahead(self) -> None:
+        for future in self._ahead:
+            future.cancel()
+        for future in self._ahead:
+            if not future.cancelled():
+                future.exception()  # wait for the one that is being made
+        self._ahead.clear()
+
+    def _make(self, k: int) -> Batch:
+        places = self.order.places(k)
+        memory = self._memory[k % len(self._memory)]
+        batch = self._collect(places, self._draw(self.draws, k, places), memory)
+        if not batch.ids:
+            raise DataError(
+                f"not one of the batch's {len(places)} samples can be read;"
+                f" the first: {self.bad[places[0].index]}"
+            )
+        return batch
+
+    def _draw(self, draws: RandomDraws, k: int, places: list[Place]) -> Draws:
+        count = sum(transformer.draws for transformer in self.transformers if transformer)
+        return draws(k, places, count) if count else np.empty((len(places), 0), np.uint32)
+
+    def first(self) -> Sample:
+        """The first sample that can be read, not transformed. Raises DataError."""
+        if len(self.source) == 0:
+            raise DataError("the source holds no samples")
+        for index in range(min(len(self.source), PROBED)):
+            try:
+                return self.source.read(index)
+            except DataError as error:
+                last = error
+        raise last
+
+    def output_shapes(self, sample: Sample) -> list[Shape]:
+        """The shapes of a sample's values once transformed. DataError where they do not fit."""
+        return [
+            transformer.output_shape(value.shape) if transformer else value.shape
+            for transformer, value in zip(self.transformers, sample.values, strict=True)
+        ]
+
+    def _collect(
+        self, places: list[Place], draws: Draws, memory: list[NDArray[np.float32]]
+    ) -> Batch:
+        ids: list[str] = []
+        for place, chance in zip(places, draws, strict=True):
+            sample, shapes = self._read(place.index)
+            if sample is None:
+                continue
+            if not ids:
+                _allocate(memory, len(places), shapes)
+            elif any(top.shape[1:] != shape for top, shape in zip(memory, shapes, strict=True)):
+                raise DataError(
+                    f"sample {sample.id} has shape {shapes[0]}, the first of its batch"
+                    f" {memory[0].shape[1:]}: give a crop_size, or batch_size 1"
+                )
+            self._put(sample, memory, len(ids), chance)
+            ids.append(sample.id)
+        return Batch(ids, [top[: len(ids)] for top in memory])
+
+    def _read(self, index: int) -> tuple[Sample | None, list[Shape]]:
+        """A sample and its tops' shapes; None for one that is left out."""
+        try:
+            sample = self.source.read(index)
+            shapes = self.output_shapes(sample)
+            if self.shapes is not None and shapes != list(self.shapes):
+                raise DataError(
+                    f"sample {sample.id} has shape {shapes[0]}, the net takes {self.shapes[0]}"
+                )
+        except DataError as error:
+            if index not in self.bad:
+                self.bad[index] = str(error)
+                log.warning("skipped sample number %d: %s", index, error)
+            return None, []
+        return sample, shapes
+
+    def _put(
+        self, sample: Sample, tops: list[NDArray[np.float32]], row: int, chance: Draws
+    ) -> None:
+        at = 0
+        for value, transformer, top in zip(sample.values, self.transformers, tops, strict=True):
+            if transformer is None:
+                top[row] = value
+            else:
+                transformer.transform(value, top[row], chance[at : at + transformer.draws])
+                at += transformer.draws
+
+
+def _allocate(memory: list[NDArray[np.float32]], rows: int, shapes: Sequence[Shape]) -> None:
+    if [top.shape for top in memory] != [(rows, *shape) for shape in shapes]:
+        memory[:] = [np.empty((rows, *shape), np.float32) for shape in shapes]

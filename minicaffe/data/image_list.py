@@ -1,0 +1,82 @@
+"""Lists of pictures, "path label" a line, as ImageData and convert_imageset read them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import DataError
+from .datum import COLOR, GRAY, Picture, decode, resize
+
+
+class Entry(NamedTuple):
+    """One line: a picture's path, as it is written there, its label, and "file:line"."""
+
+    path: str
+    label: int
+    place: str
+
+
+def read_image_list(path: str | os.PathLike[str]) -> list[Entry]:
+    """The entries of a list. The label stands after the last space, so that paths may have some.
+
+    Empty lines are passed over. Raises DataError, with the line, for one that is no entry, and
+    for a list that cannot be read or has no entries.
+    """
+    entries = []
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        name, space, label = line.rstrip().rpartition(" ")
+        try:
+            entries.append(Entry(name.rstrip(), int(label), f"{path}:{number}"))
+        except ValueError:
+            space = ""
+        if not space or not name.strip():
+            raise DataError(f"{path}:{number}: 'path label' is expected, not '{line.strip()}'")
+    if not entries:
+        raise DataError(f"{path}: the list has no entries")
+    return entries
+
+
+def read_lines(path: str | os.PathLike[str], errors: str = "surrogateescape") -> list[str]:
+    """The lines of a text file. Raises DataError when it cannot be read.
+
+    Bytes that are no UTF-8 are kept, so that paths of any encoding lead to their files; `errors`
+    is what `open` knows by that name.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors=errors)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    return text.removesuffix("\n").split("\n")
+
+
+def read_file(path: str | os.PathLike[str], place: str) -> bytes:
+    """The bytes of a file that `place` names. Raises DataError."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{place}: cannot read {path}: {error.strerror}") from error
+
+
+def read_picture(path: str, place: str, *, color: bool = True) -> Picture:
+    """The picture of a file that `place` names, (C, H, W) uint8: blue, green, red, or grey.
+
+    Raises DataError, with the place and the path.
+    """
+    return decode_picture(read_file(path, place), path, place, color=color)
+
+
+def decode_picture(file: bytes, path: str, place: str, *, color: bool = True) -> Picture:
+    """The picture in the bytes of a file; see `read_picture`."""
+    try:
+        return decode(file, COLOR if color else GRAY)
+    except DataError as error:
+        raise DataError(f"{place}: {path}: {error}") from error
+
+
+def resized(picture: Picture, height: int, width: int) -> Picture:
+    """The picture scaled to height x width, bilinear; as it is where both are 0."""
+    return resize(picture, height, width) if height and width else picture

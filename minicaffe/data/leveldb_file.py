@@ -1,0 +1,155 @@
+"""LevelDB folders over the package plyvel: a reader that leaves them as they are, and a writer."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+from ..errors import DataError, MissingExtra
+
+
+def _library(purpose: str) -> ModuleType:
+    try:
+        import plyvel
+    except ImportError as error:
+        raise MissingExtra("plyvel", "leveldb", purpose) from error
+    module: ModuleType = plyvel
+    return module
+
+
+class LeveldbReader:
+    """The records of a LevelDB, in key order.
+
+    LevelDB takes a lock on a folder and rewrites part of it even to read. So what is opened is a
+    temporary folder of links to the tables and copies of the rest: the original may be read-only,
+    and may be open many times.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._db: Any = None
+        if not (self.path / "CURRENT").is_file():
+            what = "has no file CURRENT" if self.path.is_dir() else "there is no such folder"
+            hint = " (it looks like an LMDB)" if (self.path / "data.mdb").exists() else ""
+            raise DataError(f"no LevelDB at {self.path}: {what}{hint}")
+        plyvel = _library(f"LevelDB {self.path}")
+        self._view = tempfile.TemporaryDirectory(prefix="minicaffe-leveldb-")
+        try:
+            for entry in self.path.iterdir():
+                copy = Path(self._view.name) / entry.name
+                if entry.suffix in (".ldb", ".sst"):
+                    copy.symlink_to(entry.resolve())
+                elif entry.name not in ("LOCK", "LOG", "LOG.old"):
+                    shutil.copyfile(entry, copy)
+            self._db = plyvel.DB(self._view.name, paranoid_checks=True)
+        except (plyvel.Error, OSError) as error:
+            self._view.cleanup()
+            raise DataError(f"cannot read LevelDB {self.path}: {error}") from error
+        self._error = plyvel.Error
+
+    @cached_property
+    def _keys(self) -> list[bytes]:
+        return list(self._scan(include_value=False))
+
+    def _scan(self, **options: Any) -> Iterator[Any]:
+        try:
+            yield from self._db.iterator(verify_checksums=True, **options)
+        except self._error as error:
+            raise DataError(f"LevelDB {self.path} is damaged: {error}") from error
+
+    def __len__(self) -> int:
+        """How many records there are (counted by one pass over the keys)."""
+        return len(self._keys)
+
+    def keys(self) -> Iterator[bytes]:
+        """The keys, in order."""
+        return iter(self._keys)
+
+    def items(self, first: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) in key order, from the first key that is >= `first`."""
+        return self._scan(start=first)
+
+    __iter__ = items
+
+    def get(self, key: bytes) -> bytes:
+        """The value of a key; DataError when it is not there."""
+        try:
+            value = self._db.get(key, verify_checksums=True)
+        except self._error as error:
+            raise DataError(f"LevelDB {self.path} is damaged at key {key!r}: {error}") from error
+        if value is None:
+            raise DataError(f"LevelDB {self.path} has no key {key!r}")
+        return bytes(value)
+
+    def close(self) -> None:
+        """Close it and remove the temporary folder; closing twice is harmless."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+            self._view.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class LeveldbWriter:
+    """A new LevelDB, filled record by record; leaving it with an exception removes it."""
+
+    COMMIT_EVERY = 1000
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        plyvel = _library(f"LevelDB {self.path}")
+        if self.path.exists():
+            raise DataError(f"{self.path} exists already: name a new database")
+        try:
+            # Block and buffer sizes are those of Caffe's tools.
+            self._db = plyvel.DB(
+                str(self.path),
+                create_if_missing=True,
+                error_if_exists=True,
+                block_size=1 << 16,
+                write_buffer_size=1 << 28,
+            )
+        except (plyvel.Error, OSError) as error:
+            raise DataError(f"cannot make a database at {self.path}: {error}") from error
+        self._batch = self._db.write_batch()
+        self._pending = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Add a record."""
+        self._batch.put(key, value)
+        self._pending += 1
+        if self._pending == self.COMMIT_EVERY:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._batch.write()
+        self._batch.clear()
+        self._pending = 0
+
+    def close(self) -> None:
+        """Write what is pending and close."""
+        self._commit()
+        self._db.close()
+
+    def discard(self) -> None:
+        """Close and remove the database."""
+        self._db.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self.close()
+        else:
+            self.discard()

@@ -1,0 +1,174 @@
+"""The DataSource contract: numbered samples; and the door to the classes that fulfil it.
+
+A source knows nothing of ranks, epochs or batches: `Order` says which samples make a batch, and
+`Batches` (batches.py) reads them ahead of time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ..layer import module_name
+from ..proto import minicaffe_pb2 as pb
+
+
+class Sample(NamedTuple):
+    """One sample: its name, and what it has for each top (a (C, H, W) picture, a () label ...)."""
+
+    id: str
+    values: tuple[NDArray[Any], ...]
+
+
+class DataSource(ABC):
+    """Samples 0 to len - 1, always in the same order, on every rank and in every run.
+
+    An implementer of `class_name` in `sources/class_name.py` defines
+        __init__(param, phase)   open what the LayerParameter names; DataError when it is not there
+        __len__()                how many samples there are, unreadable ones included
+        read(index)              one Sample, at any index, from any one thread at a time
+        close()                  give back files
+    `read` raises DataError for a sample that is damaged, with its name. Such a sample is skipped,
+    counted and named in the log; the others keep their numbers, so nothing takes its place.
+    """
+
+    def __init__(self, param: pb.LayerParameter, phase: int) -> None:
+        self.param = param
+        self.phase = phase
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of samples."""
+
+    @abstractmethod
+    def read(self, index: int) -> Sample:
+        """Sample `index`, 0 <= index < len. Raises DataError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what was opened; closing twice is harmless."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A sample's place in a run: which pass over the data, and which sample."""
+
+    epoch: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which samples make batch k of a rank: a pure function of k, the seed and this rank's place.
+
+    Epochs follow each other without a gap: with N samples, position p of the run is sample
+    p mod N of epoch p div N, in an order shuffled by (seed, epoch). Of W ranks with batches of B,
+    rank r takes positions (k B + j) W + r. So batch k of all ranks together holds the samples
+    that a lone rank with batches of W B would have there, each sample comes once an epoch, and no
+    rank ever runs out.
+    """
+
+    size: int  # N
+    batch: int  # B
+    shuffle: bool
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+    def places(self, k: int) -> list[Place]:
+        """The samples of batch `k`, k >= 0, in order."""
+        first = k * self.batch * self.world_size + self.rank
+        positions = range(first, first + self.batch * self.world_size, self.world_size)
+        return [self._place(position) for position in positions]
+
+    def _place(self, position: int) -> Place:
+        epoch, index = divmod(position, self.size)
+        if self.shuffle:
+            index = int(_permutation(self.size, self.seed, epoch)[index])
+        return Place(epoch, index)
+
+
+@lru_cache(maxsize=8)
+def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.intp]:
+    # RandomState is NumPy's frozen generator: its stream will not change with NumPy's version.
+    words = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, epoch]
+    return np.random.RandomState(words).permutation(size)
+
+
+# --- the door ----------------------------------------------------------------------------------
+
+
+@cache
+def known_sources() -> dict[str, str]:
+    """The built-in sources: class name -> module, read from the files' text."""
+    package = importlib.import_module("minicaffe.data.sources")
+    found: dict[str, str] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        source = inspect.getsource(importlib.import_module(f"{package.__name__}.{module.name}"))
+        for name in re.findall(r"^class (\w+)\(", source, re.MULTILINE):
+            if module_name(name) == module.name:
+                found[name] = module.name
+    return found
+
+
+def source_class(name: str) -> type[DataSource]:
+    """The class that a `source_class` means: its last word names a built-in one.
+
+    `com.yahoo.ml.caffe.LMDB` is `LMDB`; any other dotted name is imported as Python's
+    `package.module.Class`. Raises DataError with what there is.
+    """
+    place, _, word = name.strip().rpartition(".")
+    known = known_sources()
+    if word in known:
+        module = importlib.import_module(f"minicaffe.data.sources.{known[word]}")
+    else:
+        unknown = f"no data source '{name}' (there are: {', '.join(sorted(known))}"
+        if not place:
+            raise DataError(f"{unknown})")
+        try:
+            module = importlib.import_module(place)
+        except ImportError as error:
+            raise DataError(f"{unknown}; as a Python module: {error})") from None
+    found = getattr(module, word, None)
+    if not (isinstance(found, type) and issubclass(found, DataSource)):
+        raise DataError(f"source_class '{name}': {module.__name__} has no DataSource '{word}'")
+    return found
+
+
+def open_source(name: str, param: pb.LayerParameter, phase: int) -> DataSource:
+    """The source that a layer's `source_class` names, opened for it. Raises DataError."""
+    return source_class(name)(param, phase)
+
+
+def local_path(url: str) -> str:
+    """The path of `file:` URLs in all the forms that Hadoop knows, and of plain paths.
+
+    Raises DataError for other schemes.
+    """
+    scheme, colon, rest = url.partition(":")
+    if not colon or "/" in scheme:
+        return url
+    if scheme.lower() != "file":
+        raise DataError(f"'{url}': only plain paths and file: can be read, not {scheme}:")
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise DataError(f"'{url}' names host '{host}'; a local file has three slashes")
+        return "/" + path.lstrip("/") if slash else "/"
+    return rest

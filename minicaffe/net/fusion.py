@@ -1,0 +1,156 @@
+"""Fusion: neighbours in a net that run as one kernel, where nobody can see what is between them.
+
+    layer { name: "bn" type: "BatchNorm" bottom: "x" top: "x" }
+    layer { name: "scale" type: "Scale" bottom: "x" top: "x" }
+    layer { name: "relu" type: "ReLU" bottom: "x" top: "x" }
+
+One by one, these three move the blob through memory again and again, and what the first two leave
+in `x` is overwritten before anything reads it. So a chain of layers of the TYPES below, in which
+each but the first works in place on the top of the one before it, runs as a group: with one kernel
+forward and one backward, where the device has a kernel family of that name. A Split, which only
+adds gradients, can be the last of a group.
+
+All else is as it was. The layers stand in the net with their names, parameters and blobs, and after
+a pass all of these hold what they would hold without groups (up to the order of a sum: within 1e-6
+of the largest value). So a pass can run in groups forward and layer by layer back. It does run
+layer by layer where a callback wants to see each layer (`debug_info` is one), and the layers of a
+group do so where a pass begins or ends inside it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..blob import Blob
+from ..device import known_families, load_kernel
+from .graph import Node
+
+if TYPE_CHECKING:
+    from .net import Net
+
+# types of a chain -> the kernel family, and the module in layers/ (with a "_") that has its Group
+TYPES = {
+    ("BatchNorm", "Scale", "ReLU"): "batch_norm_scale_relu",
+    ("BatchNorm", "Scale"): "batch_norm_scale_relu",
+    ("BatchNorm", "ReLU"): "batch_norm_scale_relu",
+    ("Convolution", "ReLU"): "convolution_relu",
+    ("Eltwise", "ReLU", "Split"): "eltwise_relu",
+    ("Eltwise", "ReLU"): "eltwise_relu",
+}
+LONGEST = max(map(len, TYPES))
+
+
+class Group(ABC):
+    """The layers `first` to `last` of a net. A subclass says what they do as one.
+
+    `bottoms[i]` and `tops[i]` are the blobs of layer first + i; `top` is the blob that all but a
+    Split write.
+    """
+
+    kernel: ClassVar[str]  # family
+
+    def __init__(
+        self,
+        first: int,
+        nodes: Sequence[Node],
+        bottoms: Sequence[Sequence[Blob]],
+        tops: Sequence[Sequence[Blob]],
+    ) -> None:
+        self.first = first
+        self.last = first + len(nodes) - 1
+        self.nodes = nodes
+        self.bottoms = bottoms
+        self.tops = tops
+        self.top = tops[0][0]
+        self.device = nodes[0].layer.device
+        self.ops: Any = load_kernel(self.kernel, self.device)
+
+    @abstractmethod
+    def fits(self) -> bool:
+        """Whether the kernel can do it, for the layers' parameters and the shape of this pass."""
+
+    def fits_backward(self) -> bool:
+        """The same for backward; each layer has to give the gradients of all its bottoms."""
+        return self.fits()
+
+    @abstractmethod
+    def forward(self) -> None:
+        """What the layers do forward; they have been reshaped."""
+
+    @abstractmethod
+    def backward(self) -> None:
+        """What the layers do back."""
+
+    def run_forward(self) -> None:
+        """Forward as a group, or one by one."""
+        if self.fits():
+            self.forward()
+        else:
+            for node, bottom, top in zip(self.nodes, self.bottoms, self.tops, strict=True):
+                node.layer.forward(bottom, top)
+
+    def run_backward(self) -> None:
+        """Back as a group, or one by one, where not all gradients are wanted."""
+        wanted = all(node.needs_backward and all(node.propagate_down) for node in self.nodes)
+        if wanted and self.fits_backward():
+            self.backward()
+            return
+        for node, bottom, top in zip(
+            reversed(self.nodes), reversed(self.bottoms), reversed(self.tops), strict=True
+        ):
+            if node.needs_backward:
+                node.layer.backward(top, node.propagate_down, bottom)
+
+
+def find_groups(net: Net) -> list[Group]:
+    """The groups of a net that has been built, in order; each as long as can be."""
+    groups: list[Group] = []
+    index = 0
+    while index < len(net.nodes):
+        group = _group_from(net, index)
+        if group:
+            groups.append(group)
+            index = group.last
+        index += 1
+    return groups
+
+
+def _group_from(net: Net, first: int) -> Group | None:
+    """The longest group that begins with a layer."""
+    for length in range(_chain(net, first), 1, -1):
+        part = slice(first, first + length)
+        layers = net.layers[part]
+        family = TYPES.get(tuple(layer.type for layer in layers))
+        if family in known_families(net.device) and {x.device for x in layers} == {net.device}:
+            made: type[Group] = importlib.import_module(f"minicaffe.layers._{family}").Group
+            group = made(first, net.nodes[part], net.layer_bottoms[part], net.layer_tops[part])
+            if group.fits():
+                return group
+    return None
+
+
+def _chain(net: Net, first: int) -> int:
+    """How many layers, from one on, have its top as their bottom and top; a Split may be last."""
+    tops = net.layer_tops[first]
+    index = first + 1
+    while index < min(first + LONGEST, len(net.layers)) and net.layer_bottoms[index] == tops:
+        if net.layer_tops[index] != tops:
+            return index - first + (net.layers[index].type == "Split")
+        index += 1
+    return index - first
+
+
+def whole_groups(groups: Sequence[Group], start: int, last: int) -> dict[int, Group | None]:
+    """By their indices the layers that run in groups in a pass over the layers `start` to `last`.
+
+    A group runs at its last layer, where it stands; at the others there is nothing to do (None).
+    """
+    running: dict[int, Group | None] = {}
+    for group in groups:
+        if start <= group.first and group.last <= last:
+            running |= dict.fromkeys(range(group.first, group.last))
+            running[group.last] = group
+    return running

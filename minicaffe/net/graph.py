@@ -1,0 +1,163 @@
+"""From a prototxt's layers to the layers that are built: filtered by state, with splits inserted.
+
+Both steps take a NetParameter and return a new one. `analyse_backward` then decides, on the graph
+of blob names, which layers and bottoms take part in the backward pass.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..errors import NetError
+from ..layer import Layer
+from ..proto import minicaffe_pb2 as pb
+
+Place = tuple[int, int]  # (layer, top) that wrote a blob
+
+
+def filter_net(param: pb.NetParameter) -> pb.NetParameter:
+    """The net without the layers that its `state` (phase, level, stages) leaves out.
+
+    A layer with `include` rules is in when one of them is met, otherwise it is in unless one of
+    its `exclude` rules is met.
+    """
+    filtered = pb.NetParameter()
+    filtered.CopyFrom(param)
+    del filtered.layer[:]
+    for layer in param.layer:
+        if layer.include and layer.exclude:
+            raise NetError(f"layer '{layer.name}' has both include and exclude rules: use one kind")
+        if layer.include:
+            wanted = any(meets(param.state, rule) for rule in layer.include)
+        else:
+            wanted = not any(meets(param.state, rule) for rule in layer.exclude)
+        if wanted:
+            filtered.layer.add().CopyFrom(layer)
+    return filtered
+
+
+def meets(state: pb.NetState, rule: pb.NetStateRule) -> bool:
+    """Whether a state meets all conditions that a rule sets."""
+    return not (
+        (rule.HasField("phase") and rule.phase != state.phase)
+        or (rule.HasField("min_level") and state.level < rule.min_level)
+        or (rule.HasField("max_level") and state.level > rule.max_level)
+        or any(stage not in state.stage for stage in rule.stage)
+        or any(stage in state.stage for stage in rule.not_stage)
+    )
+
+
+def insert_splits(param: pb.NetParameter) -> pb.NetParameter:
+    """The net with a Split layer behind every top that several layers read.
+
+    A non-zero loss weight on the top counts as one more reader: output 0 of the Split carries it.
+    """
+    source_of, readers, weights = _count_readers(param)
+    split = pb.NetParameter()
+    split.CopyFrom(param)
+    del split.layer[:]
+    used: dict[Place, int] = defaultdict(int)
+
+    def output(place: Place, blob: str) -> str:
+        name = f"{_split_name(blob, param.layer[place[0]].name, place[1])}_{used[place]}"
+        used[place] += 1
+        return name
+
+    for index, layer in enumerate(param.layer):
+        copy = split.layer.add()
+        copy.CopyFrom(layer)
+        for bottom_index, blob in enumerate(layer.bottom):
+            place = source_of[index, bottom_index]
+            if readers[place] > 1:
+                copy.bottom[bottom_index] = output(place, blob)
+        for top_index, blob in enumerate(layer.top):
+            place = (index, top_index)
+            if readers[place] <= 1:
+                continue
+            weight = weights.get(place, 0.0)
+            _add_split(split, layer.name, blob, top_index, readers[place], weight)
+            if weight:
+                del copy.loss_weight[:]
+                used[place] += 1
+    return split
+
+
+def _count_readers(
+    param: pb.NetParameter,
+) -> tuple[dict[Place, Place], dict[Place, int], dict[Place, float]]:
+    """For every bottom its source, for every top the number of readers and the loss weight."""
+    last_writer: dict[str, Place] = {}
+    source_of: dict[Place, Place] = {}
+    readers: dict[Place, int] = defaultdict(int)
+    weights: dict[Place, float] = {}
+    for index, layer in enumerate(param.layer):
+        for bottom_index, blob in enumerate(layer.bottom):
+            if blob not in last_writer:
+                raise NetError(
+                    f"layer '{layer.name}', bottom {bottom_index}: unknown blob '{blob}'"
+                    f" (known here: {', '.join(last_writer) or 'none'})"
+                )
+            source_of[index, bottom_index] = last_writer[blob]
+            readers[last_writer[blob]] += 1
+        for top_index, blob in enumerate(layer.top):
+            last_writer[blob] = (index, top_index)
+        for blob, weight in zip(layer.top, layer.loss_weight, strict=False):
+            weights[last_writer[blob]] = weight
+            readers[last_writer[blob]] += bool(weight)
+    return source_of, readers, weights
+
+
+def _split_name(blob: str, layer: str, top_index: int) -> str:
+    return f"{blob}_{layer}_{top_index}_split"
+
+
+def _add_split(
+    param: pb.NetParameter, layer: str, blob: str, top_index: int, count: int, weight: float
+) -> None:
+    name = _split_name(blob, layer, top_index)
+    split = param.layer.add(name=name, type="Split", bottom=[blob])
+    split.top.extend(f"{name}_{k}" for k in range(count))
+    if weight:
+        split.loss_weight.extend([weight] + [0.0] * (count - 1))
+
+
+@dataclass
+class Node:
+    """A layer in its place: its blobs by name, and its part in the backward pass."""
+
+    layer: Layer
+    bottom_names: list[str]
+    top_names: list[str]
+    loss_weights: list[float] = field(default_factory=list)
+    needs_backward: bool = False
+    propagate_down: list[bool] = field(default_factory=list)
+
+
+def analyse_backward(nodes: Sequence[Node]) -> None:
+    """Clear the backward flags of layers and bottoms whose gradient would reach no loss.
+
+    A layer goes backward when a loss lies behind it and not all of its tops are cut off (a top is
+    cut off when each reader has `propagate_down: false`, or itself reaches no loss).
+    """
+    under_loss: set[str] = set()
+    cut_off: set[str] = set()
+    for node in reversed(nodes):
+        contributes = any(
+            weight or name in under_loss
+            for weight, name in zip(node.loss_weights, node.top_names, strict=True)
+        )
+        if all(name in cut_off for name in node.top_names):
+            node.needs_backward = False
+            node.propagate_down = [False] * len(node.propagate_down)
+        if contributes:
+            under_loss.update(node.bottom_names)
+        else:
+            node.needs_backward = False
+            node.propagate_down = [False] * len(node.propagate_down)
+        cut_off.update(
+            name
+            for name, wanted in zip(node.bottom_names, node.propagate_down, strict=True)
+            if not wanted
+        )

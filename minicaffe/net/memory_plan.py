@@ -1,0 +1,144 @@
+"""Which blobs of a net can lie in the same memory: those that are not needed at the same time.
+
+A net that only runs forward needs a blob from the layer that writes it to the last one that reads
+it; behind that, its memory can hold a blob that is written later:
+
+    layer        conv1   pool1   conv2   pool2   ip
+    conv1        ======= =======                          buffer 0
+    pool1                ======= =======                  buffer 1
+    conv2                        ======= =======          buffer 0
+    pool2                                ======= =====    buffer 1
+    ip                                           =====    its own: an output
+
+`plan_memory` finds the lives in one pass over the layers, and in a second one gives out buffers:
+at each layer its tops take the free buffers that fit best, then those of the blobs that it was the
+last to read become free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..blob import SyncedArray
+from ..errors import NetError
+
+if TYPE_CHECKING:
+    from .net import Net
+
+
+@dataclass
+class Life:
+    """The data of blobs that are one piece of memory, and the layers that it is needed in."""
+
+    first: int
+    last: int
+    own: bool  # keeps its memory for itself
+    arrays: dict[str, SyncedArray] = field(default_factory=dict)  # by the blobs' names
+    buffer: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Floats."""
+        return max(array.count for array in self.arrays.values())
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """`lives` in the order of their first layers, and the floats of each of the `buffers`."""
+
+    lives: Sequence[Life]
+    buffers: Sequence[int]
+
+    @property
+    def bytes_alone(self) -> int:
+        """Memory of the blobs' data when each has its own."""
+        return 4 * sum(life.count for life in self.lives)
+
+    @property
+    def bytes_shared(self) -> int:
+        """Memory of the blobs' data by this plan."""
+        own = sum(life.count for life in self.lives if life.buffer is None)
+        return 4 * (own + sum(self.buffers))
+
+    def buffer_of(self) -> dict[str, int]:
+        """The buffer of each blob that shares one, by the blob's name."""
+        return {
+            name: life.buffer
+            for life in self.lives
+            if life.buffer is not None
+            for name in life.arrays
+        }
+
+    def apply(self) -> None:
+        """Put the blobs into their buffers; what they hold is lost."""
+        buffers = [SyncedArray((size,)) for size in self.buffers]
+        for life in self.lives:
+            if life.buffer is not None:
+                for array in life.arrays.values():
+                    array.share(buffers[life.buffer])
+
+
+def plan_memory(net: Net, keep: Collection[str] = ()) -> MemoryPlan:
+    """The plan for a net that has been built and has not run.
+
+    Not shared are the tops of layers without bottoms, the outputs, losses, parameters, what a
+    Python layer reads or writes (it may do as it likes with it), and the blobs named in `keep`.
+    Raises NetError for a name in `keep` that is no blob.
+    """
+    unknown = sorted(set(keep) - net.blob_dict.keys())
+    if unknown:
+        known = ", ".join(net.blob_dict)
+        raise NetError(f"no blob '{unknown[0]}' to keep in the net (it has: {known})")
+    lives = _lives(net, {*keep, *net.output_names})
+    return MemoryPlan(lives, _share(lives))
+
+
+def _lives(net: Net, kept: Collection[str]) -> list[Life]:
+    """The lives of all tops; blobs that share memory already (of Split, Reshape ...) have one."""
+    params = {id(blob.data.storage) for layer in net.layers for blob in layer.blobs}
+    lives: dict[int, Life] = {}
+    for index, node in enumerate(net.nodes):
+        is_python = node.layer.type == "Python"
+        for blob in net.layer_bottoms[index]:
+            life = lives[id(blob.data.storage)]
+            life.last = index
+            life.own |= is_python
+        for name, blob, weight in zip(
+            node.top_names, net.layer_tops[index], node.loss_weights, strict=True
+        ):
+            place = id(blob.data.storage)
+            life = lives.setdefault(place, Life(index, index, own=place in params))
+            life.last = index
+            life.own |= is_python or not node.bottom_names or bool(weight) or name in kept
+            life.arrays[name] = blob.data
+    return list(lives.values())
+
+
+def _share(lives: Sequence[Life]) -> list[int]:
+    """Give each life that may share a buffer; the buffers' sizes."""
+    sizes: list[int] = []
+    free: list[int] = []
+    living: list[Life] = []
+    for life in lives:
+        if life.own:
+            continue
+        ended = [other for other in living if other.last < life.first]
+        free += [other.buffer for other in ended if other.buffer is not None]
+        living = [other for other in living if other.last >= life.first]
+        life.buffer = _take(free, sizes, life.count)
+        living.append(life)
+    return sizes
+
+
+def _take(free: list[int], sizes: list[int], count: int) -> int:
+    """The smallest free buffer that is large enough, else the largest, enlarged, else a new one."""
+    if not free:
+        sizes.append(count)
+        return len(sizes) - 1
+    enough = [buffer for buffer in free if sizes[buffer] >= count]
+    best = min(enough, key=sizes.__getitem__) if enough else max(free, key=sizes.__getitem__)
+    sizes[best] = max(sizes[best], count)
+    free.remove(best)
+    return best

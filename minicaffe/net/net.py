@@ -1,0 +1,424 @@
+"""The net: layers in order, the blobs between them, one flat buffer of parameters.
+
+Construction follows Caffe: filter by state, insert splits, set the layers up one by one, then
+decide which of them go backward.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import context
+from ..blob import Blob
+from ..errors import NetError, SnapshotError
+from ..layer import Layer, create_layer
+from ..proto import minicaffe_pb2 as pb
+from ..proto.files import array_to_blob_proto, blob_from_proto, shape_matches
+from .fusion import Group, find_groups, whole_groups
+from .graph import Node, analyse_backward, filter_net, insert_splits
+from .memory_plan import MemoryPlan, plan_memory
+from .parameters import ParamCollector
+
+log = logging.getLogger("minicaffe.net")
+
+AUTOMATIC = "(automatic)"  # name of a top that the prototxt leaves out; not an output
+
+LayerCallback = Callable[[int], Any]
+
+
+@dataclass
+class NetCallbacks:
+    """What is called, with the layer's index, around each layer of a pass.
+
+    Those of the first four lists see the blobs as this layer finds and leaves them, so while there
+    are any, a pass runs layer by layer. Those of `gradients_ready` only learn that the gradients
+    of the layer's parameters are complete; neighbours may have run as one.
+    """
+
+    before_forward: list[LayerCallback] = field(default_factory=list)
+    after_forward: list[LayerCallback] = field(default_factory=list)
+    before_backward: list[LayerCallback] = field(default_factory=list)
+    after_backward: list[LayerCallback] = field(default_factory=list)
+    gradients_ready: list[LayerCallback] = field(default_factory=list)
+
+
+class Net:
+    """A net of one phase, built from a NetParameter that has been upgraded to today's form.
+
+    `param.state` (phase, level, stages) selects the layers; `phase` overrides its phase. Raises
+    NetError or LayerError, naming the layer, for anything that cannot be built.
+
+    With `share_memory`, for nets of phase TEST in which nobody looks, blobs that are not needed at
+    the same time lie in the same memory (`memory_plan.py`). After a pass the outputs hold what they
+    should, and the blobs that `keep` names; there is no backward, and no beginning in the middle.
+
+    With `fuse`, neighbours between which nobody looks run as one (`fusion.py`): `groups`.
+    """
+
+    def __init__(
+        self,
+        param: pb.NetParameter,
+        phase: int | None = None,
+        *,
+        device: str | None = None,
+        share_memory: bool = False,
+        keep: Collection[str] = (),
+        fuse: bool = True,
+    ) -> None:
+        wanted = pb.NetParameter()
+        wanted.CopyFrom(param)
+        if phase is not None:
+            wanted.state.phase = phase  # type: ignore[assignment]
+        self.phase: int = wanted.state.phase
+        self.device = device or context.current().device
+        self.param = insert_splits(filter_net(wanted))
+        self.name = param.name
+        self.nodes: list[Node] = []
+        self.layer_names: list[str] = []
+        self.layers: list[Layer] = []
+        self.layer_bottoms: list[list[Blob]] = []
+        self.layer_tops: list[list[Blob]] = []
+        self.layer_losses: list[list[Blob]] = []  # the tops that have a loss weight
+        self.blob_dict: dict[str, Blob] = {}
+        self.blob_loss_weights: dict[str, float] = {}
+        self.input_names: list[str] = []
+        self.output_names: list[str] = []
+        self.callbacks = NetCallbacks()
+        self._build()
+        self.memory_plan: MemoryPlan | None = None
+        if share_memory:
+            self._share_memory(keep)
+        self.groups: list[Group] = find_groups(self) if fuse else []
+        if self.groups:
+            log.info("%d groups of neighbouring layers run as one.", len(self.groups))
+
+    # --- construction ------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        available: set[str] = set()
+        needs_gradient: set[str] = set()
+        params = ParamCollector()
+        memory = 0
+        for layer_param in self.param.layer:
+            if not layer_param.HasField("phase"):
+                layer_param.phase = self.phase  # type: ignore[assignment]
+            node = self._append_layer(layer_param, available, needs_gradient)
+            memory += sum(4 * top.count() for top in self.layer_tops[-1])
+            self._log_set_up(memory)
+            node.needs_backward |= params.append(layer_param, node.layer)
+            if node.needs_backward:
+                needs_gradient.update(node.top_names)
+        analyse_backward(self.nodes)
+        if self.param.force_backward:
+            self._force_backward()
+        self.output_names = sorted(available)
+        self.flat_params = params.flatten()
+        self._log_summary(memory)
+
+    def _append_layer(
+        self, param: pb.LayerParameter, available: set[str], needs_gradient: set[str]
+    ) -> Node:
+        log.info("Creating Layer %s", param.name)
+        layer = create_layer(param, self.device, param.phase)
+        if layer.fell_back:
+            log.warning("%s: no kernel on %s, runs on the CPU", param.name, self.device)
+        wanted = list(param.propagate_down)
+        if wanted and len(wanted) != len(param.bottom):
+            raise layer.error(
+                f"propagate_down is given {len(wanted)} times for {len(param.bottom)} bottoms"
+            )
+        node = Node(layer, list(param.bottom), [])
+        bottoms = [self._take_bottom(param, name, available) for name in param.bottom]
+        for index, name in enumerate(param.bottom):
+            log.info("%s <- %s", param.name, name)
+            node.propagate_down.append(wanted[index] if wanted else name in needs_gradient)
+            node.needs_backward |= name in needs_gradient
+        tops = [self._add_top(param, index, available) for index in range(len(param.top))]
+        node.top_names.extend(param.top)
+        while len(tops) < layer.automatic_tops:
+            tops.append(Blob())
+            node.top_names.append(AUTOMATIC)
+            self.blob_dict[AUTOMATIC] = tops[-1]
+        self.nodes.append(node)
+        self.layers.append(layer)
+        self.layer_names.append(param.name)
+        self.layer_bottoms.append(bottoms)
+        self.layer_tops.append(tops)
+        self._set_up(node, bottoms, tops)
+        return node
+
+    def _take_bottom(self, param: pb.LayerParameter, name: str, available: set[str]) -> Blob:
+        if name not in available:
+            raise NetError(
+                f"layer '{param.name}': unknown bottom blob '{name}'"
+                f" (available here: {', '.join(sorted(available)) or 'none'})"
+            )
+        if name not in param.top:
+            available.discard(name)
+        return self.blob_dict[name]
+
+    def _add_top(self, param: pb.LayerParameter, index: int, available: set[str]) -> Blob:
+        name = param.top[index]
+        if index < len(param.bottom) and param.bottom[index] == name:
+            log.info("%s -> %s (in-place)", param.name, name)
+        elif name in self.blob_dict:
+            raise NetError(f"layer '{param.name}': top blob '{name}' has a producer already")
+        else:
+            log.info("%s -> %s", param.name, name)
+            self.blob_dict[name] = Blob()
+            if param.type == "Input":
+                self.input_names.append(name)
+        available.add(name)
+        return self.blob_dict[name]
+
+    def _set_up(self, node: Node, bottom: list[Blob], top: list[Blob]) -> None:
+        layer = node.layer
+        for proto in layer.param.blobs:
+            layer.blobs.add_blob(*blob_from_proto(proto).shape)
+            layer.blobs[-1].data[...] = blob_from_proto(proto)
+        layer.check_counts(bottom, top)
+        try:
+            layer.setup(bottom, top)
+            layer.reshape(bottom, top)
+        except Exception as error:
+            _name_layer(error, layer)
+            raise
+        layer.param_propagate_down = [True] * len(layer.blobs)
+        node.loss_weights = self._loss_weights(layer, len(top))
+        self.layer_losses.append([])
+        for name, blob, weight in zip(node.top_names, top, node.loss_weights, strict=True):
+            self.blob_loss_weights[name] = weight
+            if weight:
+                blob.diff.write("cpu")[...] = weight
+                self.layer_losses[-1].append(blob)
+
+    @staticmethod
+    def _loss_weights(layer: Layer, count: int) -> list[float]:
+        given = list(layer.param.loss_weight)
+        if given and len(given) != count:
+            raise layer.error(f"loss_weight is given {len(given)} times for {count} tops")
+        if not given and count and layer.default_loss_weight:
+            layer.param.loss_weight.append(layer.default_loss_weight)  # as Caffe writes it
+        return given or [layer.default_loss_weight, *[0.0] * count][:count]
+
+    def _force_backward(self) -> None:
+        for node in self.nodes:
+            node.needs_backward = True
+            for index, propagate in enumerate(node.propagate_down):
+                node.propagate_down[index] = propagate or node.layer.allow_force_backward(index)
+            node.layer.param_propagate_down = [True] * len(node.layer.blobs)
+
+    def _log_set_up(self, memory: int) -> None:
+        log.info("Setting up %s", self.layer_names[-1])
+        node = self.nodes[-1]
+        for blob, weight in zip(self.layer_tops[-1], node.loss_weights, strict=True):
+            dims = "".join(f"{dim} " for dim in blob.shape)
+            log.info("Top shape: %s(%d)", dims, blob.count())
+            if weight:
+                log.info("    with loss weight %g", weight)
+        log.info("Memory required for data: %d", memory)
+
+    def _log_summary(self, memory: int) -> None:
+        for name, node in zip(reversed(self.layer_names), reversed(self.nodes), strict=True):
+            verb = "needs" if node.needs_backward else "does not need"
+            log.info("%s %s backward computation.", name, verb)
+        for name in self.output_names:
+            log.info("This network produces output %s", name)
+        log.info(
+            "Network initialization done: %d learnable parameters, %d bytes of data.",
+            self.flat_params.count,
+            memory,
+        )
+
+    def _share_memory(self, keep: Collection[str]) -> None:
+        if self.phase != pb.TEST:
+            raise NetError("share_memory is for nets of phase TEST: backward reads all blobs")
+        self.memory_plan = plan_memory(self, keep)
+        self.memory_plan.apply()
+        for layer in self.layers:
+            layer.runs_back = False
+        log.info(
+            "Memory of the blobs: %d bytes instead of %d, %d buffers are shared.",
+            self.memory_plan.bytes_shared,
+            self.memory_plan.bytes_alone,
+            len(self.memory_plan.buffers),
+        )
+
+    # --- running -----------------------------------------------------------------------------
+
+    def forward_pass(self, start: int = 0, end: int | None = None) -> float:
+        """Run the layers `start` to `end` (inclusive; default all); the weighted loss they give."""
+        if self.memory_plan and start > 0:
+            raise NetError("a net that shares memory runs from the first layer on: what the others"
+                           f" read is no longer there (start is {start})")  # fmt: skip
+        loss = np.float32(0)
+        callbacks = self.callbacks
+        watched = callbacks.before_forward or callbacks.after_forward
+        grouped = {} if watched else whole_groups(self.groups, start, self._last(end))
+        for index in range(start, self._last(end) + 1):
+            for callback in callbacks.before_forward:
+                callback(index)
+            layer = self.layers[index]
+            bottoms, tops = self.layer_bottoms[index], self.layer_tops[index]
+            try:
+                layer.reshape(bottoms, tops)
+                if index not in grouped:
+                    layer.forward(bottoms, tops)
+                elif group := grouped[index]:
+                    group.run_forward()
+            except Exception as error:
+                _name_layer(error, layer)
+                raise
+            for top in self.layer_losses[index]:
+                loss += _weighted(top)
+            for callback in callbacks.after_forward:
+                callback(index)
+        return float(loss)
+
+    def backward_pass(self, start: int | None = None, end: int = 0) -> None:
+        """Run the layers back from `start` (default the last) to `end`, inclusive."""
+        if self.memory_plan:
+            raise NetError("a net that shares memory cannot run back: the blobs are overwritten")
+        callbacks = self.callbacks
+        watched = callbacks.before_backward or callbacks.after_backward
+        grouped = {} if watched else whole_groups(self.groups, end, self._last(start))
+        for index in range(self._last(start), end - 1, -1):
+            for callback in callbacks.before_backward:
+                callback(index)
+            node = self.nodes[index]
+            try:
+                if index not in grouped:
+                    self._run_back(index)
+                elif group := grouped[index]:
+                    group.run_backward()
+            except Exception as error:
+                _name_layer(error, node.layer)
+                raise
+            for callback in (*callbacks.after_backward, *callbacks.gradients_ready):
+                callback(index)
+
+    def _run_back(self, index: int) -> None:
+        node = self.nodes[index]
+        if node.needs_backward:
+            node.layer.backward(
+                self.layer_tops[index], node.propagate_down, self.layer_bottoms[index]
+            )
+
+    def _last(self, index: int | None) -> int:
+        return len(self.layers) - 1 if index is None else index
+
+    def propagate_shapes(self) -> None:
+        """Give every blob the shape that follows from the inputs' shapes, without computing."""
+        for layer, bottoms, tops in zip(
+            self.layers, self.layer_bottoms, self.layer_tops, strict=True
+        ):
+            layer.reshape(bottoms, tops)
+
+    def clear_param_diffs(self) -> None:
+        """Set the gradients of all parameters to zero."""
+        self.flat_params.clear_diff(self.device)
+
+    def seek(self, batch: int) -> None:
+        """Move the data layers so that the next forward reads batch number `batch` of the run."""
+        for layer in self.layers:
+            layer.seek(batch)
+
+    def close(self) -> None:
+        """End the data layers' threads and close their files."""
+        for layer in self.layers:
+            layer.close()
+
+    # --- looking up --------------------------------------------------------------------------
+
+    @property
+    def input_blobs(self) -> list[Blob]:
+        """The tops of the Input layers."""
+        return [self.blob_dict[name] for name in self.input_names]
+
+    @property
+    def output_blobs(self) -> list[Blob]:
+        """The tops that no layer reads, in the order of `output_names`."""
+        return [self.blob_dict[name] for name in self.output_names]
+
+    def layer_index(self, name: str) -> int:
+        """The position of a layer; NetError with the names there are when it is unknown."""
+        if name not in self.layer_names:
+            raise NetError(f"no layer '{name}' in the net (it has: {', '.join(self.layer_names)})")
+        return self.layer_names.index(name)
+
+    # --- weights -----------------------------------------------------------------------------
+
+    def copy_trained_from(self, source: pb.NetParameter, origin: str = "the source") -> None:
+        """Take the weights of the layers that have the same name; others are left alone.
+
+        `origin` names the file in errors. Nothing is changed when a layer does not fit.
+        """
+        pairs: list[tuple[Blob, Any]] = []
+        for proto in source.layer:
+            if proto.name not in self.layer_names:
+                log.info("Ignoring source layer %s", proto.name)
+                continue
+            blobs = self.layers[self.layer_names.index(proto.name)].blobs
+            if len(blobs) != len(proto.blobs):
+                raise SnapshotError(
+                    f"{origin}: layer '{proto.name}' holds {len(proto.blobs)} blobs,"
+                    f" the net's has {len(blobs)}"
+                )
+            for index, (blob, stored) in enumerate(zip(blobs, proto.blobs, strict=True)):
+                values = blob_from_proto(stored)
+                if not shape_matches(stored, blob.shape) or values.size != blob.count():
+                    raise SnapshotError(
+                        f"{origin}: blob {index} of layer '{proto.name}' has shape"
+                        f" {values.shape}, the net's has {blob.shape}: to learn this layer"
+                        " from scratch, give it another name"
+                    )
+                pairs.append((blob, values))
+        for blob, values in pairs:
+            blob.data.write("cpu")[...] = values.reshape(blob.shape)
+
+    def share_trained_from(self, other: Net) -> None:
+        """Use the parameters of another net's layers of the same name, without copying."""
+        for name, layer in zip(other.layer_names, other.layers, strict=True):
+            if name not in self.layer_names:
+                continue
+            mine = self.layers[self.layer_names.index(name)]
+            if [blob.shape for blob in mine.blobs] != [blob.shape for blob in layer.blobs]:
+                raise NetError(f"cannot share the parameters of layer '{name}': shapes differ")
+            for blob, theirs in zip(mine.blobs, layer.blobs, strict=True):
+                blob.share_data(theirs)
+
+    def to_proto(self, write_diff: bool = False) -> pb.NetParameter:
+        """The net with its weights (and gradients): what a .caffemodel holds."""
+        proto = pb.NetParameter(name=self.name)
+        for layer in self.layers:
+            copy = proto.layer.add()
+            copy.CopyFrom(layer.param)
+            del copy.blobs[:]
+            for blob in layer.blobs:
+                diff = blob.diff.read("cpu") if write_diff else None
+                copy.blobs.append(array_to_blob_proto(blob.data.read("cpu"), diff))
+        return proto
+
+
+def _weighted(loss: Blob) -> np.float32:
+    """The sum of a blob's values times their loss weights, which are its diff."""
+    values, weights = loss.data.read("cpu"), loss.diff.read("cpu")
+    if values.size == 1:  # the usual case, and ten times as fast
+        return np.float32(values.item() * weights.item())
+    return np.vdot(values, weights)  # type: ignore[no-any-return]
+
+
+def _name_layer(error: Exception, layer: Layer) -> None:
+    """Add the layer's name to the traceback of an error that does not tell it.
+
+    Raises LayerError in place of a MemoryError.
+    """
+    if isinstance(error, MemoryError):
+        raise layer.error(f"there is not enough memory ({error})") from error
+    if f"'{layer.name}'" not in str(error):
+        error.add_note(f"in layer '{layer.name}' ({layer.type})")

@@ -1,0 +1,242 @@
+"""Snapshots: weights (.caffemodel) and solver states (.solverstate), as protobuf or as HDF5.
+
+Both kinds are Caffe's, byte for byte readable there, and recognised by their content. A file is
+written beside its place and then moved into it, so that it is complete or not there; a solver
+state is written after its weights, so that where there is a state there is a whole snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from google.protobuf.message import Message
+
+from ..blob import Blob
+from ..data.hdf5_file import Hdf5File, h5py_for
+from ..errors import SnapshotError
+from ..proto import minicaffe_pb2 as pb
+from ..proto.blob_proto import array_to_blob_proto, blob_from_proto
+from ..proto.files import read_binary, read_net_binary, write_binary
+
+if TYPE_CHECKING:
+    from .net import Net
+
+HDF5_PURPOSE = "a snapshot in HDF5 format"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+PROTOBUF_LIMIT = 2**31 - 1  # bytes of one message
+M = TypeVar("M", bound=Message)
+
+
+def snapshot_name(prefix: str, iteration: int, extension: str) -> str:
+    """The name of a snapshot's file: lenet_iter_500.caffemodel for the prefix lenet."""
+    return f"{prefix}_iter_{iteration}.{extension}"
+
+
+def check_writable(prefix: str) -> None:
+    """Raise SnapshotError unless files can be made at a snapshot prefix."""
+    probe = f"{prefix}.probe-{os.getpid()}"
+    try:
+        with open(probe, "wb"):
+            pass
+        os.remove(probe)
+    except OSError as error:
+        raise SnapshotError(
+            f"cannot write to snapshot_prefix '{prefix}' ({error.strerror}): the directory must"
+            " exist and be writable"
+        ) from error
+
+
+# --- weights ---------------------------------------------------------------------------------
+
+
+def save_weights(net: Net, path: str, write_diff: bool = False) -> None:
+    """Write a net's weights (and gradients) as a binary NetParameter."""
+    write_binary(path, _small_enough(net.to_proto(write_diff), path))
+
+
+def save_weights_hdf5(net: Net, path: str, write_diff: bool = False) -> None:
+    """Write a net's weights as HDF5: data/<layer>/<index>, and diff/... with `write_diff`.
+
+    A shared parameter is stored with its owner alone (its gradient with every layer).
+    """
+    h5py = h5py_for(HDF5_PURPOSE)
+    with _replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        groups = {"data": file.create_group("data")}
+        if write_diff:
+            groups["diff"] = file.create_group("diff")
+        for name, layer in zip(net.layer_names, net.layers, strict=True):
+            for what, group in groups.items():
+                datasets = group.require_group(name)
+                for index, blob in enumerate(layer.blobs):
+                    if what == "diff" or _owns(net, blob):
+                        datasets[str(index)] = getattr(blob, what).read("cpu")
+
+
+def load_weights(net: Net, path: str) -> None:
+    """Copy the weights of all layers that a file and a net both have, by name.
+
+    Raises SnapshotError when the file is not there, is not a weight file, or when a layer's blobs
+    differ in number or shape; the net is then as it was.
+    """
+    if _is_hdf5(path):
+        _load_weights_hdf5(net, path)
+    else:
+        net.copy_trained_from(read_net_binary(path), origin=path)
+
+
+def _load_weights_hdf5(net: Net, path: str) -> None:
+    pairs: list[tuple[Blob, Any]] = []
+    with _reading_hdf5(path) as file:
+        if file.names("data") is None:
+            raise SnapshotError(f"{path}: an HDF5 file without the group 'data' holds no weights")
+        for name, layer in zip(net.layer_names, net.layers, strict=True):
+            stored = file.names(f"data/{name}")
+            if stored is None:
+                continue
+            count = sum(key.isdecimal() for key in stored)
+            if count > len(layer.blobs):
+                raise SnapshotError(f"{path}: layer '{name}' holds {count} blobs, "
+                                    f"the net's has {len(layer.blobs)}")  # fmt: skip
+            for index, blob in enumerate(layer.blobs):
+                dataset = f"data/{name}/{index}"
+                shape = file.shape(dataset)
+                if shape is None:
+                    if _owns(net, blob):
+                        raise SnapshotError(f"{path}: no dataset {dataset}")
+                    continue
+                if shape != blob.shape:
+                    raise SnapshotError(f"{path}: {dataset} has shape {shape}, "
+                                        f"the net's blob {blob.shape}")  # fmt: skip
+                pairs.append((blob, file.read_float32(dataset)))
+    for blob, values in pairs:
+        blob.data.write("cpu")[...] = values
+
+
+def _owns(net: Net, blob: Blob) -> bool:
+    """Whether a layer's parameter is stored with that layer (it does not share another's)."""
+    return any(blob is owner for owner in net.flat_params.blobs)
+
+
+# --- solver states ---------------------------------------------------------------------------
+
+
+def save_state(state: pb.SolverState, path: str) -> None:
+    """Write a solver state as protobuf."""
+    write_binary(path, _small_enough(state, path))
+
+
+def save_state_hdf5(state: pb.SolverState, path: str) -> None:
+    """Write a solver state as HDF5: iter, learned_net, current_step, history/<index>."""
+    h5py = h5py_for(HDF5_PURPOSE)
+    with _replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file["iter"] = np.array([state.iter], np.int32)
+        name = state.learned_net.encode()
+        file["learned_net"] = np.array(name, f"S{len(name) + 1}")  # C readers need the final 0
+        file["current_step"] = np.array([state.current_step], np.int32)
+        history = file.create_group("history")
+        for index, proto in enumerate(state.history):
+            history[str(index)] = blob_from_proto(proto)
+        if state.random_state:
+            rows = [np.frombuffer(each, np.uint8) for each in state.random_state]
+            file["random_state"] = np.stack(rows)
+
+
+def load_state(path: str) -> pb.SolverState:
+    """Read a solver state of either format. Raises SnapshotError or ParseError if it is not one."""
+    state = _load_state_hdf5(path) if _is_hdf5(path) else read_binary(path, pb.SolverState())
+    if not state.HasField("iter"):
+        raise SnapshotError(f"{path}: not a solver state (it has no iteration)")
+    if state.iter < 0 or state.current_step < 0:
+        raise SnapshotError(
+            f"{path}: not a solver state (iteration {state.iter}, step {state.current_step})"
+        )
+    return state
+
+
+def _load_state_hdf5(path: str) -> pb.SolverState:
+    state = pb.SolverState()
+    with _reading_hdf5(path) as file:
+        there = file.names() or []
+        for name in ("iter", "learned_net", "history"):
+            if name not in there:
+                raise SnapshotError(f"{path}: not a solver state (it has no '{name}')")
+        state.iter = _int32(file, "iter")
+        state.learned_net = file.text("learned_net")
+        if "current_step" in there:
+            state.current_step = _int32(file, "current_step")
+        for index in range(len(file.names("history") or ())):
+            if file.shape(f"history/{index}") is None:
+                raise SnapshotError(f"{path}: no dataset history/{index}")
+            state.history.append(array_to_blob_proto(file.read_float32(f"history/{index}")))
+        if "random_state" in there:
+            rows = file.read("random_state")
+            if rows.ndim != 2 or rows.dtype != np.uint8:
+                raise SnapshotError(f"{path}: random_state holds no rows of bytes")
+            state.random_state.extend(row.tobytes() for row in rows)
+    return state
+
+
+def _int32(file: Hdf5File, name: str) -> int:
+    value = file.whole_number(name)
+    if not -(2**31) <= value < 2**31:
+        raise SnapshotError(f"{file.path}: {name} {value} is out of range")
+    return value
+
+
+def weights_of_state(state: pb.SolverState, path: str) -> str | None:
+    """The file of the weights that belong to a state read from `path`; None if it names none.
+
+    The name is taken as it stands (relative to the working directory); a snapshot that was moved,
+    or renamed with its state, is found beside it. Raises SnapshotError when there is none.
+    """
+    if not state.learned_net:
+        return None
+    beside = os.path.join(os.path.dirname(path), os.path.basename(state.learned_net))
+    renamed = path.replace(".solverstate", ".caffemodel")
+    candidates = list(dict.fromkeys((state.learned_net, beside, renamed)))
+    for candidate in candidates:
+        if candidate != path and os.path.isfile(candidate):
+            return candidate
+    raise SnapshotError(f"{path}: its weights are missing: no {', no '.join(candidates)}")
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def _is_hdf5(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    except OSError as error:
+        raise SnapshotError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _reading_hdf5(path: str) -> Hdf5File:
+    return Hdf5File(path, SnapshotError, HDF5_PURPOSE)
+
+
+@contextmanager
+def _replacing(path: str) -> Iterator[str]:
+    """A temporary name beside `path` that takes its place when the block ends well."""
+    temporary = f"{path}.part-{os.getpid()}"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise SnapshotError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+
+
+def _small_enough(message: M, path: str) -> M:
+    if message.ByteSize() > PROTOBUF_LIMIT:
+        raise SnapshotError(
+            f"{path}: cannot be written: {message.ByteSize()} bytes, a protobuf message holds 2 GiB"
+            " at most (snapshot_format: HDF5 has no such limit)"
+        )
+    return message

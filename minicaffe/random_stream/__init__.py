@@ -1,0 +1,1 @@
+"""Random numbers, bit for bit those of Caffe: the generator and its normal distribution."""

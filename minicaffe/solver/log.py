@@ -1,0 +1,78 @@
+"""What a solver says while it trains, line by line as Caffe does, for the tools that read logs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..net.net import Net
+from ..net.scores import Scores, output_values
+
+if TYPE_CHECKING:
+    from .solver import Solver
+
+log = logging.getLogger("minicaffe.solver")
+
+
+class Clock:
+    """Measures the iterations a second between two displays."""
+
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+        self.started = time.perf_counter()
+
+    def lap(self, iteration: int) -> tuple[float, float]:
+        """Iterations a second and seconds since the last call."""
+        now = time.perf_counter()
+        seconds, iterations = now - self.started, iteration - self.iteration
+        self.iteration, self.started = iteration, now
+        return iterations / (seconds or 1.0), seconds
+
+
+class WindowMean:
+    """The mean of the last values, as many as the window is long, kept as Caffe keeps it."""
+
+    def __init__(self, window: int) -> None:
+        self.value = 0.0
+        self.window = window
+        self.recent: list[float] = []
+        self.count = 0
+
+    def add(self, value: float) -> None:
+        """Take one more value into account."""
+        place = self.count % self.window
+        self.count += 1
+        if len(self.recent) < self.window:
+            self.recent.append(value)
+            self.value = (self.value * (self.count - 1) + value) / self.count
+        else:
+            self.value += (value - self.recent[place]) / self.window
+            self.recent[place] = value
+
+
+def display(solver: Solver, clock: Clock) -> None:
+    """The loss and the outputs of the training net."""
+    rate, seconds = clock.lap(solver.iter)
+    log.info(
+        "Iteration %d (%g iter/s, %gs/%d iters), loss = %g",
+        solver.iter, rate, seconds, solver.param.display, solver.smoothed_loss,
+    )  # fmt: skip
+    _log_outputs("Train", solver.net, *output_values(solver.net))
+
+
+def display_test(solver: Solver, index: int, scores: Scores) -> None:
+    """The mean outputs of a test net."""
+    if solver.param.test_compute_loss:
+        log.info("Test loss: %g", scores.loss)
+    _log_outputs("Test", solver.test_nets[index], scores.names, scores.values)
+
+
+def _log_outputs(kind: str, net: Net, names: list[str], values: NDArray[np.float32]) -> None:
+    for index, (name, value) in enumerate(zip(names, values, strict=True)):
+        weight = net.blob_loss_weights[name]
+        loss = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
+        log.info("    %s net output #%d: %s = %g%s", kind, index, name, value, loss)
