@@ -1,7 +1,7 @@
 """The other names that modules answer to: pycaffe's places for them, and `caffe` for them all.
 
-`minicaffe.io` is minicaffe/pycaffe/io.py, and where minicaffe stands in for Caffe, so is `caffe.io`:
-the same module, never a second one of the same file.
+`minicaffe.io` is minicaffe/pycaffe/io.py, and where minicaffe stands in for Caffe, so is
+`caffe.io`: the same module, never a second one of the same file.
 """
 
 from __future__ import annotations

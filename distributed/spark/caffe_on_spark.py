@@ -15,10 +15,10 @@ from minicaffe.proto import minicaffe_pb2 as pb
 from .config import Config
 from .data_source import Source
 from .driver import Training
-from .forward import count_samples, extract_partition, test_partition
-from .jobs import ForwardJob
+from .inference import count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
-from .session import await_slots, check_settings, count_slots, run_job, ship_code
+from .slots import await_slots, check_settings, count_slots, run_job, ship_code
+from .task_input import ForwardJob
 
 log = logging.getLogger("minicaffe.spark")
 

@@ -13,7 +13,7 @@ from minicaffe.errors import ClusterError
 from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from . import nets
+from . import portable
 
 log = logging.getLogger("minicaffe.spark")
 
@@ -171,13 +171,13 @@ class Config:
         if not self.protoFile:
             raise ClusterError("no solver prototxt is given: -conf FILE")
         if self._solver is None or self._solver[0] != self.protoFile:
-            self._solver = (self.protoFile, nets.load_solver(self.protoFile))
+            self._solver = (self.protoFile, portable.load_solver(self.protoFile))
         return self._solver[1]
 
     @property
     def netParam(self) -> pb.NetParameter:
         """The net's definition, all phases together."""
-        return next(nets.nets_of(self.solverParameter))
+        return next(portable.nets_of(self.solverParameter))
 
     @property
     def train_data_layer_id(self) -> int:
@@ -196,7 +196,7 @@ class Config:
         for index, layer in enumerate(param.layer):
             layer.name = str(index)
         kept = filter_net(param)
-        return int(kept.layer[nets.data_layer(kept, phase)].name)
+        return int(kept.layer[portable.data_layer(kept, phase)].name)
 
     def __repr__(self) -> str:
         """The options and their values."""

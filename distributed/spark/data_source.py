@@ -8,7 +8,7 @@ from typing import Any
 from minicaffe.errors import ClusterError
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from . import nets
+from . import portable
 from .config import Config
 
 
@@ -49,10 +49,10 @@ class DataSource:
     def getSource(conf: Config, isTraining: bool) -> Source:
         """The data of the TRAIN or the TEST phase. Raises ClusterError when there is none."""
         if isTraining:
-            net, phase = nets.train_net(conf.solverParameter), pb.TRAIN
+            net, phase = portable.train_net(conf.solverParameter), pb.TRAIN
         else:
-            net, phase = nets.test_net(conf.solverParameter), pb.TEST
-        layer = net.layer[nets.data_layer(net, phase)]
+            net, phase = portable.test_net(conf.solverParameter), pb.TEST
+        layer = net.layer[portable.data_layer(net, phase)]
         if layer.type == "MemoryData" and not layer.source_class:
             raise ClusterError(
                 f"layer '{layer.name}' (MemoryData): source_class must be given, such as LMDB"

@@ -26,11 +26,9 @@ from minicaffe.errors import ClusterError, SnapshotError
 from ..auth import new_secret
 from .config import Config
 from .control import ControlServer
-from .course import Course
 from .executor import Answer, train_partition
-from .jobs import TrainJob
 from .preflight import Plan
-from .session import (
+from .slots import (
     Job,
     await_slots,
     death_of,
@@ -40,6 +38,8 @@ from .session import (
     reason_of,
     ship_code,
 )
+from .task_input import TrainJob
+from .training_report import Course
 
 PATIENCE = 15.0  # seconds without a rank after which the user is told what Spark waits for
 # Seconds in which the ranks' own errors arrive after the job has failed. Spark gives the tasks of a

@@ -33,9 +33,9 @@ from minicaffe.solver.solver import Solver, create_solver
 
 from ..rendezvous import Rendezvous, SparkRendezvous, connect
 from ..sync.allreduce import AllreduceSync
-from ..sync.shared_test import SharedTest
+from ..sync.validation import SharedTest
 from .control import ControlLine
-from .jobs import TrainJob
+from .task_input import TrainJob
 
 log = logging.getLogger("minicaffe.spark")
 

@@ -18,10 +18,10 @@ from minicaffe.net.weights import load_state, weights_of_state
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from ..transport import known_schemes
-from . import nets
+from . import portable
 from .config import CONNECTIONS, Config
-from .jobs import ForwardJob, Weights
-from .session import is_local
+from .slots import is_local
+from .task_input import ForwardJob, Weights
 
 MODEL_SUFFIXES = (".h5", ".caffemodel", ".model")
 
@@ -85,7 +85,7 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
     solver = pb.SolverParameter()
     solver.CopyFrom(conf.solverParameter)
     files = _prepare_nets(conf, solver, train=False)
-    net = nets.test_net(solver)
+    net = portable.test_net(solver)
     tops = list(dict.fromkeys(top for layer in net.layer for top in layer.top))
     unknown = [name for name in blobs if name not in tops]
     if unknown:
@@ -202,18 +202,18 @@ def _drop_tests(solver: pb.SolverParameter) -> None:
 def _prepare_nets(conf: Config, solver: pb.SolverParameter, train: bool = True) -> dict[str, bytes]:
     """Make the solver's nets fit to travel, and check their data; the small files they need."""
     files: dict[str, bytes] = {}
-    for net in nets.nets_of(solver):
+    for net in portable.nets_of(solver):
         if conf.resize:
-            nets.set_resize(net)
-        nets.make_paths_absolute(net)
-    used = [nets.train_net(solver)] if train else []
+            portable.set_resize(net)
+        portable.make_paths_absolute(net)
+    used = [portable.train_net(solver)] if train else []
     if solver.test_iter or not train:
-        used.append(nets.test_net(solver))
+        used.append(portable.test_net(solver))
     for net in used:
         _check_types(net)
         _check_data(conf, net)
-    for net in nets.nets_of(solver):
-        nets.take_files(net, files)
+    for net in portable.nets_of(solver):
+        portable.take_files(net, files)
     return files
 
 

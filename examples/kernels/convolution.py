@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minicaffe.kernels.cpu import _convolution_2d as implicit
 from minicaffe.kernels.cpu import convolution as package
-from minicaffe.kernels.cpu._jit import kernel
-from minicaffe.kernels.cpu._unfolded import Plan, plan
-from minicaffe.kernels.cpu._winograd_choice import FORWARD, choose
+from minicaffe.kernels.cpu._compile.jit import kernel
+from minicaffe.kernels.cpu.convolution import direct as implicit
+from minicaffe.kernels.cpu.convolution.unfolded import Plan, plan
+from minicaffe.kernels.cpu.convolution.winograd.choice import FORWARD, choose
 from minicaffe.kernels.cpu.gemm import gemm
 from minicaffe.kernels.cpu.im2col import im2col
 from minicaffe.kernels.reference import convolution as reference
@@ -51,7 +51,7 @@ def with_margins(x: F32, w: F32) -> F32:
 
 
 def plan_of(x: F32, w: F32, y: F32, pad: int) -> Plan:
-    """The package's plan of this convolution (_unfolded.py)."""
+    """The package's plan of this convolution (unfolded.py)."""
     return plan(x.shape, y.shape, w.shape[2:], ONES, (pad, pad), ONES, 1)
 
 
@@ -108,7 +108,7 @@ def caffe(x: F32, w: F32, y: F32) -> None:
 
 
 def implicit_gemm(x: F32, w: F32, y: F32) -> None:
-    """The same product, without col: panels are packed from the image (_convolution_2d.py).
+    """The same product, without col: panels are packed from the image (direct.py).
 
     What im2col writes is written once, as panels in the second-level cache, and used for all
     outputs. Filters are packed once for all images. Here the images come with margins already, so
@@ -137,7 +137,7 @@ def _implicit_gemm(x: F32, w: F32, y: F32, pad: int) -> None:
 
 
 def minimal(x: F32, w: F32, y: F32) -> None:
-    """Winograd's minimal filtering (_winograd.py): fewer multiplications for the same sums.
+    """Winograd's minimal filtering (winograd/lines.py): fewer multiplications for the same sums.
 
     Tiles of 4 x 4 outputs take 6 x 6 multiplications a channel instead of 144: a quarter, plus the
     transforms. The rate is that of the operations of the definition, so that it may be above the

@@ -4,8 +4,9 @@ A (M, K), B (K, N) and C (M, N) are rows of float32, one row behind the other. W
 step to step is the order of the same multiplications, and from where their operands come. Costs are
 given for each multiply-add, in bytes that the innermost loop reads and writes.
 
-`kernel` is the package's decorator (minicaffe/kernels/cpu/_jit.py): Numba compiles the function,
-`prange` marks the loop that threads would share. All steps here run on one thread but the last.
+`kernel` is the package's decorator (minicaffe/kernels/cpu/_compile/jit.py): Numba compiles the
+function, `prange` marks the loop that threads would share. All steps here run on one thread but the
+last.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minicaffe.kernels.cpu._jit import kernel
-from minicaffe.kernels.cpu._micro_kernel import COLUMNS, multiply_tall
-from minicaffe.kernels.cpu._packing import (
+from minicaffe.kernels.cpu._compile.jit import kernel
+from minicaffe.kernels.cpu._vector.instructions import LANES, ROWS
+from minicaffe.kernels.cpu.gemm import gemm
+from minicaffe.kernels.cpu.gemm.micro_kernel import COLUMNS, multiply_tall
+from minicaffe.kernels.cpu.gemm.packing import (
     ROW_BLOCK,
     depth_block,
     multiply_packed,
     pack,
     pack_rows,
 )
-from minicaffe.kernels.cpu._vectors import LANES, ROWS
-from minicaffe.kernels.cpu.gemm import gemm
 
 from .steps import F32, Problem, Step, aligned, scratch, whole
 
@@ -156,7 +157,7 @@ def _register_tile(a: F32, turned: F32, c: F32) -> None:
 
 
 def micro_kernel(a: F32, b: F32, c: F32) -> None:
-    """The package's tile of ROWS x COLUMNS sums, in vector instructions (_micro_kernel.py).
+    """The package's tile of ROWS x COLUMNS sums, in vector instructions (gemm/micro_kernel.py).
 
     With AVX2 it is 6 x 16: twelve vectors of C in registers, and for each k two loads of B and six
     of A. Costs a multiply-add: (6 + 16) * 4 / 96 = 0.9 bytes. Only A is put in the order in which

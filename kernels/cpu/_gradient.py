@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import inner
+from ._compile.jit import inner
 
 
 @inner(strict=True)

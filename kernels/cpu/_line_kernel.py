@@ -11,8 +11,8 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from ._jit import DISABLED
-from ._vectors import INT, LANES, SHORT, Emitter, constant
+from ._compile.jit import DISABLED
+from ._vector.instructions import INT, LANES, SHORT, Emitter, constant
 
 F32 = NDArray[np.float32]
 

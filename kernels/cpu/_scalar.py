@@ -1,7 +1,7 @@
 """The formulas of `kernels/_scalar.py`, for use inside kernels of this device: `f.sigmoid(x)`."""
 
 from .._scalar import formulas
-from ._jit import inner
+from ._compile.jit import inner
 
 _made = formulas(inner, inner(strict=True, fused=True))
 

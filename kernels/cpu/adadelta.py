@@ -10,8 +10,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from ._compile.jit import kernel
 from ._gradient import regularized
-from ._jit import kernel
 
 F32 = NDArray[np.float32]
 F = np.float32

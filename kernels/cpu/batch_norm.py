@@ -13,7 +13,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ..reference.batch_norm import accumulate, averages
-from ._jit import inner, kernel
+from ._compile.jit import inner, kernel
 
 __all__ = ["accumulate", "averages", "backward", "forward_batch", "forward_given"]
 

@@ -32,7 +32,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import inner, kernel
+from ._compile.jit import inner, kernel
 from .relu import rectified
 
 F32 = NDArray[np.float32]

@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import inner, kernel
+from ._compile.jit import inner, kernel
 from ._labels import OUTSIDE, class_of, ignored_label
 from ._scalar import log
 from .fill import fill

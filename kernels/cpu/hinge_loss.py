@@ -4,7 +4,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._compile.jit import kernel
 from ._labels import class_of, ignored_label
 
 F32 = NDArray[np.float32]

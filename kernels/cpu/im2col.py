@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import inner, kernel
+from ._compile.jit import inner, kernel
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import inner, kernel
+from ._compile.jit import inner, kernel
 from ._scalar import exp, log
 
 F = np.float32

@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._compile.jit import kernel
 
 F32 = NDArray[np.float32]
 

@@ -11,11 +11,11 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ._jit import inner, jitable, kernel
-from ._lanes import fill_line
-from ._reductions import TURN, greatest, raise_line
+from ._compile.jit import inner, jitable, kernel
 from ._scalar import exp_or_zero
-from ._vectors import LANES
+from ._vector.instructions import LANES
+from ._vector.lanes import fill_line
+from ._vector.reductions import TURN, greatest, raise_line
 
 F32 = NDArray[np.float32]
 

@@ -51,13 +51,13 @@ def serial_jobs() -> Iterator[Job]:
 
 def parallel_jobs() -> Iterator[Job]:
     """What several threads need besides, for all kernels that the serial jobs have called."""
-    for kernel in importlib.import_module("minicaffe.kernels.cpu._jit").known:
+    for kernel in importlib.import_module("minicaffe.kernels.cpu._compile.jit").known:
         yield Job(kernel.__name__, kernel.compile_parallel)
 
 
 def cache_folder() -> Path:
     """Where compiled kernels are kept."""
-    folder: Path = importlib.import_module("minicaffe.kernels.cpu._cache").folder()
+    folder: Path = importlib.import_module("minicaffe.kernels.cpu._compile.cache").folder()
     return folder
 
 

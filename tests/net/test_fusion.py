@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import minicaffe
 from minicaffe.cli import _warm_up_jobs as warmup
 from minicaffe.cli import main
-from minicaffe.kernels.cpu._jit import Kernel, known
+from minicaffe.kernels.cpu._compile.jit import Kernel, known
 from minicaffe.machine.threads import num_threads, set_num_threads
 from minicaffe.net.debug_info import DebugInfo
 from minicaffe.net.fusion import TYPES

@@ -23,7 +23,7 @@ pytest.importorskip("pyspark")
 from minicaffe import context
 from minicaffe.distributed.auth import MAGIC, NONCE_SIZE
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource, driver, submit
-from minicaffe.distributed.spark.session import count_slots
+from minicaffe.distributed.spark.slots import count_slots
 from minicaffe.errors import ClusterError, Error
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net_binary, read_solver

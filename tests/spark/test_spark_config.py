@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from minicaffe.distributed.spark import control, nets
+from minicaffe.distributed.spark import control, portable
 from minicaffe.distributed.spark.config import OPTIONS, Config
 from minicaffe.distributed.spark.data_source import DataSource
 from minicaffe.distributed.spark.preflight import plan_training
-from minicaffe.distributed.spark.session import expected_slots, reason_of
+from minicaffe.distributed.spark.slots import expected_slots, reason_of
 from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -212,12 +212,12 @@ def test_resize_reaches_the_data_layers(solver: str) -> None:
 def test_the_test_net_needs_no_test_iter() -> None:
     param = pb.SolverParameter()
     param.net_param.name = "common"
-    assert nets.test_net(param).name == "common"
+    assert portable.test_net(param).name == "common"
     param.test_net_param.add().name = "own"
     param.test_net_param.add().name = "second"
-    assert nets.test_net(param).name == "own"
+    assert portable.test_net(param).name == "own"
     with pytest.raises(ClusterError, match="no net to test"):
-        nets.test_net(pb.SolverParameter())
+        portable.test_net(pb.SolverParameter())
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from minicaffe.distributed.rendezvous import ThreadRendezvous
 from minicaffe.distributed.spark import driver, executor
 from minicaffe.distributed.spark.config import Config
 from minicaffe.distributed.spark.control import Message
-from minicaffe.distributed.spark.course import Course
-from minicaffe.distributed.spark.jobs import TrainJob
 from minicaffe.distributed.spark.preflight import plan_training
-from minicaffe.distributed.sync import shared_test
+from minicaffe.distributed.spark.task_input import TrainJob
+from minicaffe.distributed.spark.training_report import Course
+from minicaffe.distributed.sync import validation
 from minicaffe.distributed.sync.allreduce import AllreduceSync
-from minicaffe.distributed.sync.shared_test import SharedTest
+from minicaffe.distributed.sync.validation import SharedTest
 from minicaffe.errors import ClusterError
 from minicaffe.proto.files import read_solver
 from minicaffe.solver.solver import create_solver
@@ -132,7 +132,7 @@ def test_ranks_share_a_test_and_get_what_one_rank_gets(
 ) -> None:
     """Where a data layer cannot seek, rank 0 tests alone."""
     if not seekable:
-        monkeypatch.setattr(shared_test, "can_seek", lambda net: False)
+        monkeypatch.setattr(validation, "can_seek", lambda net: False)
     solver = read_solver(small.solver(more="test_iter: 4 test_interval: 10"))
 
     def scores(ring: Communicator | None) -> list[dict[str, float] | None]:

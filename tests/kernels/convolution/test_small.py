@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import minicaffe
-from minicaffe.kernels.cpu import _convolution_2d as flat
-from minicaffe.kernels.cpu import _convolution_choice as choosing
-from minicaffe.kernels.cpu import _convolution_dots as dots
-from minicaffe.kernels.cpu import _convolution_images as images
-from minicaffe.kernels.cpu import _winograd_choice, convolution
-from minicaffe.kernels.cpu._unfolded import plan
-from minicaffe.kernels.cpu._vectors import LANES
-from minicaffe.kernels.cpu._winograd_choice import DATA, FORWARD, WEIGHT
+from minicaffe.kernels.cpu import convolution
+from minicaffe.kernels.cpu._vector.instructions import LANES
+from minicaffe.kernels.cpu.convolution import choice as choosing
+from minicaffe.kernels.cpu.convolution import direct as flat
+from minicaffe.kernels.cpu.convolution.small import dots, images
+from minicaffe.kernels.cpu.convolution.unfolded import plan
+from minicaffe.kernels.cpu.convolution.winograd import choice as _winograd_choice
+from minicaffe.kernels.cpu.convolution.winograd.choice import DATA, FORWARD, WEIGHT
 from tests.conftest import CHECKOUT
 from tests.kernels.convolution.test_ways import Case
 

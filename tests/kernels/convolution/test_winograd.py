@@ -13,11 +13,11 @@ import minicaffe
 from minicaffe.cli import _warm_up_jobs as warmup
 from minicaffe.device import load_kernel
 from minicaffe.errors import DeviceError
-from minicaffe.kernels.cpu import _convolution_choice as ways
-from minicaffe.kernels.cpu import _jit
-from minicaffe.kernels.cpu import _winograd_choice as choosing
-from minicaffe.kernels.cpu import _winograd_kernel as arithmetic
-from minicaffe.kernels.cpu._unfolded import plan
+from minicaffe.kernels.cpu._compile import jit as _jit
+from minicaffe.kernels.cpu.convolution import choice as ways
+from minicaffe.kernels.cpu.convolution.unfolded import plan
+from minicaffe.kernels.cpu.convolution.winograd import choice as choosing
+from minicaffe.kernels.cpu.convolution.winograd import transforms as arithmetic
 from tests.conftest import CHECKOUT
 
 FILTERINGS = range(len(arithmetic.FILTERINGS))
@@ -234,7 +234,7 @@ def test_the_warm_up_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None
     for job in warmup.serial_jobs():
         if job.name in ("wide convolution", "LeNet"):
             job.run()
-    kernels = {k.__name__ for k in _jit.known if "_winograd" in k.__module__}
+    kernels = {k.__name__ for k in _jit.known if ".winograd." in k.__module__}
     assert kernels <= called and len(kernels) >= 4
 
 
@@ -244,7 +244,7 @@ PLAIN = """
 import numpy as np
 from minicaffe.device import load_kernel
 from minicaffe.kernels.cpu import _convolution_choice as ways
-from minicaffe.kernels.cpu import _jit
+from minicaffe.kernels.cpu._compile import jit as _jit
 from minicaffe.kernels.cpu import _winograd_choice as choosing
 rng = np.random.default_rng(2)
 from minicaffe.kernels.cpu import _convolution_choice as ways

@@ -1,0 +1,97 @@
+"""What runs on the executors for test and features: the TEST net over a part of the samples."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicaffe import TEST, context
+from minicaffe.errors import DataError
+from minicaffe.net.net import Net
+from minicaffe.net.weights import load_weights
+
+from .executor import executor_log, feeding_layers, use_threads
+from .task_input import ForwardJob
+
+
+def count_samples(job: ForwardJob, rows: Iterator[Any]) -> Iterator[int]:
+    """How many samples the TEST net's source has."""
+    with forward_net(job) as (_, layer):
+        yield len(layer.batches.source)
+
+
+def extract_partition(
+    job: ForwardJob, bad: Any, ranges: Iterator[tuple[int, int]]
+) -> Iterator[tuple[str, ...]]:
+    """(sample id, values of each blob) of the samples in the ranges, each once."""
+    with forward_net(job) as (net, layer):
+        for ids in passes(net, layer, ranges, bad):
+            columns = [rows_of(net, name, len(ids)).tolist() for name in job.blobs]
+            yield from zip(ids, *columns, strict=True)
+
+
+def test_partition(
+    job: ForwardJob, bad: Any, ranges: Iterator[tuple[int, int]]
+) -> Iterator[tuple[int, dict[str, list[float]]]]:
+    """The number of samples in the ranges, and the sum over them of each output's values."""
+    count = 0
+    sums: dict[str, NDArray[np.float64]] = {}
+    with forward_net(job) as (net, layer):
+        for ids in passes(net, layer, ranges, bad):
+            count += len(ids)
+            for name in net.output_names:
+                total = rows_of(net, name, len(ids)).sum(axis=0, dtype=np.float64)
+                sums[name] = sums.get(name, 0.0) + total
+    yield count, {name: values.tolist() for name, values in sums.items()}
+
+
+@contextlib.contextmanager
+def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any]]:
+    """The TEST net with its weights, and the layer that feeds it."""
+    from pyspark import TaskContext
+
+    task = TaskContext.get()
+    use_threads(task.cpus() if task else 1)
+    with (
+        executor_log(job.log_level),
+        tempfile.TemporaryDirectory(prefix="minicaffe-") as folder,
+        context.fresh(job.device),
+    ):
+        param, weights = job.unpack(folder)
+        net = Net(param, share_memory=param.state.phase == TEST, keep=job.blobs)
+        with contextlib.closing(net):
+            load_weights(net, weights)
+            feeding = feeding_layers(net)
+            if len(feeding) != 1:
+                raise DataError(
+                    "test and features need one data layer that reads a source (MemoryData with"
+                    f" source_class, or Data); the TEST net has {len(feeding)}"
+                )
+            yield net, feeding[0]
+
+
+def passes(
+    net: Net, layer: Any, ranges: Iterator[tuple[int, int]], bad: Any
+) -> Iterator[list[str]]:
+    """Run the net forward over ranges of samples, batch by batch; the ids of each batch."""
+    batches = layer.batches
+    for first, end in ranges:
+        for start in range(first, end, batches.order.batch):
+            ids = layer.load(range(start, min(start + batches.order.batch, end)))
+            if ids:
+                net.forward_pass()
+                yield ids
+    bad.add(dict(batches.bad))
+
+
+def rows_of(net: Net, name: str, rows: int) -> NDArray[np.float32]:
+    """(rows, values): a blob's values a sample; those of the whole batch stand in every row."""
+    values: NDArray[np.float32] = net.blob_dict[name].data.read("cpu")
+    if values.ndim and len(values) == rows:
+        return values.reshape(rows, -1)
+    return np.tile(values.reshape(1, -1), (rows, 1))

@@ -1,0 +1,136 @@
+"""The course of a training, as the ranks tell it: metrics, progress, errors."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from minicaffe.errors import ClusterError
+from minicaffe.monitor.metrics import Metrics, columns_of
+from minicaffe.monitor.progress import Progress
+
+from .control import Message
+from .slots import terminal
+
+
+class Course:
+    """Takes in what the ranks say; one for a run, through all its generations.
+
+    `metrics` and `validations` (iteration and outputs' means of each test of the first test net)
+    keep it all; `hosts`, `pids`, `errors` and `lost` are of the generation that runs.
+    """
+
+    def __init__(self, stem: str, start: int, max_iter: int, resumed: bool) -> None:
+        csv, events = (f"{stem}.metrics.csv", f"{stem}.tensorboard") if stem else ("", "")
+        self.metrics = Metrics(csv, events, start - 1 if resumed else None)
+        self.validations: list[tuple[int, dict[str, float]]] = []
+        self.screen: TextIO = terminal() or sys.stderr
+        self.progress = Progress(max_iter, start, self.screen)
+        self.started = time.monotonic()
+        self.begin(0)
+
+    def begin(self, world_size: int) -> None:
+        """A generation of so many ranks begins."""
+        self.world_size = world_size
+        self.hosts: dict[int, str] = {}  # of the ranks that have joined the ring
+        self.pids: dict[int, int] = {}
+        self.errors: list[Message] = []
+        self.lost: dict[int, float] = {}  # ranks whose lines broke off, and when that was heard
+        self.ended: set[int] = set()
+        self._rows: dict[int, list[Message]] = {}
+
+    def hear(self, message: Message) -> None:
+        """Take one message in. Raises ClusterError when ranks contradict each other."""
+        listeners = {
+            "hello": self._hear_hello,
+            "tick": self._hear_tick,
+            "row": self._hear_row,
+            "test": self._hear_test,
+            "end": self._hear_end,
+            "error": self.errors.append,
+            "lost": self._hear_lost,
+        }
+        listeners[message["kind"]](message)
+
+    def end(self) -> None:
+        """Show the table; leave the screen and the files as they are."""
+        self.progress.close()
+        if self.metrics.rows:
+            self.say(self.metrics.table())
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.progress.close()
+        self.metrics.close()
+        if self.screen is not sys.stderr:
+            self.screen.close()
+
+    def say(self, text: str) -> None:
+        """Show a line to the user."""
+        self.progress.write(text)
+
+    # --- what the ranks say ------------------------------------------------------------------
+
+    def _hear_hello(self, message: Message) -> None:
+        self.hosts[message["rank"]] = message["host"]
+        self.pids[message["rank"]] = message["pid"]
+        if len(self.hosts) == self.world_size:
+            where = ", ".join(f"{rank} on {self.hosts[rank]}" for rank in sorted(self.hosts))
+            self.say(f"{self.world_size} ranks: {where}")
+
+    def _hear_tick(self, message: Message) -> None:
+        self._show([message], self.world_size, line=False)
+
+    def _hear_row(self, message: Message) -> None:
+        """Rows of one iteration, one a rank, make a row of the metrics: their loss is the mean."""
+        rows = self._rows.setdefault(message["iteration"], [])
+        rows.append(message)
+        if len(rows) < self.world_size:
+            return
+        del self._rows[message["iteration"]]
+        rows.sort(key=lambda row: int(row["rank"]))
+        if len({row["weights"] for row in rows}) != 1:
+            raise ClusterError(
+                f"the weights of the ranks differ after iteration {message['iteration']}, which"
+                " must not happen: the training is ended"
+            )
+        values = self._show(rows, 1, line=True)
+        self.metrics.add("train", message["iteration"], self._seconds(), values)
+
+    def _show(self, rows: list[Message], times: int, line: bool) -> dict[str, float]:
+        """Move the progress on to what the rows say (each for so many ranks)."""
+        seconds = [max(row["seconds"], 1e-9) for row in rows]
+        values = {
+            "loss": sum(row["loss"] for row in rows) / len(rows),
+            "learning_rate": rows[0]["lr"],
+            "samples_per_second": sum(row["samples"] for row in rows) * times / max(seconds),
+            "communication": sum(row["waited"] for row in rows) / sum(seconds),
+        }
+        self.progress.update(rows[0]["iteration"] + 1, *values.values(), line=line)
+        return values
+
+    def _hear_test(self, message: Message) -> None:
+        values: dict[str, float] = message["values"]
+        if message["net"] == 0:
+            self.validations.append((message["iteration"], values))
+        phase = f"test{message['net'] or ''}"
+        shown = columns_of(values)
+        self.metrics.add(phase, message["iteration"], self._seconds(), shown)
+        facts = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        self.say(f"iteration {message['iteration']}, {phase}: {facts}")
+
+    def _hear_end(self, message: Message) -> None:
+        """The last word of a rank that has come to the end."""
+        self.ended.add(message["rank"])
+        if message["left_out"]:
+            self.say(
+                f"rank {message['rank']} left out {message['left_out']} samples that cannot be"
+                f" read: {'; '.join(message['reasons'])}"
+            )
+
+    def _hear_lost(self, message: Message) -> None:
+        self.lost[message["rank"]] = time.monotonic()
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.started

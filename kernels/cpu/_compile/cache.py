@@ -1,0 +1,175 @@
+"""Compiled kernels on disk: one file for each function, argument types, processor and source.
+
+Numba has a cache of its own, which does not serve here: it keeps an index beside the code, which
+two processes that compile at once can leave pointing at each other's files; it does not notice a
+change in a module that the function calls; it does not tell compiler options apart; and for code
+inside a zip (what Spark ships to executors) its key is the path where the zip was unpacked, new
+for every application. Here the name of a file is a hash of all that the machine code depends on,
+so there is no index, and equal sources share their code wherever they lie.
+
+The folder is $MINICAFFE_CACHE_DIR, else $XDG_CACHE_HOME/minicaffe, else ~/.cache/minicaffe; in it
+`<version>/<processor>-numba<version>/`. It may be removed at any time. Where it cannot be written
+each process compiles for itself, and a warning in the log says so once.
+"""
+
+import hashlib
+import logging
+import os
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import llvmlite.binding
+import numba
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+import minicaffe
+from minicaffe.errors import DeviceError
+from minicaffe.machine.compiling import compiling
+
+log = logging.getLogger("minicaffe")
+
+PACKAGE = "minicaffe.kernels."
+MACHINERY = {__name__, f"{__package__}.jit"}  # what these ask of the compiler is in the key itself
+DIGEST = hashlib.sha256().digest_size
+
+
+@cache
+def folder() -> Path:
+    """Where compiled kernels are kept: see the head of this file."""
+    base = os.environ.get("MINICAFFE_CACHE_DIR")
+    if not base:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        base = os.path.join(base, "minicaffe")
+    config: Any = numba.config
+    processor = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    return Path(base, minicaffe.__version__, f"{processor}-numba{numba.__version__}")
+
+
+@cache
+def source_stamp(module_name: str) -> str:
+    """A hash of a module's source and of all modules of this package that it uses."""
+    stamp = hashlib.sha256()
+    for name in sorted(_used_modules(module_name)):
+        stamp.update(_source(sys.modules[name]))
+    return stamp.hexdigest()
+
+
+def code_stamp(body: Callable[..., Any]) -> str:
+    """A hash of all the source that a function's machine code depends on."""
+    assert isinstance(body, FunctionType)
+    cells = [cell.cell_contents for cell in body.__closure__ or ()]
+    closed_over = [
+        code_stamp(getattr(value, "py_func", value)) if callable(value) else repr(value)
+        for value in cells
+    ]
+    code = body.__code__
+    parts = (source_stamp(body.__module__), code.co_firstlineno, code.co_code, closed_over)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _used_modules(module_name: str) -> set[str]:
+    """The module and those of the kernels whose functions, or which itself, it has imported."""
+    found: set[str] = set()
+    waiting = [module_name]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for value in vars(sys.modules[name]).values():
+            if isinstance(value, ModuleType):
+                other = value.__name__
+            else:
+                other = getattr(value, "__module__", None) or ""
+            if other.startswith(PACKAGE) and other in sys.modules.keys() - MACHINERY:
+                waiting.append(other)
+    return found
+
+
+def _source(module: ModuleType) -> bytes:
+    """The bytes of a module's file, also from within a zip."""
+    loader: Any = module.__loader__
+    return bytes(loader.get_data(module.__file__))
+
+
+class KernelCache(_Cache):  # type: ignore[misc]
+    """The cache of one function, in the form in which Numba's dispatchers ask for it."""
+
+    def __init__(self, body: FunctionType, options: dict[str, Any]) -> None:
+        self._body = body
+        self._name = f"{body.__module__.rpartition('.')[2]}.{body.__qualname__}"
+        self._options = sorted(
+            (name, str(sorted(value) if isinstance(value, set) else value))
+            for name, value in options.items()
+        )
+
+    @property
+    def cache_path(self) -> str:
+        """The folder of the files."""
+        return str(folder())
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled code for a signature, or None."""
+        target_context.refresh()
+        try:
+            kept = self._file(sig, target_context.codegen()).read_bytes()
+        except OSError:
+            kept = b""
+        digest, data = kept[:DIGEST], kept[DIGEST:]
+        if hashlib.sha256(data).digest() != digest:  # a disk that was full, a copy cut short
+            compiling.begins(self._name)
+            return None
+        return CompileResult._rebuild(target_context, *pickle.loads(data))
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled for a signature."""
+        compiling.ends(self._name)
+        if data.library.has_dynamic_globals:
+            raise DeviceError(
+                f"kernel {self._body.__qualname__} holds an address of this process (a pointer or "
+                "a large global array), and so cannot be kept for the next: pass it as an argument"
+            )
+        code: bytes = dumps(data._reduce())
+        path = self._file(sig, data.codegen)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            os.replace(part, path)
+        except OSError as error:
+            _cannot_write(str(error))
+
+    def _file(self, sig: Any, codegen: Any) -> Path:
+        body = self._body
+        depends_on = (
+            code_stamp(body),
+            sys.version_info[:2],
+            codegen.magic_tuple(),
+            self._options,
+            str(sig),
+        )
+        key = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:24]
+        return folder() / f"{self._name}-{key}.code"
+
+    def enable(self) -> None:
+        """Always enabled."""
+
+    def disable(self) -> None:
+        """Always enabled."""
+
+    def flush(self) -> None:
+        """Nothing is kept in memory."""
+
+
+@cache
+def _cannot_write(why: str) -> None:
+    log.warning("compiled kernels are not kept, every process compiles anew: %s", why)

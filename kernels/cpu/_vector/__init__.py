@@ -1,0 +1,1 @@
+"""Vectors of the processor: instructions, loops over lanes, sums and maxima, scratch memory."""

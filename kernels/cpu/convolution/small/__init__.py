@@ -1,0 +1,1 @@
+"""Convolution of small planes, with something else than lines in the lanes."""

@@ -1,0 +1,1 @@
+"""Neighbouring layers that run as one: one file a chain of types (minicaffe/net/fusion.py)."""
