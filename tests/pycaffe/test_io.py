@@ -260,5 +260,5 @@ def test_names_of_pycaffe_are_there() -> None:
     for name in ("Classifier", "Detector", "Timer", "init_log", "log", "set_multiprocess"):
         assert callable(getattr(caffe, name))
     for module in ("io", "draw", "coord_map", "classifier", "detector"):
-        assert getattr(caffe, module).__name__ == f"minicaffe.{module}"
+        assert getattr(caffe, module).__name__ == f"minicaffe.pycaffe.{module}"
     caffe.set_multiprocess(True)

@@ -7,9 +7,9 @@ import pytest
 from minicaffe import NetSpec, to_proto
 from minicaffe import layers as L
 from minicaffe.errors import NetError
-from minicaffe.net import parameters as P
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import read_text
+from minicaffe.pycaffe import params as P
 
 
 def expected(goldens: Path, name: str) -> pb.NetParameter:

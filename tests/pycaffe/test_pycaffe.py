@@ -4,6 +4,7 @@ import copy
 import importlib
 import logging
 import pickle
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ import minicaffe as caffe
 from minicaffe import layers as L
 from minicaffe.device import known_families
 from minicaffe.errors import DeviceError, Error, LayerError, NetError, SolverError
-from minicaffe.net import parameters as P
 from minicaffe.proto import caffe_pb2
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.pycaffe import params as P
 
 DEPLOY = """
 name: "small"
@@ -120,10 +121,11 @@ def test_messages_are_one_class_under_all_names() -> None:
 
 
 def test_names_of_modules_and_functions() -> None:
-    for name in ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "pycaffe"):
-        assert getattr(caffe, name).__name__ == f"minicaffe.{name}"
+    for name in ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "params"):
+        assert getattr(caffe, name).__name__ == f"minicaffe.pycaffe.{name}"
+        assert importlib.import_module(f"minicaffe.{name}") is getattr(caffe, name)
     for name in ("AdaDelta", "AdaGrad", "Adam", "Nesterov", "RMSProp", "SGD"):
-        assert getattr(importlib.import_module("minicaffe.pycaffe"), f"{name}Solver")
+        assert getattr(importlib.import_module("minicaffe.pycaffe.solver"), f"{name}Solver")
     assert {"Convolution", "Python", "LSTM"} <= set(caffe.layer_type_list())
     assert issubclass(caffe.Classifier, caffe.Net)
     assert caffe.__version__
@@ -528,9 +530,24 @@ def test_install_as_caffe_answers_to_the_name_without_second_copies(
     for name in ("io", "proto.caffe_pb2", "net_spec", "layers", "pycaffe.net"):
         ours = importlib.import_module(f"minicaffe.{name}")
         assert importlib.import_module(f"caffe.{name}") is ours
-        assert ours.__spec__.name == f"minicaffe.{name}"
+        assert ours.__spec__.name == ours.__name__
     with pytest.raises(ModuleNotFoundError, match="caffe.nothing"):
         importlib.import_module("caffe.nothing")
+
+
+def test_a_program_may_give_the_name_itself(checkout: Path) -> None:
+    program = (
+        "import sys, minicaffe\n"
+        "sys.modules['caffe'] = minicaffe\n"
+        "from caffe.proto import caffe_pb2\n"
+        "import caffe.io, caffe.draw\n"
+        "assert caffe_pb2 is minicaffe.proto.caffe_pb2\n"
+        "assert caffe.io is minicaffe.io and caffe.draw is minicaffe.draw\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=checkout, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- solvers ------------------------------------------------------------------------------------

@@ -243,11 +243,9 @@ def test_the_warm_up_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None
 PLAIN = """
 import numpy as np
 from minicaffe.device import load_kernel
-from minicaffe.kernels.cpu import _convolution_choice as ways
-from minicaffe.kernels.cpu._compile import jit as _jit
-from minicaffe.kernels.cpu import _winograd_choice as choosing
+from minicaffe.kernels.cpu.convolution import choice as ways
+from minicaffe.kernels.cpu.convolution.winograd import choice as choosing
 rng = np.random.default_rng(2)
-from minicaffe.kernels.cpu import _convolution_choice as ways
 for small, which, r in ((False, 0, 3), (False, 1, 3), (False, 2, 5), (True, 0, 3), (True, 2, 5)):
     choosing._cost = lambda plan, w, product: 0 if w == which else 1e30
     used = (ways.TILES, ways.TILES, ways.CHANNELS) if small else (ways.WINOGRAD,) * 3
