@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from .._compile.jit import num_threads
+from minicaffe.machine.threads import num_threads
 
 F32 = NDArray[np.float32]
 Need = tuple[int, int]  # floats that all threads share, and floats for each

@@ -22,7 +22,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .._compile.jit import inner, kernel, num_threads
+from minicaffe.machine.threads import num_threads
+
+from .._compile.jit import inner, kernel
 from .._vector.instructions import LANES
 from .._vector.lanes import copy_over, fill_lanes, fill_line, weave_line
 from .depthwise_taps import TALL, TAPS, WIDE, add_products, fetch, place_lines, sum_tall, sum_wide

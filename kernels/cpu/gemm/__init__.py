@@ -31,8 +31,9 @@ from numba import prange
 from numpy.typing import NDArray
 
 from minicaffe.errors import Error
+from minicaffe.machine.threads import num_threads
 
-from .._compile.jit import jitable, kernel, num_threads, shared
+from .._compile.jit import jitable, kernel, shared
 from .._vector.instructions import LANES, ROWS
 from .._vector.scratch import CACHE_LINE, workspace
 from . import few_rows as thin

@@ -22,7 +22,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .._compile.jit import inner, kernel, num_threads
+from minicaffe.machine.threads import num_threads
+
+from .._compile.jit import inner, kernel
 from .._vector.instructions import ROWS
 from .._vector.scratch import CACHE_LINE, whole, workspace
 from .few_rows_tile import DOTS, PAIR, add_row, add_rows, dots

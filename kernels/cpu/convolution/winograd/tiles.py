@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._compile.jit import inner, num_threads
+from minicaffe.machine.threads import num_threads
+
+from ..._compile.jit import inner
 from ..._vector.instructions import LANES
 from ..._vector.lanes import copy_line, fill_line
 from ..._vector.scratch import CACHE_LINE, whole, workspace
