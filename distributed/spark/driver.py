@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicaffe.errors import ClusterError, SnapshotError
+from minicaffe.machine.whole_file import whole_file
 
 from ..auth import new_secret
 from .config import Config
@@ -105,18 +106,10 @@ class Training:
         path = self.plan.model
         if not path:
             return
-        beside = f"{path}.part-{self.run_id}"
-        try:
-            with open(beside, "wb") as file:
-                for kind, content in answers:
-                    if kind == "model":
-                        file.write(content)
-            os.replace(beside, path)
-        except OSError as error:
-            raise SnapshotError(f"cannot write the model {path}: {error.strerror}") from error
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(beside)
+        with whole_file(path, SnapshotError) as beside, open(beside, "wb") as file:
+            for kind, content in answers:
+                if kind == "model":
+                    file.write(content)
 
 
 class Generation:

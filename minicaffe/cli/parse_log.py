@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..machine.whole_file import whole_file
 from ._commands import Parser
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def write_table(path: Path, rows: "list[Row]", delimiter: str) -> None:
     if len(rows) > 1:
         rows[0].lr = rows[1].lr
     names = list(dict.fromkeys(name for row in rows for name in row.outputs))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, delimiter=delimiter, lineterminator="\n")
         table.writerow(["NumIters", "Seconds", "LearningRate", *names])
         for row in rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import Error, MissingExtra, ParseError
+from ..machine.whole_file import whole_file
 from .metrics import FIRST_COLUMNS, NEXT_COLUMNS
 from .training_log import Row, TrainingLog, read_training_log
 
@@ -139,16 +139,8 @@ def plot(logs: Sequence[tuple[str, TrainingLog]], path: str | os.PathLike[str]) 
     for place, (name, trainings) in zip(axes, shown.items(), strict=True):
         _draw(place, name, trainings)
     axes[-1].set_xlabel("iteration")
-    picture = io.BytesIO()
-    figure.savefig(picture, format=target.suffix.lower()[1:], dpi=120)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(picture.getvalue())
-        os.replace(beside, target)
-    except OSError as error:
-        raise Error(f"{target}: cannot be written: {error.strerror}") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole_file(target) as beside:
+        figure.savefig(beside, format=target.suffix.lower()[1:], dpi=120)
     return list(shown)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Error
+from ..machine.whole_file import whole_file
 
 log = logging.getLogger("minicaffe.metrics")
 
@@ -105,23 +106,21 @@ class Metrics:
                     self.rows.append(row)
 
     def _write_all(self) -> None:
-        beside = f"{self.csv_path}.part-{os.getpid()}"
-        try:
-            with open(beside, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, self._columns)
-                writer.writeheader()
-                writer.writerows(self.rows)
-            os.replace(beside, self.csv_path)
-            self._on_disk = True
-        except OSError as error:
-            raise Error(f"cannot write the metrics {self.csv_path}: {error.strerror}") from error
+        with (
+            whole_file(self.csv_path) as beside,
+            open(beside, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        self._on_disk = True
 
     def _append(self, row: Row) -> None:
         try:
             with open(self.csv_path, "a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self._columns).writerow(row)
         except OSError as error:
-            raise Error(f"cannot write the metrics {self.csv_path}: {error.strerror}") from error
+            raise Error(f"{self.csv_path}: cannot be written: {error.strerror}") from error
 
 
 def columns_of(values: Mapping[str, float]) -> dict[str, float]:

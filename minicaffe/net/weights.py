@@ -8,8 +8,6 @@ state is written after its weights, so that where there is a state there is a wh
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -18,6 +16,7 @@ from google.protobuf.message import Message
 from ..blob import Blob
 from ..data.hdf5_file import Hdf5File, h5py_for
 from ..errors import SnapshotError
+from ..machine.whole_file import whole_file
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import array_to_blob_proto, blob_from_proto
 from ..proto.files import read_binary, read_net_binary, write_binary
@@ -64,7 +63,7 @@ def save_weights_hdf5(net: Net, path: str, write_diff: bool = False) -> None:
     A shared parameter is stored with its owner alone (its gradient with every layer).
     """
     h5py = h5py_for(HDF5_PURPOSE)
-    with _replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with whole_file(path, SnapshotError) as beside, h5py.File(beside, "w") as file:
         groups = {"data": file.create_group("data")}
         if write_diff:
             groups["diff"] = file.create_group("diff")
@@ -132,7 +131,7 @@ def save_state(state: pb.SolverState, path: str) -> None:
 def save_state_hdf5(state: pb.SolverState, path: str) -> None:
     """Write a solver state as HDF5: iter, learned_net, current_step, history/<index>."""
     h5py = h5py_for(HDF5_PURPOSE)
-    with _replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with whole_file(path, SnapshotError) as beside, h5py.File(beside, "w") as file:
         file["iter"] = np.array([state.iter], np.int32)
         name = state.learned_net.encode()
         file["learned_net"] = np.array(name, f"S{len(name) + 1}")  # C readers need the final 0
@@ -217,20 +216,6 @@ def _is_hdf5(path: str) -> bool:
 
 def _reading_hdf5(path: str) -> Hdf5File:
     return Hdf5File(path, SnapshotError, HDF5_PURPOSE)
-
-
-@contextmanager
-def _replacing(path: str) -> Iterator[str]:
-    """A temporary name beside `path` that takes its place when the block ends well."""
-    temporary = f"{path}.part-{os.getpid()}"
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise SnapshotError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
 
 
 def _small_enough(message: M, path: str) -> M:

@@ -1,8 +1,6 @@
 """Files of messages, text and binary: upgraded as they are read, written whole or not at all."""
 
 import logging
-import os
-import threading
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from minicaffe.errors import ParseError, SnapshotError
+from minicaffe.machine.whole_file import whole_file
 
 from . import minicaffe_pb2 as pb
 from .blob_proto import array_to_blob_proto, blob_from_proto, blob_shape, shape_matches
@@ -100,7 +99,8 @@ def write_binary(path: Name, message: Message) -> None:
         data = message.SerializeToString()
     except (EncodeError, ValueError) as problem:
         raise SnapshotError(f"{path}: cannot be written: {problem}") from problem
-    _replace(path, data)
+    with whole_file(path, SnapshotError) as beside:
+        beside.write_bytes(data)
 
 
 def write_text(path: Name, message: Message) -> None:
@@ -108,24 +108,8 @@ def write_text(path: Name, message: Message) -> None:
 
     Raises SnapshotError if the folder cannot be written.
     """
-    _replace(path, format_text(message).encode("utf-8"))
-
-
-def _replace(path: Name, data: bytes) -> None:
-    """Write beside the place (through links), then move into it: a reader sees old or new."""
-    target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        try:
-            with open(beside, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, target)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as problem:
-        raise SnapshotError(f"{path}: cannot be written: {problem.strerror}") from problem
+    with whole_file(path, SnapshotError) as beside:
+        beside.write_bytes(format_text(message).encode("utf-8"))
 
 
 def _check(message: Message) -> None:

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import Error, MissingExtra, NetError
+from ..machine.whole_file import whole_file
 from ..proto import minicaffe_pb2 as pb
 
 LAYER = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
@@ -212,4 +213,6 @@ def draw_net_to_file(
     ext = path.suffix.lstrip(".").lower()
     if not ext:
         raise Error(f"{path} has no extension: .png, .svg, .dot ... say the format")
-    path.write_bytes(draw_net(caffe_net, rankdir, ext, phase, display_lrm))
+    picture = draw_net(caffe_net, rankdir, ext, phase, display_lrm)
+    with whole_file(path) as beside:
+        beside.write_bytes(picture)

@@ -1,0 +1,46 @@
+"""Files that are written whole or not at all: beside their place, to the disk, then into it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import Error
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str], error: type[Error] = Error) -> Iterator[Path]:
+    """A name beside `path` for the block to write to; when it ends, the file goes to `path`.
+
+        with whole_file("curves.csv") as beside, open(beside, "w") as file: ...
+
+    A reader finds what was there before or all of the new file, after a loss of power too: the file
+    and its folder are on the disk when the block is left. A link stays one, what it points to is
+    replaced. Whatever ends the block early, nothing is left beside. Raises `error`, with the path,
+    where the system refuses to write.
+    """
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}")
+    try:
+        try:
+            yield beside
+            _to_disk(beside)
+            os.replace(beside, target)
+        finally:
+            beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # some network file systems sync no folders
+            _to_disk(target.parent)
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise error(f"{path}: cannot be written: {reason}") from problem
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
