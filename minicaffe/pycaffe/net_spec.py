@@ -75,10 +75,7 @@ class Function:
         self.inputs = tuple(inputs)
         for index, given in enumerate(self.inputs):
             if not isinstance(given, Top):
-                raise TypeError(
-                    f"{type_name} takes tops of other layers; its input {index} is a"
-                    f" {type(given).__name__}"
-                )
+                raise TypeError(f"{type_name} input {index} is not a Top (type is {type(given)})")
         self.params = dict(params)
         count = self.params.pop("ntop", 1)
         self.in_place = self.params.pop("in_place", False)

@@ -60,7 +60,7 @@ def test_in_place_layers_keep_the_name_of_their_bottom() -> None:
 
 
 def test_what_is_no_top_or_no_field_is_refused() -> None:
-    with pytest.raises(TypeError, match="its input 0 is a str"):
+    with pytest.raises(TypeError, match=r"input 0 is not a Top \(type is <class 'str'>\)$"):
         L.Convolution("data")
     with pytest.raises(NetError, match="no field 'kernel'"):
         to_proto(L.Convolution(L.Input(shape={"dim": [1]}), kernel=3))

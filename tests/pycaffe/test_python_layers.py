@@ -1,0 +1,117 @@
+"""Layers that a program defines in Python."""
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicaffe as caffe
+from minicaffe import layers as L
+from minicaffe.errors import LayerError
+
+pytestmark = pytest.mark.usefixtures("on_reference")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module of layers as one finds them, which says `import caffe`."""
+    (tmp_path / "found_layers.py").write_text(
+        textwrap.dedent("""
+        import caffe
+        import caffe.io
+        import numpy as np
+        import yaml_free as _  # a module beside it
+        from caffe.proto import caffe_pb2
+
+        class Distance(caffe.Layer):
+            def setup(self, bottom, top):
+                if len(bottom) != 2:
+                    raise Exception("Need two inputs to compute distance.")
+            def reshape(self, bottom, top):
+                if bottom[0].count != bottom[1].count:
+                    raise Exception("Inputs must have the same dimension.")
+                self.diff = np.zeros_like(bottom[0].data, dtype=np.float32)
+                top[0].reshape(1)
+            def forward(self, bottom, top):
+                self.diff[...] = bottom[0].data - bottom[1].data
+                top[0].data[...] = np.sum(self.diff**2) / bottom[0].num / 2.
+            def backward(self, top, propagate_down, bottom):
+                for i in range(2):
+                    if not propagate_down[i]:
+                        continue
+                    sign = 1 if i == 0 else -1
+                    bottom[i].diff[...] = sign * self.diff / bottom[i].num
+
+        class Fails(caffe.Layer):
+            def setup(self, bottom, top): self.fail("setup")
+            def reshape(self, bottom, top):
+                self.fail("reshape")
+                top[0].reshape(*bottom[0].data.shape)
+            def forward(self, bottom, top): self.fail("forward")
+            def backward(self, top, propagate_down, bottom): self.fail("backward")
+            def fail(self, where):
+                if self.param_str == where:
+                    raise RuntimeError(f"nothing works in {where}")
+
+        class Phase(caffe.Layer):
+            def setup(self, bottom, top): self.blobs.add_blob(2, 3)
+            def reshape(self, bottom, top): top[0].reshape()
+            def forward(self, bottom, top): top[0].data[()] = self.phase
+        """)
+    )
+    (tmp_path / "yaml_free.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "found_layers"
+    sys.modules.pop("found_layers", None)
+    sys.modules.pop("yaml_free", None)
+
+
+def python_net(module: str, layer: str, bottoms: int = 1, **params: Any) -> Any:
+    n = caffe.NetSpec()
+    shape = {"dim": [3, 2]}
+    inputs = [L.Input(shape=shape, name=f"in{i}") for i in range(bottoms)]
+    n.mine = L.Python(*inputs, module=module, layer=layer, **params)
+    proto = n.to_proto()
+    proto.force_backward = True
+    return caffe.Net(proto, caffe.TEST)
+
+
+def test_a_loss_in_python_as_pycaffes_example_has_it(module: str) -> None:
+    net = python_net(module, "Distance", bottoms=2, loss_weight=1)
+    one, other = np.random.default_rng(4).normal(size=(2, 3, 2)).astype(np.float32)
+    loss = net.forward(in0=one, in1=other)["mine"]
+    np.testing.assert_allclose(loss, [((one - other) ** 2).sum() / 6], rtol=1e-6)
+    grad = net.backward()
+    np.testing.assert_allclose(grad["in0"], (one - other) / 3, rtol=1e-6)
+    np.testing.assert_array_equal(grad["in1"], -grad["in0"])
+    with pytest.raises(Exception, match="Need two inputs"):
+        python_net(module, "Distance")
+
+
+@pytest.mark.parametrize("where", ["setup", "reshape", "forward", "backward"])
+def test_errors_of_a_layer_in_python_keep_their_type_and_name_the_layer(
+    module: str, where: str
+) -> None:
+    with pytest.raises(RuntimeError, match=f"nothing works in {where}") as caught:
+        net = python_net(module, "Fails", param_str=where, name="mine")
+        net.forward()
+        net.backward(mine=np.ones((3, 2)))
+    assert caught.value.__notes__ == ["in layer 'mine' (Python)"]
+
+
+def test_a_layer_in_python_knows_its_phase_and_has_parameters(module: str) -> None:
+    net = python_net(module, "Phase")
+    assert net.forward()["mine"] == caffe.TEST
+    assert net.params["mine"][0].data.shape == (2, 3)
+    assert isinstance(net.layer_dict["mine"], caffe.Layer)
+
+
+def test_a_layer_in_python_that_is_not_there(module: str) -> None:
+    with pytest.raises(LayerError, match="layer 'mine' .*no module 'lost_layers'"):
+        python_net("lost_layers", "Any", name="mine")
+    with pytest.raises(LayerError, match="found_layers.Lost is not a class"):
+        python_net(module, "Lost")
