@@ -15,8 +15,8 @@ from typing import Any
 
 import minicaffe
 from minicaffe import context
-from minicaffe.layer import known_types, module_name
-from minicaffe.layer_example import example_net, example_text, layer_class
+from minicaffe.layer import known_types, layer_class
+from minicaffe.layer_example import example_net, example_text
 from minicaffe.net.net import Net
 from minicaffe.pycaffe.net_spec import LAYER_FIELDS
 
@@ -37,7 +37,7 @@ def page(layer_type: str) -> str:
     parts.append(f"## Example\n\n```protobuf\n{example}\n```")
     if layer_type not in WITHOUT_SHAPES:
         parts.append(shape_table(layer_type))
-    name = module_name(layer_type)
+    name = known_types()[layer_type]
     parts.append(f"Code: [layers/{name}.py](../../layers/{name}.py){kernel_links(layer_type)}")
     return "\n\n".join(parts) + "\n"
 

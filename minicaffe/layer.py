@@ -16,10 +16,6 @@ from .blob import Blob, BlobList
 from .device import known_families, load_kernel
 from .errors import Error, LayerError
 
-# Types whose capitals do not tell where their words begin.
-IRREGULAR = {"ReLU": "relu", "PReLU": "prelu", "TanH": "tanh", "ArgMax": "argmax",
-             "CoSData": "cos_data"}  # fmt: skip
-
 
 class Layer:
     """A node of the net: pycaffe's Python layer, word for word; built-in layers are the same.
@@ -142,10 +138,13 @@ class LossLayer(Layer):
         return index != 1
 
 
-def module_name(layer_type: str) -> str:
-    """The file of a layer type, in snake case: "SoftmaxWithLoss" -> "softmax_with_loss"."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", layer_type)
-    return IRREGULAR.get(layer_type, split.lower())
+def is_file_of(module: str, name: str) -> bool:
+    """Whether a module is where the class of that name belongs: its name in snake case.
+
+    "SoftmaxWithLoss" belongs in `softmax_with_loss`, "PReLU" in `prelu`: capitals do not tell where
+    words begin, so underscores do not count, but for one in front, which hides a module.
+    """
+    return not module.startswith("_") and module.replace("_", "") == name.lower()
 
 
 @cache
@@ -158,7 +157,7 @@ def known_types() -> dict[str, str]:
         loader: Any = spec and spec.loader  # of files or of a zip
         source = loader.get_source(module.name)
         for name in re.findall(r"^class (\w+)Layer\(", source or "", re.MULTILINE):
-            if module_name(name) == module.name:
+            if is_file_of(module.name, name):
                 found[name] = module.name
     return dict(sorted(found.items()))
 
@@ -168,24 +167,28 @@ def layer_type_list() -> list[str]:
     return sorted([*known_types(), "Python"])
 
 
+def layer_class(layer_type: str) -> type[Layer]:
+    """The class of a built-in layer type; of any other type, `Python` too, Layer: its defaults."""
+    if layer_type not in known_types():
+        return Layer
+    module = importlib.import_module(f"minicaffe.layers.{known_types()[layer_type]}")
+    found: type[Layer] = getattr(module, f"{layer_type}Layer")
+    return found
+
+
 def create_layer(param: Any, device: str, phase: int) -> Layer:
     """The layer that a LayerParameter describes, not yet set up.
 
     Raises LayerError for an unknown type, with the nearest known ones.
     """
-    cls = _python_class(param) if param.type == "Python" else _built_in_class(param)
-    return cls(param, device, phase)
-
-
-def _built_in_class(param: Any) -> type[Layer]:
+    if param.type == "Python":
+        return _python_class(param)(param, device, phase)
     types = known_types()
     if param.type not in types:
         near = difflib.get_close_matches(param.type, layer_type_list(), 3, 0.5)
         known = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(types)}, Python"
         raise LayerError(f"layer '{param.name}': unknown layer type '{param.type}' ({known})")
-    module = importlib.import_module(f"minicaffe.layers.{types[param.type]}")
-    found: type[Layer] = getattr(module, f"{param.type}Layer")
-    return found
+    return layer_class(param.type)(param, device, phase)
 
 
 def _python_class(param: Any) -> type[Layer]:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import textwrap
 
 from .errors import LayerError
-from .layer import Layer, known_types
+from .layer import layer_class
 from .proto import minicaffe_pb2 as pb
 from .proto.text import parse_text
-
-
-def layer_class(layer_type: str) -> type[Layer]:
-    """The class of a built-in layer type."""
-    module = importlib.import_module(f"minicaffe.layers.{known_types()[layer_type]}")
-    found: type[Layer] = getattr(module, f"{layer_type}Layer")
-    return found
 
 
 def example_text(layer_type: str) -> str:

@@ -20,7 +20,6 @@ NO_DATA = {"Input", "Parameter", "DummyData"}
 SOURCES = (
     ("memory_data_param", "source"),
     ("data_param", "source"),
-    ("cos_data_param", "source"),
     ("hdf5_data_param", "source"),
     ("image_data_param", "source"),
     ("image_data_param", "root_folder"),

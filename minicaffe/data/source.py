@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..layer import module_name
+from ..layer import is_file_of
 from ..proto import minicaffe_pb2 as pb
 
 
@@ -122,7 +122,7 @@ def known_sources() -> dict[str, str]:
     for module in pkgutil.iter_modules(package.__path__):
         source = inspect.getsource(importlib.import_module(f"{package.__name__}.{module.name}"))
         for name in re.findall(r"^class (\w+)\(", source, re.MULTILINE):
-            if module_name(name) == module.name:
+            if is_file_of(module.name, name):
                 found[name] = module.name
     return found
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from minicaffe.errors import MissingExtra, NetError
-from minicaffe.layer import known_types, module_name
+from minicaffe.layer import known_types
 
 from ..net.net import AUTOMATIC, Net
 from . import elementwise, normalization, pooling, products, shapes
@@ -45,7 +45,7 @@ def supported_types() -> list[str]:
 
 def _writer(layer_type: str) -> Writer | None:
     """The function that writes the nodes of a layer type."""
-    name = module_name(layer_type)
+    name = known_types().get(layer_type, "")
     for family in FAMILIES:
         found = getattr(family, name, None)
         if inspect.isfunction(found) and found.__module__ == family.__name__:

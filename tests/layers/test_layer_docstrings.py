@@ -7,8 +7,8 @@ import pytest
 
 import minicaffe
 from minicaffe import context
-from minicaffe.layer import known_types
-from minicaffe.layer_example import example_net, layer_class
+from minicaffe.layer import known_types, layer_class
+from minicaffe.layer_example import example_net
 from minicaffe.net.net import Net
 
 DATA_LAYERS = {
