@@ -20,7 +20,8 @@ from minicaffe.layer_example import example_net, example_text
 from minicaffe.net.net import Net
 from minicaffe.pycaffe.net_spec import LAYER_FIELDS
 
-FOLDER = Path(__file__).resolve().parent / "layers"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "layers"
 WITHOUT_SHAPES = {"Data", "MemoryData", "ImageData", "HDF5Data", "WindowData", "HDF5Output"}
 NOTE = "<!-- made by docs/build.py from the layer's docstring: change it there -->"
 
@@ -101,12 +102,15 @@ def shape_table(layer_type: str) -> str:
 
 
 def kernel_links(layer_type: str) -> str:
-    """Links to the kernels of the layer's family."""
-    family = layer_class(layer_type).kernel
-    if family is None:
-        return ""
-    links = (f"[{d}](../../kernels/{d}/{family}.py)" for d in ("reference", "cpu"))
-    return f"; kernels: {', '.join(links)}"
+    """Links to the kernels of the layer's families."""
+    links = [
+        f"[{device}/{family}](../../kernels/{path})"
+        for family in layer_class(layer_type).kernels
+        for device in ("reference", "cpu")
+        for path in (f"{device}/{family}.py", f"{device}/{family}/__init__.py")
+        if (ROOT / "kernels" / path).is_file()
+    ]
+    return f"; kernels: {', '.join(links)}" if links else ""
 
 
 def index() -> str:

@@ -19,7 +19,7 @@ class BaseConvolutionLayer(Layer):
     *kernel). A convolution takes bottom to top; its transpose, the deconvolution, top to bottom.
     """
 
-    kernel = "convolution"
+    kernels = ("convolution",)
     bottoms = (1, None)
     tops = (1, None)
     equal_bottom_top = True

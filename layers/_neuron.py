@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from minicaffe.blob import Blob
-from minicaffe.device import load_kernel
 from minicaffe.layer import Layer
 
 
@@ -16,7 +15,7 @@ class NeuronLayer(Layer):
     where the layer runs in place and so loses it (`keeps_input`).
     """
 
-    kernel = "activation"
+    kernels = ("activation", "copy")
     function: str
     keeps_input: ClassVar[bool] = False
     scalars: tuple[float, ...] = ()
@@ -33,7 +32,7 @@ class NeuronLayer(Layer):
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Apply the function."""
         if self.input is not bottom[0]:
-            load_kernel("copy", self.device).copy(
+            self.ops_of("copy").copy(
                 bottom[0].data.read(self.device), self.input.data.write(self.device)
             )
         self.ops.forward(

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 from minicaffe.blob import Blob, Shape
-from minicaffe.device import load_kernel
 from minicaffe.filler import fill
 from minicaffe.layer import Layer
 
@@ -35,7 +34,7 @@ class RecurrentLayer(Layer, ABC):
     in `self.arrays`, by name; `hidden` (T + 1, N, H) begins with the state before step 0.
     """
 
-    kernel = "recurrent"
+    kernels: ClassVar[tuple[str, ...]] = ("recurrent", "gemm", "copy", "scale")
     in_place = False
     states: ClassVar[int]
     gates_per_unit: ClassVar[int]
@@ -64,9 +63,9 @@ class RecurrentLayer(Layer, ABC):
                 filler = param.weight_filler if len(shape) == 2 else param.bias_filler
                 fill(self.blobs.add_blob(*shape), filler)
         self.param_propagate_down = [True] * len(self.blobs)
-        self.gemm = load_kernel("gemm", self.device).gemm
-        self.copy = load_kernel("copy", self.device).copy
-        self.sum_rows = load_kernel("scale", self.device).gradient
+        self.gemm = self.ops_of("gemm").gemm
+        self.copy = self.ops_of("copy").copy
+        self.sum_rows = self.ops_of("scale").gradient
         self.carried = [Blob() for _ in range(self.states)]
         self.scratch: dict[str, Blob] = {}
         self.arrays: dict[str, Any] = {}

@@ -25,7 +25,7 @@ class AccuracyLayer(Layer):
         layer { type: "Accuracy" name: "accuracy" bottom: "x" bottom: "label" top: "accuracy" }
     """
 
-    kernel = "accuracy"
+    kernels = ("accuracy",)
     bottoms = (2, 2)
     tops = (1, 2)
 

@@ -20,7 +20,7 @@ class ArgMaxLayer(Layer):
         layer { type: "ArgMax" name: "y" bottom: "x" top: "y" argmax_param { axis: 1 } }
     """
 
-    kernel = "argmax"
+    kernels = ("argmax",)
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

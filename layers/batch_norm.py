@@ -27,7 +27,7 @@ class BatchNormLayer(Layer):
         layer { type: "BatchNorm" name: "y" bottom: "x" top: "y" }
     """
 
-    kernel = "batch_norm"
+    kernels = ("batch_norm",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create the stored statistics and keep the solver off them."""

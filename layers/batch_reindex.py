@@ -20,7 +20,7 @@ class BatchReindexLayer(Layer):
         layer { type: "BatchReindex" name: "y" bottom: "x" bottom: "index" top: "y" }
     """
 
-    kernel = "gather"
+    kernels = ("gather",)
     bottoms = (2, 2)
     in_place = False
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from minicaffe.blob import Blob
-from minicaffe.device import load_kernel
 from minicaffe.filler import fill
 from minicaffe.layer import Layer
 
@@ -25,7 +24,7 @@ class BiasLayer(Layer):
         layer { type: "Bias" name: "y" bottom: "x" top: "y" }
     """
 
-    kernel = "scale"
+    kernels = ("scale", "copy")
     bottoms = (1, 2)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -65,4 +64,4 @@ class BiasLayer(Layer):
         elif self.param_propagate_down[0]:
             self.ops.gradient(None, dy, self.blobs[0].diff.update(device).reshape(-1), True)
         if propagate_down[0] and top[0] is not bottom[0]:
-            load_kernel("copy", device).copy(dy, bottom[0].diff.write(device))
+            self.ops_of("copy").copy(dy, bottom[0].diff.write(device))

@@ -21,7 +21,7 @@ class ConcatLayer(Layer):
         layer { type: "Concat" name: "y" bottom: "a" bottom: "b" top: "y" }
     """
 
-    kernel = "copy"
+    kernels = ("copy",)
     bottoms = (1, None)
     in_place = False
 

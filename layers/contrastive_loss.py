@@ -25,7 +25,7 @@ class ContrastiveLossLayer(LossLayer):
           top: "loss" contrastive_loss_param { margin: 2 } }
     """
 
-    kernel = "contrastive_loss"
+    kernels = ("contrastive_loss",)
     bottoms = (3, 3)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

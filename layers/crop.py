@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from minicaffe.blob import Blob, Shape
-from minicaffe.device import load_kernel
 from minicaffe.layer import Layer
 
 
@@ -24,7 +23,7 @@ class CropLayer(Layer):
           crop_param { offset: 1 offset: 2 } }
     """
 
-    kernel = "crop"
+    kernels = ("crop", "fill")
     bottoms = (2, 2)
     in_place = False
 
@@ -40,7 +39,7 @@ class CropLayer(Layer):
                 f"offset is given {len(self.given)} times for {cut} axes from axis {axis} on "
                 "(never, once, or once an axis)"
             )
-        self.zero = load_kernel("fill", self.device).fill
+        self.zero = self.ops_of("fill").fill
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that the part lies inside."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from minicaffe import context
 from minicaffe.blob import Blob
-from minicaffe.device import load_kernel
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -26,7 +25,7 @@ class DropoutLayer(Layer):
           dropout_param { dropout_ratio: 0.4 } }
     """
 
-    kernel = "dropout"
+    kernels = ("dropout", "copy")
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the ratio."""
@@ -59,4 +58,4 @@ class DropoutLayer(Layer):
         if self.phase == pb.TRAIN:
             self.ops.apply(source, self.mask.data.read(self.device), target, 1 / (1 - self.ratio))
         elif not self.overwrites:
-            load_kernel("copy", self.device).copy(source, target)
+            self.ops_of("copy").copy(source, target)

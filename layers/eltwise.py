@@ -26,7 +26,7 @@ class EltwiseLayer(Layer):
           eltwise_param { operation: PROD } }
     """
 
-    kernel = "eltwise"
+    kernels = ("eltwise",)
     bottoms = (2, None)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

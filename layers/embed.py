@@ -26,7 +26,7 @@ class EmbedLayer(Layer):
           embed_param { num_output: 4 input_dim: 5 weight_filler { type: "xavier" } } }
     """
 
-    kernel = "embed"
+    kernels = ("embed",)
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

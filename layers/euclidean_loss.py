@@ -19,7 +19,7 @@ class EuclideanLossLayer(LossLayer):
         layer { type: "EuclideanLoss" name: "loss" bottom: "a" bottom: "b" top: "loss" }
     """
 
-    kernel = "euclidean_loss"
+    kernels = ("euclidean_loss",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Nothing to read; the differences are kept for backward."""

@@ -22,7 +22,7 @@ class FilterLayer(Layer):
         layer { type: "Filter" name: "y" bottom: "x" bottom: "selector" top: "y" }
     """
 
-    kernel = "gather"
+    kernels = ("gather",)
     bottoms = (2, None)
     tops = (1, None)
     in_place = False

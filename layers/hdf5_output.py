@@ -31,7 +31,7 @@ class HDF5OutputLayer(Layer):
         }
     """
 
-    kernel = "fill"
+    kernels = ("fill",)
     bottoms = (2, 2)
     tops = (0, 0)
 

@@ -26,7 +26,7 @@ class HingeLossLayer(LossLayer):
           hinge_loss_param { norm: L2 } }
     """
 
-    kernel = "hinge_loss"
+    kernels = ("hinge_loss",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the norm."""

@@ -27,7 +27,7 @@ class Im2colLayer(Layer):
           convolution_param { kernel_size: 3 stride: 2 pad: 1 } }
     """
 
-    kernel = "im2col"
+    kernels = ("im2col",)
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

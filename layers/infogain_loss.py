@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from minicaffe.blob import Blob
-from minicaffe.device import load_kernel
 from minicaffe.errors import ParseError
 from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -34,7 +33,7 @@ class InfogainLossLayer(LossLayer):
           top: "loss" }
     """
 
-    kernel = "infogain_loss"
+    kernels = ("infogain_loss", "softmax")
     bottoms = (2, 3)
     tops = (1, 2)
 
@@ -46,7 +45,7 @@ class InfogainLossLayer(LossLayer):
         self.class_axis: int = param.axis
         self.ignore = loss_param.ignore_label if loss_param.HasField("ignore_label") else None
         self.normalization = read_normalization(loss_param, pb.LossParameter.VALID)
-        self.softmax = load_kernel("softmax", self.device)
+        self.softmax = self.ops_of("softmax")
         self.prob = Blob()
         self.losses = Blob()
         self.matrix = bottom[2] if len(bottom) == 3 else self._read_matrix(param)

@@ -24,7 +24,7 @@ class InnerProductLayer(Layer):
           inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
     """
 
-    kernel = "inner_product"
+    kernels = ("inner_product",)
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

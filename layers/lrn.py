@@ -26,7 +26,7 @@ class LRNLayer(Layer):
         layer { type: "LRN" name: "y" bottom: "x" top: "y" lrn_param { local_size: 3 alpha: 0.5 } }
     """
 
-    kernel = "lrn"
+    kernels = ("lrn",)
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

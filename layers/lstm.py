@@ -3,7 +3,6 @@
 from typing import Any
 
 from minicaffe.blob import Blob, Shape
-from minicaffe.device import load_kernel
 
 from ._recurrent import RecurrentLayer
 
@@ -31,6 +30,7 @@ class LSTMLayer(RecurrentLayer):
           recurrent_param { num_output: 2 weight_filler { type: "uniform" min: -1 } } }
     """
 
+    kernels = (*RecurrentLayer.kernels, "lstm")
     bottoms = (2, 5)
     tops = (1, 3)
     states = 2
@@ -53,7 +53,7 @@ class LSTMLayer(RecurrentLayer):
         """The gates' activations take the place of what they were computed from."""
         gates, cells = self.arrays["gates"][t], self.arrays["cells"]
         after = self.arrays["hidden"][t + 1]
-        unit = load_kernel("lstm", self.device)
+        unit = self.ops_of("lstm")
         unit.forward(cells[t], gates, self.cont[t], gates, cells[t + 1], after)
 
     def finish(self, top: Blob) -> None:
@@ -67,7 +67,7 @@ class LSTMLayer(RecurrentLayer):
     def step_backward(self, t: int, dh: Any) -> None:
         """The gradient of the gates from those of h and c; that of c goes on to step t - 1."""
         cells, dc = self.arrays["cells"], self.arrays["dc"]
-        load_kernel("lstm", self.device).backward(
+        self.ops_of("lstm").backward(
             cells[t],
             self.arrays["gates"][t],
             cells[t + 1],

@@ -24,7 +24,7 @@ class LSTMUnitLayer(Layer):
           top: "c_next" top: "h" }
     """
 
-    kernel = "lstm"
+    kernels = ("lstm",)
     bottoms = (3, 3)
     tops = (2, 2)
     in_place = False

@@ -27,7 +27,7 @@ class MultinomialLogisticLossLayer(LossLayer):
           top: "loss" }
     """
 
-    kernel = "cross_entropy"
+    kernels = ("cross_entropy",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Nothing to read."""

@@ -20,7 +20,7 @@ class MVNLayer(Layer):
         layer { type: "MVN" name: "y" bottom: "x" top: "y" }
     """
 
-    kernel = "mvn"
+    kernels = ("mvn",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""

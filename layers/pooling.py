@@ -33,7 +33,7 @@ class PoolingLayer(Layer):
           pooling_param { kernel_size: 3 stride: 2 } }
     """
 
-    kernel = "pooling"
+    kernels = ("pooling",)
     tops = (1, 2)
     in_place = False
 

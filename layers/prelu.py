@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from minicaffe.blob import Blob
-from minicaffe.device import load_kernel
 from minicaffe.filler import fill
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -22,7 +21,7 @@ class PReLULayer(Layer):
         layer { type: "PReLU" name: "y" bottom: "x" top: "y" }
     """
 
-    kernel = "prelu"
+    kernels = ("prelu", "copy")
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create the slopes."""
@@ -59,7 +58,7 @@ class PReLULayer(Layer):
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Rectify."""
         if self.input is not bottom[0]:
-            load_kernel("copy", self.device).copy(
+            self.ops_of("copy").copy(
                 bottom[0].data.read(self.device), self.input.data.write(self.device)
             )
         self.ops.forward(

@@ -23,7 +23,7 @@ class ReductionLayer(Layer):
           reduction_param { operation: SUMSQ axis: 1 coeff: 0.5 } }
     """
 
-    kernel = "reduction"
+    kernels = ("reduction",)
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

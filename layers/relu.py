@@ -21,7 +21,7 @@ class ReLULayer(Layer):
         layer { type: "ReLU" name: "y" bottom: "x" top: "y" relu_param { negative_slope: 0.1 } }
     """
 
-    kernel = "relu"
+    kernels = ("relu",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the slope."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 from minicaffe.blob import Blob, Shape
-from minicaffe.device import load_kernel
 
 from ._recurrent import RecurrentLayer
 
@@ -30,6 +29,7 @@ class RNNLayer(RecurrentLayer):
           recurrent_param { num_output: 2 weight_filler { type: "uniform" min: -1 } } }
     """
 
+    kernels = (*RecurrentLayer.kernels, "activation")
     bottoms = (2, 4)
     tops = (1, 2)
     states = 1
@@ -51,7 +51,7 @@ class RNNLayer(RecurrentLayer):
 
     def step(self, t: int) -> None:
         """The new h."""
-        tanh = load_kernel("activation", self.device)
+        tanh = self.ops_of("activation")
         tanh.forward("tanh", self.arrays["gates"][t], self.arrays["hidden"][t + 1])
 
     def finish(self, top: Blob) -> None:
@@ -60,14 +60,14 @@ class RNNLayer(RecurrentLayer):
         self.ops.start(self.weights[self.w_h + 2], None, output)
         weight = self.weights[self.w_h + 1]
         self.gemm(self._rows("hidden"), weight, self._rows("output"), trans_b=True, beta=1.0)
-        load_kernel("activation", self.device).forward("tanh", output, output)
+        self.ops_of("activation").forward("tanh", output, output)
         self.copy(output, top.data.write(self.device))
 
     def begin_backward(self, top: Blob) -> Any:
         """Through the outputs of all steps at once."""
         output, doutput = self.arrays["output"], self.arrays["doutput"]
         dtop = top.diff.read(self.device)
-        load_kernel("activation", self.device).backward("tanh", output, output, dtop, doutput)
+        self.ops_of("activation").backward("tanh", output, output, dtop, doutput)
         rows = self._rows("doutput")
         self.add_weight_gradient(self.w_h + 1, rows, self._rows("hidden"))
         self.add_bias_gradient(self.w_h + 2, rows)
@@ -77,5 +77,5 @@ class RNNLayer(RecurrentLayer):
     def step_backward(self, t: int, dh: Any) -> None:
         """The gradient before tanh."""
         after = self.arrays["hidden"][t + 1]
-        tanh = load_kernel("activation", self.device)
+        tanh = self.ops_of("activation")
         tanh.backward("tanh", after, after, dh, self.arrays["dgates"][t])

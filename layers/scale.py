@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from minicaffe.blob import Blob
-from minicaffe.device import load_kernel
 from minicaffe.filler import fill
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -28,7 +27,7 @@ class ScaleLayer(Layer):
         layer { type: "Scale" name: "y" bottom: "x" top: "y" scale_param { bias_term: true } }
     """
 
-    kernel = "scale"
+    kernels = ("scale", "copy", "eltwise")
     bottoms = (1, 2)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -62,9 +61,7 @@ class ScaleLayer(Layer):
         """Multiply, and add the bias."""
         device = self.device
         if self.input is not bottom[0]:
-            load_kernel("copy", device).copy(
-                bottom[0].data.read(device), self.input.data.write(device)
-            )
+            self.ops_of("copy").copy(bottom[0].data.read(device), self.input.data.write(device))
         self.ops.forward(
             self.input.data.read(device).reshape(self.view),
             self._scale(bottom).data.read(device).reshape(-1),
@@ -94,4 +91,4 @@ class ScaleLayer(Layer):
         elif top[0] is not bottom[0] and self._scale(bottom).count() != bottom[0].count():
             # Caffe uses the diff that nobody asked for to hold these products, and leaves them.
             dx = bottom[0].diff.write(device).reshape(self.view)
-            load_kernel("eltwise", device).product(x, dy, dx)
+            self.ops_of("eltwise").product(x, dy, dx)

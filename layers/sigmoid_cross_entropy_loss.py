@@ -26,7 +26,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
           top: "loss" }
     """
 
-    kernel = "sigmoid_cross_entropy_loss"
+    kernels = ("sigmoid_cross_entropy_loss",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""

@@ -14,7 +14,7 @@ class SilenceLayer(Layer):
         layer { type: "Silence" name: "quiet" bottom: "x" }
     """
 
-    kernel = "fill"
+    kernels = ("fill",)
     bottoms = (1, None)
     tops = (0, 0)
 

@@ -23,7 +23,7 @@ class SliceLayer(Layer):
           slice_param { slice_point: 1 } }
     """
 
-    kernel = "copy"
+    kernels = ("copy",)
     tops = (1, None)
     in_place = False
 

@@ -19,7 +19,7 @@ class SoftmaxLayer(Layer):
         layer { type: "Softmax" name: "y" bottom: "x" top: "y" }
     """
 
-    kernel = "softmax"
+    kernels = ("softmax",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the axis."""

@@ -32,7 +32,7 @@ class SoftmaxWithLossLayer(LossLayer):
         layer { type: "SoftmaxWithLoss" name: "loss" bottom: "x" bottom: "label" top: "loss" }
     """
 
-    kernel = "cross_entropy"
+    kernels = ("cross_entropy",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""

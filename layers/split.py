@@ -17,7 +17,7 @@ class SplitLayer(Layer):
         layer { type: "Split" name: "s" bottom: "x" top: "a" top: "b" }
     """
 
-    kernel = "split"
+    kernels = ("split",)
     tops = (1, None)
     in_place = False
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minicaffe.blob import Blob, Shape
-from minicaffe.device import load_kernel
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -39,7 +38,7 @@ class SPPLayer(Layer):
         layer { type: "SPP" name: "y" bottom: "x" top: "y" spp_param { pyramid_height: 2 } }
     """
 
-    kernel = "pooling"
+    kernels = ("pooling", "copy", "split")
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -51,8 +50,8 @@ class SPPLayer(Layer):
             raise self.error("pyramid_height must be given and positive")
         self.height: int = param.pyramid_height
         self.max = param.pool == pb.SPPParameter.MAX
-        self.copy_columns = load_kernel("copy", self.device).copy_columns
-        self.sum = load_kernel("split", self.device).backward
+        self.copy_columns = self.ops_of("copy").copy_columns
+        self.sum = self.ops_of("split").backward
         self.part = Blob()
         self.bottom_shape: Shape | None = None
         self.levels: list[Level] = []

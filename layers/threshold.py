@@ -18,7 +18,7 @@ class ThresholdLayer(Layer):
           threshold_param { threshold: 0.2 } }
     """
 
-    kernel = "threshold"
+    kernels = ("threshold",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the limit."""

@@ -18,7 +18,7 @@ class TileLayer(Layer):
         layer { type: "Tile" name: "y" bottom: "x" top: "y" tile_param { tiles: 2 } }
     """
 
-    kernel = "tile"
+    kernels = ("tile",)
     in_place = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

@@ -2,16 +2,28 @@
 
 A device is a folder of `kernels/`, a kernel family a file in it; the same family has the same
 functions on every device. "cuda:1" is the second card of the folder `cuda`.
+
+A folder without a file `memory.py` is a host device: its kernels work on NumPy arrays in main
+memory. A device with memory of its own brings that file, with
+
+    available(device)              -> (whether it can be used on this machine, if not: why)
+    allocate(count, device)        -> a flat float32 array of zeros
+    upload(host, array)            from a NumPy array to one of the device, of the same shape
+    download(array, host)          and back; waits for the kernels that write it
+    fill(array, value)             the value in all of it
+    synchronize(device)            wait until all that was started is done
+
+What the core and the layers do with its arrays, besides handing them to kernels, is to look at
+`shape` and `size`, and to take views of them: `reshape`, `view(dtype)` and slices.
 """
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from types import ModuleType
 
 from .errors import DeviceError
-
-HOST_DEVICES = frozenset({"reference", "cpu"})
 
 
 def folder(device: str) -> str:
@@ -22,7 +34,7 @@ def folder(device: str) -> str:
 @cache
 def place(device: str) -> str:
     """Where a device keeps its arrays: "host" for those that compute in main memory."""
-    return "host" if device in HOST_DEVICES else device
+    return device if "memory" in known_families(device) else "host"
 
 
 def known_devices() -> list[str]:
@@ -31,16 +43,49 @@ def known_devices() -> list[str]:
     return sorted(found.name for found in pkgutil.iter_modules(kernels.__path__) if found.ispkg)
 
 
+def _unknown(device: str) -> str:
+    known = ", ".join(known_devices())
+    return f"no device '{device}' (there are: {known}; a card by number: cuda:1)"
+
+
 @cache
 def known_families(device: str) -> frozenset[str]:
     """The kernel families that a device has."""
     name = folder(device)
     if name not in known_devices():
-        known = ", ".join(known_devices())
-        raise DeviceError(f"no device '{device}' (there are: {known}; a card by number: cuda:1)")
+        raise DeviceError(_unknown(device))
     package = importlib.import_module(f"minicaffe.kernels.{name}")
     names = (found.name for found in pkgutil.iter_modules(package.__path__))
     return frozenset(name for name in names if not name.startswith("_"))
+
+
+def missing_families(device: str, families: Iterable[str]) -> tuple[str, ...]:
+    """Those of some kernel families that a device does not have."""
+    known = known_families(device)
+    return tuple(family for family in families if family not in known)
+
+
+def available(device: str) -> tuple[bool, str]:
+    """Whether a device can be used on this machine; if not, the reason, as a sentence's end."""
+    if folder(device) not in known_devices():
+        return False, _unknown(device)
+    if place(device) == "host":
+        return True, ""
+    can, why = load_kernel("memory", device).available(device)
+    return can, "" if can else f"device '{device}' cannot be used here: {why}"
+
+
+def check_available(device: str) -> None:
+    """Raise DeviceError, with the reason, for a device that cannot be used on this machine."""
+    can, why = available(device)
+    if not can:
+        raise DeviceError(why)
+
+
+def synchronize(device: str) -> None:
+    """Wait until all kernels that a device was given are done; on the host they are."""
+    if place(device) != "host":
+        load_kernel("memory", device).synchronize(device)
 
 
 @cache

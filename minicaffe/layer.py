@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from .aliases import install_as_caffe
 from .blob import Blob, BlobList
-from .device import known_families, load_kernel
+from .device import load_kernel, missing_families
 from .errors import Error, LayerError
 
 
@@ -28,10 +28,11 @@ class Layer:
                                  from the tops' diff: overwrite the diff of each bottom that
                                  `propagate_down` marks, add to the diff of the parameters
     and states the class attributes below. A layer has no loops over elements: those are kernels,
-    in `self.ops` when `kernel` names a family.
+    of the families that `kernels` names. The layer runs on the device if all of them are there,
+    else on the CPU; `self.ops` has the functions of the first, `self.ops_of(family)` of each.
     """
 
-    kernel: ClassVar[str | None] = None  # kernel family
+    kernels: ClassVar[tuple[str, ...]] = ()  # every kernel family it uses
     bottoms: ClassVar[tuple[int, int | None]] = (1, 1)  # how many, at least and at most
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     equal_bottom_top: ClassVar[bool] = False  # as many tops as bottoms
@@ -48,12 +49,15 @@ class Layer:
         self.blobs = BlobList()
         self.param_propagate_down: list[bool] = []
         self.param_str: str = param.python_param.param_str
-        self.device = device
-        self.fell_back = False  # whether `device` is the CPU for want of a kernel
-        if self.kernel is not None and self.kernel not in known_families(device):
-            self.device = "cpu"
-            self.fell_back = True
-        self.ops: Any = load_kernel(self.kernel, self.device) if self.kernel else None
+        self.missing = missing_families(device, self.kernels)  # for want of which it is on the CPU
+        self.device = "cpu" if self.missing else device
+        self.ops: Any = load_kernel(self.kernels[0], self.device) if self.kernels else None
+
+    def ops_of(self, family: str) -> Any:
+        """The kernel functions of one of the families in `kernels`."""
+        if family not in self.kernels:
+            raise self.error(f"uses kernel family '{family}', its class names {self.kernels}")
+        return load_kernel(family, self.device)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters and create the parameter blobs; called once."""

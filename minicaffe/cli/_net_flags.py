@@ -18,22 +18,22 @@ def add_device_flags(parser: Parser) -> None:
 def choose_device(args: argparse.Namespace, solver_gpu: int | None = None) -> str:
     """Make the device that the flags name the default of nets, and return its name.
 
-    `solver_gpu` is the card of a solver that says `solver_mode: GPU`; where this machine has no
-    kernels for cards, that is a warning, while a flag for one raises DeviceError.
+    `solver_gpu` is the card of a solver that says `solver_mode: GPU`; where this machine cannot
+    use it, that is a warning, while a flag for one raises DeviceError.
     """
     from .. import context
-    from ..device import known_devices, known_families
+    from ..device import available, check_available
 
     if args.device and args.gpu:
         raise DeviceError("-device and -gpu name a device each: give one of them")
     device = args.device or (_card(args.gpu) if args.gpu else "")
     if not device and solver_gpu is not None:
-        if "cuda" in known_devices():
+        if available(f"cuda:{solver_gpu}")[0]:
             device = f"cuda:{solver_gpu}"
         else:
             log.warning("The solver asks for GPU %d; there is none here.", solver_gpu)
     device = device or "cpu"
-    known_families(device)  # DeviceError for a device without kernels
+    check_available(device)
     context.current().device = device
     log.info("Use %s.", device.upper() if device == "cpu" else device)
     return device

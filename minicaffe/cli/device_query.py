@@ -15,11 +15,13 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print a line for each device, and some for each card."""
-    from ..device import known_devices, known_families
+    from ..device import available, known_devices, known_families
     from ..errors import DeviceError
 
     for device in known_devices():
-        print(f"{device}: {len(known_families(device))} kernel families")
+        can, why = available(device)
+        families = len(known_families(device) - {"memory"})
+        print(f"{device}: {families} kernel families" + ("" if can else f"; {why}"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"processor: {platform.processor() or platform.machine()}, {cores} cores")
     cards = _cards()

@@ -113,6 +113,7 @@ class Net:
             node.needs_backward |= params.append(layer_param, node.layer)
             if node.needs_backward:
                 needs_gradient.update(node.top_names)
+        self._log_fallen_back()
         analyse_backward(self.nodes)
         if self.param.force_backward:
             self._force_backward()
@@ -120,13 +121,19 @@ class Net:
         self.flat_params = params.flatten()
         self._log_summary(memory)
 
+    def _log_fallen_back(self) -> None:
+        """Say once which layers run on the CPU because the device lacks kernels."""
+        lacking = [f"{layer.name} ({', '.join(layer.missing)})"
+                   for layer in self.layers if layer.missing]  # fmt: skip
+        if lacking:
+            log.warning("On the CPU, for want of kernels for %s: %s",
+                        self.device, ", ".join(lacking))  # fmt: skip
+
     def _append_layer(
         self, param: pb.LayerParameter, available: set[str], needs_gradient: set[str]
     ) -> Node:
         log.info("Creating Layer %s", param.name)
         layer = create_layer(param, self.device, param.phase)
-        if layer.fell_back:
-            log.warning("%s: no kernel on %s, runs on the CPU", param.name, self.device)
         wanted = list(param.propagate_down)
         if wanted and len(wanted) != len(param.bottom):
             raise layer.error(

@@ -1,7 +1,7 @@
 """Where nets run: `use_device("reference")`, and pycaffe's `set_mode_cpu`, `set_mode_gpu`."""
 
 from .. import context
-from ..device import known_families
+from ..device import check_available
 from ..errors import DeviceError
 
 _card = 0
@@ -10,9 +10,9 @@ _card = 0
 def use_device(device: str) -> None:
     """Make nets built from now on (in this thread) run on a device: "reference", "cpu", "cuda:1".
 
-    Raises DeviceError with the devices there are when it has no kernels.
+    Raises DeviceError, with the reason, for one that is unknown or cannot be used on this machine.
     """
-    known_families(device)
+    check_available(device)
     context.current().device = device
 
 

@@ -89,6 +89,7 @@ class FakeCard(ModuleType):
 def card(monkeypatch: pytest.MonkeyPatch) -> FakeCard:
     fake = FakeCard()
     monkeypatch.setattr(blob_module, "load_kernel", lambda family, device: fake)
+    monkeypatch.setattr(blob_module, "place", lambda name: name if name == "card" else "host")
     return fake
 
 
