@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from minicaffe.errors import CommunicationError, MissingExtra
+from minicaffe.errors import CommunicationError, extra
 
 from .auth import Member
 from .communicator import Communicator, LocalCommunicator
@@ -78,11 +78,8 @@ class SparkRendezvous:
     def __init__(self, context: Any = None) -> None:
         """`context` is a BarrierTaskContext; without one, that of the running task."""
         if context is None:
-            try:
-                from pyspark import BarrierTaskContext
-            except ImportError:
-                raise MissingExtra("pyspark", "spark", "a rendezvous in Spark") from None
-            context = BarrierTaskContext.get()
+            pyspark = extra("pyspark", "spark", "a rendezvous in Spark")
+            context = pyspark.BarrierTaskContext.get()
         self._context = context
 
     def allgather(self, address: str) -> list[str]:

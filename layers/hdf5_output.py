@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.blob import Blob
-from minicaffe.data.hdf5_file import h5py_for
+from minicaffe.errors import extra
 from minicaffe.layer import Layer
 
 DATASETS = ("data", "label")
@@ -40,7 +40,7 @@ class HDF5OutputLayer(Layer):
         self.path: str = self.param.hdf5_output_param.file_name
         if not self.path:
             raise self.error("hdf5_output_param.file_name must be given")
-        self._h5py = h5py_for(f"layer '{self.name}' (HDF5Output)")
+        self._h5py = extra("h5py", "hdf5", f"layer '{self.name}' (HDF5Output)")
         self._open("w").close()
 
     def _open(self, mode: str) -> Any:

@@ -13,6 +13,9 @@ Error
 `-- MissingExtra        an optional library, with the extra that brings it
 """
 
+from importlib import import_module
+from types import ModuleType
+
 
 class Error(Exception):
     """What minicaffe raises for everything that its caller can mend."""
@@ -59,3 +62,16 @@ class MissingExtra(Error, ImportError):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {library}: pip install 'minicaffe[{extra}]'")
+
+
+def extra(module: str, name: str, purpose: str) -> ModuleType:
+    """Import a module of an optional library, which the extra `name` of this package brings.
+
+    Raises MissingExtra, which names library, extra and purpose, if it cannot be imported.
+    """
+    library = module.partition(".")[0]
+    try:
+        import_module(library)
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtra(library, name, purpose) from error

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from minicaffe.errors import ClusterError, MissingExtra
+from minicaffe.errors import ClusterError, extra
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from .config import Config
@@ -141,16 +141,13 @@ class CaffeOnSpark:
         return frame
 
     def _frame(self, rows: Any, names: Iterable[str], key: str = "") -> Any:
-        try:
-            from pyspark.sql import SparkSession
-            from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
-        except ImportError as error:
-            raise MissingExtra("pyspark", "spark", "CaffeOnSpark") from error
-        fields = [StructField(key, StringType(), nullable=False)] if key else []
-        values = ArrayType(FloatType(), containsNull=False)
-        fields += [StructField(name, values, nullable=False) for name in names]
-        session = SparkSession.builder.getOrCreate()
-        return session.createDataFrame(rows, StructType(fields), verifySchema=False)
+        sql = extra("pyspark.sql", "spark", "CaffeOnSpark")
+        types = extra("pyspark.sql.types", "spark", "CaffeOnSpark")
+        fields = [types.StructField(key, types.StringType(), nullable=False)] if key else []
+        values = types.ArrayType(types.FloatType(), containsNull=False)
+        fields += [types.StructField(name, values, nullable=False) for name in names]
+        session = sql.SparkSession.builder.getOrCreate()
+        return session.createDataFrame(rows, types.StructType(fields), verifySchema=False)
 
 
 def _test(sc: Any, job: ForwardJob, partitions: int, bad: Any) -> Rows:

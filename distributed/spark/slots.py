@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, TextIO, TypeVar
 
 import minicaffe
-from minicaffe.errors import ClusterError, MissingExtra
+from minicaffe.errors import ClusterError
 
 T = TypeVar("T")
 
@@ -284,12 +284,3 @@ def _call_site(sc: Any, name: str) -> Iterator[None]:
         with contextlib.suppress(Exception):
             sc._jsc.setCallSite(name)
         yield
-
-
-def spark_session(sc: Any) -> Any:
-    """The SparkSession of a context. Raises MissingExtra without pyspark's SQL."""
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise MissingExtra("pyspark", "spark", "CaffeOnSpark") from error
-    return SparkSession.builder.getOrCreate()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicaffe.data.source import local_path
-from minicaffe.errors import ClusterError, Error, MissingExtra
+from minicaffe.errors import ClusterError, Error, extra
 from minicaffe.monitor.glog import glog
 
 from .caffe_on_spark import CaffeOnSpark, has_validation
@@ -72,17 +72,14 @@ def _run(args: Sequence[str], debug: bool) -> None:
 
 
 def _context(debug: bool) -> Any:
-    try:
-        from pyspark import SparkConf, SparkContext
-    except ImportError as error:
-        raise MissingExtra("pyspark", "spark", "CaffeOnSpark") from error
-    conf = SparkConf()
+    pyspark = extra("pyspark", "spark", "CaffeOnSpark")
+    conf = pyspark.SparkConf()
     for name, value in SETTINGS.items():
         conf.setIfMissing(name, value)
     if not debug:
         conf.setIfMissing("spark.log.level", "OFF")  # what goes wrong is told in one line
     try:
-        return SparkContext.getOrCreate(conf)
+        return pyspark.SparkContext.getOrCreate(conf)
     except Exception as error:
         if debug:
             raise

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, MissingExtra
+from ..errors import DataError, extra
 from ..proto import minicaffe_pb2 as pb
 
 AS_STORED, GRAY, COLOR = 0, 1, 3  # channels to decode an encoded picture to
@@ -48,7 +47,7 @@ def decode(file: bytes, channels: int = AS_STORED) -> Picture:
 
 def decode_pixels(file: bytes, channels: int = AS_STORED) -> Picture:
     """A JPEG, PNG ... as (H, W) or (H, W, C), blue first, of whatever type it is stored in."""
-    cv2 = _opencv("an encoded picture")
+    cv2 = extra("cv2", "images", "an encoded picture")
     how = {GRAY: cv2.IMREAD_GRAYSCALE, COLOR: cv2.IMREAD_COLOR}.get(channels, cv2.IMREAD_UNCHANGED)
     if not file:
         raise DataError("an encoded picture of 0 bytes")
@@ -66,7 +65,7 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
     """The picture (C, H, W) scaled to height x width, bilinear as OpenCV does it."""
     if picture.shape[1:] == (height, width):
         return picture
-    cv2 = _opencv("resize")
+    cv2 = extra("cv2", "images", "resize")
     pixels = np.ascontiguousarray(picture.transpose(1, 2, 0))
     return _channels_first(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR))
 
@@ -75,12 +74,3 @@ def _channels_first(pixels: Picture) -> Picture:
     if pixels.ndim == 2:
         return pixels[np.newaxis]
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def _opencv(purpose: str) -> ModuleType:
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtra("OpenCV", "images", purpose) from error
-    module: ModuleType = cv2
-    return module

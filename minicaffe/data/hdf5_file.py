@@ -11,29 +11,18 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Error, MissingExtra
+from ..errors import Error, extra
 
 NUMBERS = "iufb"  # kinds of NumPy types that become float32
 MOST_COMPRESSED = 1032  # deflate's best: values of so many bytes from one
 UNSTORED = 16 << 20  # bytes that a dataset may have beyond those that are stored (its fill value)
 
 Shape = tuple[int, ...]
-
-
-def h5py_for(purpose: str) -> ModuleType:
-    """The library h5py. Raises MissingExtra."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtra("h5py", "hdf5", purpose) from error
-    module: ModuleType = h5py
-    return module
 
 
 class Hdf5File:
@@ -48,7 +37,7 @@ class Hdf5File:
     ) -> None:
         self.path = path
         self.error = error
-        self._h5py = h5py_for(purpose)
+        self._h5py = extra("h5py", "hdf5", purpose)
         try:
             self._file = self._h5py.File(path, "r")
         except Exception as problem:

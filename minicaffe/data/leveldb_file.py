@@ -6,19 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
-from ..errors import DataError, MissingExtra
-
-
-def _library(purpose: str) -> ModuleType:
-    try:
-        import plyvel
-    except ImportError as error:
-        raise MissingExtra("plyvel", "leveldb", purpose) from error
-    module: ModuleType = plyvel
-    return module
+from ..errors import DataError, extra
 
 
 class LeveldbReader:
@@ -36,7 +26,7 @@ class LeveldbReader:
             what = "has no file CURRENT" if self.path.is_dir() else "there is no such folder"
             hint = " (it looks like an LMDB)" if (self.path / "data.mdb").exists() else ""
             raise DataError(f"no LevelDB at {self.path}: {what}{hint}")
-        plyvel = _library(f"LevelDB {self.path}")
+        plyvel = extra("plyvel", "leveldb", f"LevelDB {self.path}")
         self._view = tempfile.TemporaryDirectory(prefix="minicaffe-leveldb-")
         try:
             for entry in self.path.iterdir():
@@ -106,7 +96,7 @@ class LeveldbWriter:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        plyvel = _library(f"LevelDB {self.path}")
+        plyvel = extra("plyvel", "leveldb", f"LevelDB {self.path}")
         if self.path.exists():
             raise DataError(f"{self.path} exists already: name a new database")
         try:

@@ -8,10 +8,9 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from ..errors import Error, MissingExtra, ParseError
+from ..errors import Error, ParseError, extra
 from ..machine.whole_file import whole_file
 from .metrics import FIRST_COLUMNS, NEXT_COLUMNS
 from .training_log import Row, TrainingLog, read_training_log
@@ -130,11 +129,9 @@ def plot(logs: Sequence[tuple[str, TrainingLog]], path: str | os.PathLike[str]) 
     shown = panels(logs)
     if not shown:
         raise Error(f"{', '.join(name for name, _ in logs)}: nothing to plot")
-    _matplotlib()
-    from matplotlib.figure import Figure
-
     width, height = PANEL_SIZE
-    figure = Figure(figsize=(width, height * len(shown)), layout="constrained")
+    pictures = extra("matplotlib.figure", "plots", "a plot")
+    figure = pictures.Figure(figsize=(width, height * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
     for place, (name, trainings) in zip(axes, shown.items(), strict=True):
         _draw(place, name, trainings)
@@ -166,12 +163,3 @@ def _draw(axes: Any, name: str, trainings: Sequence[Sequence[Curve]]) -> None:
     axes.grid(alpha=0.3)
     if name != RATE or len(trainings) > 1:
         axes.legend(frameon=False)
-
-
-def _matplotlib() -> ModuleType:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingExtra("matplotlib", "plots", "a plot") from error
-    module: ModuleType = matplotlib
-    return module

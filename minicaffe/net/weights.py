@@ -14,8 +14,8 @@ import numpy as np
 from google.protobuf.message import Message
 
 from ..blob import Blob
-from ..data.hdf5_file import Hdf5File, h5py_for
-from ..errors import SnapshotError
+from ..data.hdf5_file import Hdf5File
+from ..errors import SnapshotError, extra
 from ..machine.whole_file import whole_file
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import array_to_blob_proto, blob_from_proto
@@ -62,7 +62,7 @@ def save_weights_hdf5(net: Net, path: str, write_diff: bool = False) -> None:
 
     A shared parameter is stored with its owner alone (its gradient with every layer).
     """
-    h5py = h5py_for(HDF5_PURPOSE)
+    h5py = extra("h5py", "hdf5", HDF5_PURPOSE)
     with whole_file(path, SnapshotError) as beside, h5py.File(beside, "w") as file:
         groups = {"data": file.create_group("data")}
         if write_diff:
@@ -130,7 +130,7 @@ def save_state(state: pb.SolverState, path: str) -> None:
 
 def save_state_hdf5(state: pb.SolverState, path: str) -> None:
     """Write a solver state as HDF5: iter, learned_net, current_step, history/<index>."""
-    h5py = h5py_for(HDF5_PURPOSE)
+    h5py = extra("h5py", "hdf5", HDF5_PURPOSE)
     with whole_file(path, SnapshotError) as beside, h5py.File(beside, "w") as file:
         file["iter"] = np.array([state.iter], np.int32)
         name = state.learned_net.encode()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.errors import MissingExtra
+from minicaffe.errors import extra
 
 from ..net.net import Net
 
@@ -30,10 +30,7 @@ def compare(net: Net, model: Any, seed: int = 0) -> list[Difference]:
     Inputs are normal random numbers, or numbers of rows where a layer takes such. The net's input
     and all that follows from it are overwritten. Raises MissingExtra without onnxruntime.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtra("onnxruntime", "dev", "comparing a model with its net") from error
+    onnxruntime = extra("onnxruntime", "dev", "comparing a model with its net")
     random = np.random.default_rng(seed)
     inputs = {name: _values(net, name, random) for name in net.input_names}
     for name, values in inputs.items():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
-from minicaffe.errors import MissingExtra, NetError
+from minicaffe.errors import NetError, extra
 from minicaffe.layer import known_types
 
 from ..net.net import AUTOMATIC, Net
@@ -105,7 +104,7 @@ def _layers(net: Net, graph: Graph) -> dict[str, str]:
 def _model(net: Net, graph: Graph) -> Any:
     from minicaffe import __version__
 
-    onnx = onnx_library()
+    onnx = extra("onnx", "onnx", "an ONNX model")
     helper, real = onnx.helper, onnx.TensorProto.FLOAT
     size = sum(array.nbytes for array in graph.constants.values())
     if size > LARGEST:
@@ -131,16 +130,3 @@ def _model(net: Net, graph: Graph) -> Any:
     )
     onnx.checker.check_model(made, full_check=True)
     return made
-
-
-def onnx_library() -> ModuleType:
-    """The package onnx, with the modules that are used here."""
-    try:
-        import onnx
-        import onnx.checker
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise MissingExtra("onnx", "onnx", "an ONNX model") from error
-    module: ModuleType = onnx
-    return module

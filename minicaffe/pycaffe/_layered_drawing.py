@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from ..errors import MissingExtra
+from ..errors import extra
 from ._layered_layout import MARGIN, Layout
-from .draw import Graph
+from ._net_graph import Graph
 
 FORMATS = ("png", "svg", "pdf")
 FONT = 9  # points
@@ -16,13 +16,10 @@ LINE: dict[str, Any] = {"color": "black", "linewidth": 0.8, "zorder": 1}
 
 def draw_graph(graph: Graph, rankdir: str, ext: str) -> bytes:
     """A picture's file of format `ext`, one of FORMATS. Raises MissingExtra without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("matplotlib", "plots", "a picture of a net without graphviz") from error
+    pictures = extra("matplotlib.figure", "plots", "a picture of a net without graphviz")
     layout = Layout(graph, rankdir)
     left, bottom, right, top = layout.frame()
-    figure = Figure(figsize=(right - left + 2 * MARGIN, top - bottom + 2 * MARGIN))
+    figure = pictures.Figure(figsize=(right - left + 2 * MARGIN, top - bottom + 2 * MARGIN))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(left - MARGIN, right + MARGIN), ylim=(bottom - MARGIN, top + MARGIN))
     axes.axis("off")

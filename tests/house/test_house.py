@@ -74,16 +74,20 @@ def test_the_map_of_rooms_covers_every_folder(monkeypatch: pytest.MonkeyPatch) -
 def test_extras_named_in_errors_exist() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = set(project["optional-dependencies"])
+    named = set()
     for path in sources(*ROOMS):
         for node in ast.walk(parse(path)):
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
-                and node.func.id == "MissingExtra"
-                and len(node.args) > 1
-                and isinstance(node.args[1], ast.Constant)
+                and node.func.id in ("extra", "MissingExtra")
+                and path != Path("minicaffe/errors.py")
             ):
-                assert node.args[1].value in extras, f"{path}:{node.lineno}"
+                place = f"{path}:{node.lineno}"
+                assert len(node.args) == 3 and isinstance(node.args[1], ast.Constant), place
+                assert node.args[1].value in extras, place
+                named.add(node.args[1].value)
+    assert named > {"spark", "java", "plots", "hdf5", "images", "leveldb", "draw", "onnx"}
 
 
 def test_the_changelog_knows_the_version() -> None:

@@ -7,11 +7,10 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from ...data.database import BACKENDS, create_database
-from ...errors import DataError, MissingExtra
+from ...errors import DataError, extra
 from ...proto import minicaffe_pb2 as pb
 from .._commands import Parser
 from .._progress import progress
@@ -65,7 +64,7 @@ def read_list(path: PathLike) -> list[Line]:
 
 def picture_datum(file: Path, label: int, options: Options) -> pb.Datum | None:
     """The Datum of a picture file, or None for a file that is no picture."""
-    cv2 = _opencv()
+    cv2 = extra("cv2", "images", "convert_imageset")
     raw = _read(file)
     how = cv2.IMREAD_GRAYSCALE if options.gray else cv2.IMREAD_COLOR
     pixels = cv2.imdecode(raw, how) if raw.size else None
@@ -141,15 +140,6 @@ def _same_kind(one: str, other: str) -> bool:
         return "jpg" if kind.lower() == "jpeg" else kind.lower()
 
     return known(one) == known(other)
-
-
-def _opencv() -> ModuleType:
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtra("OpenCV", "images", "convert_imageset") from error
-    module: ModuleType = cv2
-    return module
 
 
 def configure(parser: Parser) -> None:
