@@ -10,8 +10,6 @@ second-level cache.
 from __future__ import annotations
 
 import ctypes
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +18,14 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
+from minicaffe.machine.bandwidth import bandwidth, fastest
+
 from .machine import vectors
 from .measure import Row
 
 CHAINS = 12  # independent sums: two units with a latency of four cycles need eight
 STEPS = 2_000_000
 MEMORY, CACHE = 64 << 20, 128 << 10  # bytes of an array that is copied
-ATTEMPTS = 15
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,8 @@ class Roof:
 
 def measure(threads: int) -> Roof:
     """Measure the limits: the best of some attempts."""
-    return Roof(threads, peak(threads), bandwidth(MEMORY, threads), bandwidth(CACHE, threads))
+    cache = bandwidth(CACHE, threads, MEMORY // CACHE)
+    return Roof(threads, peak(threads), bandwidth(MEMORY, threads), cache)
 
 
 def peak(threads: int) -> float:
@@ -53,51 +53,6 @@ def peak(threads: int) -> float:
     multiply_add, operations = multiply_adder()
     seconds = fastest([lambda: multiply_add(STEPS)] * threads)
     return threads * STEPS * operations / seconds
-
-
-def bandwidth(size: int, threads: int) -> float:
-    """Bytes read and written a second, by copies of `size` bytes in each thread."""
-    times = max(1, MEMORY // size)
-    copy = ctypes.memmove  # leaves the interpreter to the other threads
-    pairs = [(np.ones(size, np.uint8), np.zeros(size, np.uint8)) for _ in range(threads)]
-
-    def job(source: Any, target: Any) -> Callable[[], None]:
-        def copy_all() -> None:
-            for _ in range(times):
-                copy(target.ctypes.data, source.ctypes.data, size)
-
-        return copy_all
-
-    return 2 * size * times * threads / fastest([job(*pair) for pair in pairs])
-
-
-def fastest(jobs: Sequence[Callable[[], Any]]) -> float:
-    """Seconds in which all jobs are done, each in its thread: the best attempt.
-
-    By the processor time of a lone thread, by wall time of several.
-    """
-    best = float("inf")
-    for _ in range(ATTEMPTS):
-        if len(jobs) == 1:
-            started = time.thread_time()
-            jobs[0]()
-            best = min(best, time.thread_time() - started)
-            continue
-        gate = threading.Barrier(len(jobs) + 1)
-
-        def work(job: Callable[[], Any], gate: threading.Barrier = gate) -> None:
-            gate.wait()
-            job()
-
-        workers = [threading.Thread(target=work, args=(job,)) for job in jobs]
-        for worker in workers:
-            worker.start()
-        gate.wait()
-        started = time.perf_counter()
-        for worker in workers:
-            worker.join()
-        best = min(best, time.perf_counter() - started)
-    return best
 
 
 def multiply_adder() -> tuple[Callable[[int], float], int]:

@@ -1,12 +1,73 @@
-"""Which device a command runs on: -device, Caffe's -gpu, or what the solver asks for."""
+"""Flags that several commands have: which net, which of its layers, on which device, and how."""
+
+from __future__ import annotations
 
 import argparse
 import logging
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError
 from ._commands import Parser
 
+if TYPE_CHECKING:
+    from ..pycaffe.net import Net
+
 log = logging.getLogger("minicaffe.cli")
+
+
+def add_model_flag(parser: Parser) -> None:
+    """-model, a prototxt."""
+    parser.flag("model", "the net's prototxt", metavar="FILE")
+
+
+def add_phase_flag(parser: Parser, default: str) -> None:
+    """-phase, TRAIN or TEST."""
+    parser.flag(
+        "phase",
+        f"TRAIN or TEST (default {default})",
+        default=default,
+        choices=("TRAIN", "TEST"),
+    )
+
+
+def add_stage_flags(parser: Parser) -> None:
+    """-level and -stage, which select layers of the net besides its phase."""
+    parser.flag("level", "the net's level", type=int, default=0)
+    parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
+
+
+def stages(args: argparse.Namespace) -> list[str]:
+    """The names that -stage gives."""
+    return args.stage.split(",") if args.stage else []
+
+
+def build_net(args: argparse.Namespace, **options: Any) -> Net:
+    """The net that -model, -phase (TEST without such a flag), -level and -stage select."""
+    from .. import TEST, TRAIN
+    from ..pycaffe.net import Net
+
+    phase = TRAIN if getattr(args, "phase", "TEST") == "TRAIN" else TEST
+    return Net(args.model, phase, level=args.level, stages=stages(args), **options)
+
+
+def add_memory_switch(parser: Parser) -> None:
+    """-noshare_memory gives every blob of a test net its own memory."""
+    parser.switch(
+        "share_memory",
+        "let blobs of test nets that are not needed at the same time use the same memory"
+        " (default true)",
+        default=True,
+    )
+
+
+def add_fusion_switch(parser: Parser) -> None:
+    """-nofuse runs every layer on its own."""
+    parser.switch(
+        "fuse",
+        "run neighbouring layers that work in place as one, where there is a kernel for them"
+        " (default true)",
+        default=True,
+    )
 
 
 def add_device_flags(parser: Parser) -> None:

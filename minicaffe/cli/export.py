@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Error, MissingExtra
 from ._commands import Parser
+from ._net_flags import add_model_flag, add_phase_flag, add_stage_flags, build_net
 
 if TYPE_CHECKING:
     from ..net.net import Net
@@ -20,11 +21,10 @@ TOLERANCE = 1e-4  # of the largest magnitude in an output
 def configure(parser: Parser) -> None:
     """What to write, and the flags that select a net."""
     parser.flag("onnx", "the file to write", metavar="OUT")
-    parser.flag("model", "the net's prototxt", metavar="FILE")
+    add_model_flag(parser)
     parser.flag("weights", "trained weights: .caffemodel or .caffemodel.h5", metavar="FILE")
-    parser.flag("phase", "TRAIN or TEST (default TEST)", default="TEST", choices=("TRAIN", "TEST"))
-    parser.flag("level", "the net's level", type=int, default=0)
-    parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
+    add_phase_flag(parser, "TEST")
+    add_stage_flags(parser)
     parser.set_defaults(error=parser.error)
 
 
@@ -35,15 +35,11 @@ def run(args: argparse.Namespace) -> None:
             args.error(f"{what} must be named: -{flag} FILE")
     import logging
 
-    from .. import TEST, TRAIN
     from ..onnx_export import IR_VERSION, OPSET, to_onnx
     from ..proto.files import write_binary
-    from ..pycaffe.net import Net
 
     logging.getLogger("minicaffe").setLevel(logging.WARNING)
-    stages = args.stage.split(",") if args.stage else []
-    phase = TRAIN if args.phase == "TRAIN" else TEST
-    net = Net(args.model, phase, level=args.level, stages=stages, weights=args.weights)
+    net = build_net(args, weights=args.weights)
     model = to_onnx(net)
     _check(net, model)
     write_binary(args.onnx, model)

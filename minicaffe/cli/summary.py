@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._commands import Parser
+from ._net_flags import add_model_flag, add_phase_flag, add_stage_flags, build_net
 
 if TYPE_CHECKING:
     from ..net.memory_plan import MemoryPlan
@@ -18,10 +19,9 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     """The flags that select a net, as `minicaffe time` has them."""
-    parser.flag("model", "the net's prototxt", metavar="FILE")
-    parser.flag("phase", "TRAIN or TEST (default TEST)", default="TEST", choices=("TRAIN", "TEST"))
-    parser.flag("level", "the net's level", type=int, default=0)
-    parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
+    add_model_flag(parser)
+    add_phase_flag(parser, "TEST")
+    add_stage_flags(parser)
     parser.set_defaults(error=parser.error)
 
 
@@ -31,16 +31,13 @@ def run(args: argparse.Namespace) -> None:
         args.error("a model is needed: -model FILE")
     import logging
 
-    from .. import TEST, TRAIN
+    from .. import TEST
     from ..net.cost import layer_cost
     from ..net.memory_plan import plan_memory
-    from ..pycaffe.net import Net
 
     logging.getLogger("minicaffe").setLevel(logging.WARNING)
-    stages = args.stage.split(",") if args.stage else []
-    phase = TRAIN if args.phase == "TRAIN" else TEST
-    net = Net(args.model, phase, level=args.level, stages=stages)
-    plan = plan_memory(net) if phase == TEST else None
+    net = build_net(args)
+    plan = plan_memory(net) if net.phase == TEST else None
     buffers = ["buffer", *_buffers(net, plan), ""] if plan else []
     rows = [("layer", "type", "top shapes", "parameters", "MFLOP", "MB of tops")]
     costs = [layer_cost(net, index) for index in range(len(net.layers))]

@@ -4,21 +4,26 @@ import argparse
 import logging
 
 from ._commands import Parser
-from ._fusion import add_fusion_switch
-from ._memory import add_memory_switch
-from ._net_flags import add_device_flags, choose_device
+from ._net_flags import (
+    add_device_flags,
+    add_fusion_switch,
+    add_memory_switch,
+    add_model_flag,
+    add_stage_flags,
+    build_net,
+    choose_device,
+)
 
 log = logging.getLogger("minicaffe.cli")
 
 
 def configure(parser: Parser) -> None:
     """Caffe's flags."""
-    parser.flag("model", "the net's prototxt", metavar="FILE")
+    add_model_flag(parser)
     parser.flag("weights", "the .caffemodel", metavar="FILE")
     parser.flag("iterations", "how many batches (default 50)", type=int, default=50)
     add_device_flags(parser)
-    parser.flag("level", "the net's level", type=int, default=0)
-    parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
+    add_stage_flags(parser)
     add_memory_switch(parser)
     add_fusion_switch(parser)
     parser.set_defaults(error=parser.error)
@@ -32,20 +37,8 @@ def run(args: argparse.Namespace) -> None:
         args.error("weights are needed to score: -weights FILE")
     if args.iterations < 1:
         args.error(f"-iterations {args.iterations}: at least 1 is expected")
-    from .. import TEST
-    from ..pycaffe.net import Net
-
     choose_device(args)
-    stages = args.stage.split(",") if args.stage else []
-    net = Net(
-        args.model,
-        TEST,
-        level=args.level,
-        stages=stages,
-        weights=args.weights,
-        share_memory=args.share_memory,
-        fuse=args.fuse,
-    )
+    net = build_net(args, weights=args.weights, share_memory=args.share_memory, fuse=args.fuse)
     log.info("Running for %d iterations.", args.iterations)
     loss = 0.0
     sums: list[float] = []

@@ -5,27 +5,36 @@ and bytes a second of each layer, and how much that is of what this machine can 
 net otherwise runs as one (`minicaffe summary` shows which) run one by one here.
 """
 
+from __future__ import annotations
+
 import argparse
 import logging
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ._commands import Parser
-from ._net_flags import add_device_flags, choose_device
+from ._net_flags import (
+    add_device_flags,
+    add_model_flag,
+    add_phase_flag,
+    add_stage_flags,
+    build_net,
+    choose_device,
+)
+
+if TYPE_CHECKING:
+    from ..net.net import Net
 
 log = logging.getLogger("minicaffe.cli")
 
 
 def configure(parser: Parser) -> None:
     """Caffe's flags."""
-    parser.flag("model", "the net's prototxt", metavar="FILE")
-    parser.flag(
-        "phase", "TRAIN or TEST (default TRAIN)", default="TRAIN", choices=("TRAIN", "TEST")
-    )
+    add_model_flag(parser)
+    add_phase_flag(parser, "TRAIN")
     parser.flag("iterations", "how many times (default 50)", type=int, default=50)
     add_device_flags(parser)
-    parser.flag("level", "the net's level", type=int, default=0)
-    parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
+    add_stage_flags(parser)
     parser.set_defaults(error=parser.error)
 
 
@@ -39,72 +48,70 @@ def run(args: argparse.Namespace) -> None:
         args.error("a model is needed to time: -model FILE")
     if args.iterations < 1:
         args.error(f"-iterations {args.iterations}: at least 1 is expected")
-    from .. import TEST, TRAIN
     from ..device import place
     from ..machine.threads import num_threads
     from ..net.roofline import COPIED, SIDE, measure_peak, table
-    from ..pycaffe.net import Net
     from .summary import print_table
 
     device = choose_device(args)
-    stages = args.stage.split(",") if args.stage else []
-    phase = TRAIN if args.phase == "TRAIN" else TEST
-    net = Net(args.model, phase, level=args.level, stages=stages)
-    count = len(net.layers)
+    net = build_net(args)
     peak = measure_peak(device) if place(device) == "host" else None
+    forward_ms, backward_ms = _time_layers(net, args.iterations)
+    net.close()
+    if peak is None:
+        return
+    print_table(table(net, forward_ms, backward_ms, peak), text_columns=2)
+    print(
+        f"peak of {device} on {num_threads()} thread(s), measured at the start:"
+        f" {peak.gemm / 1e9:.1f} GFLOP/s (product of {SIDE} x {SIDE} matrices),"
+        f" {peak.bandwidth / 1e9:.1f} GB/s (copy of {COPIED >> 20} MiB)"
+    )
+    print(
+        "of peak: the least time by arithmetic or by memory, whichever is longer, of the time"
+        " that forward and backward took; above 100 % the values came from a cache"
+    )
 
-    def forward(index: int) -> None:
-        net.forward_pass(index, index)
 
-    def backward(index: int) -> None:
-        node = net.nodes[index]
-        tops, bottoms = net.layer_tops[index], net.layer_bottoms[index]
-        node.layer.backward(tops, node.propagate_down, bottoms)
-
+def _time_layers(net: Net, iterations: int) -> tuple[list[float], list[float]]:
+    """Forward and backward of each layer, in ms on average; Caffe's lines go to the log."""
+    layers = range(len(net.layers))
     log.info("Performing Forward")
     log.info("Initial loss: %g", net.forward_pass())
     log.info("Performing Backward")
-    for index in reversed(range(count)):
-        backward(index)
+    for index in reversed(layers):
+        _backward(net, index)
     log.info("*** Benchmark begins ***")
-    log.info("Testing for %d iterations.", args.iterations)
-    forward_ms, backward_ms = [0.0] * count, [0.0] * count
+    log.info("Testing for %d iterations.", iterations)
+    forward, backward = [0.0] * len(layers), [0.0] * len(layers)  # seconds
     total = 0.0
-    for iteration in range(1, args.iterations + 1):
+    for iteration in range(1, iterations + 1):
         start = time.perf_counter()
-        for index in range(count):
-            forward_ms[index] += _milliseconds(forward, index)
-        for index in reversed(range(count)):
-            backward_ms[index] += _milliseconds(backward, index)
+        for index in layers:
+            before = time.perf_counter()
+            net.forward_pass(index, index)
+            forward[index] += time.perf_counter() - before
+        for index in reversed(layers):
+            before = time.perf_counter()
+            _backward(net, index)
+            backward[index] += time.perf_counter() - before
         took = 1000 * (time.perf_counter() - start)
         total += took
         log.info("Iteration: %d forward-backward time: %g ms.", iteration, took)
-    net.close()
-    forward_ms = [each / args.iterations for each in forward_ms]
-    backward_ms = [each / args.iterations for each in backward_ms]
+    forward_ms = [1000 * seconds / iterations for seconds in forward]
+    backward_ms = [1000 * seconds / iterations for seconds in backward]
     log.info("Average time per layer: ")
-    for index, name in enumerate(net.layer_names):
-        log.info("%10s\tforward: %g ms.", name, forward_ms[index])
-        log.info("%10s\tbackward: %g ms.", name, backward_ms[index])
+    for name, there, back in zip(net.layer_names, forward_ms, backward_ms, strict=True):
+        log.info("%10s\tforward: %g ms.", name, there)
+        log.info("%10s\tbackward: %g ms.", name, back)
     log.info("Average Forward pass: %g ms.", sum(forward_ms))
     log.info("Average Backward pass: %g ms.", sum(backward_ms))
-    log.info("Average Forward-Backward: %g ms.", total / args.iterations)
+    log.info("Average Forward-Backward: %g ms.", total / iterations)
     log.info("Total Time: %g ms.", total)
     log.info("*** Benchmark ends ***")
-    if peak is not None:
-        print_table(table(net, forward_ms, backward_ms, peak), text_columns=2)
-        print(
-            f"peak of {device} on {num_threads()} thread(s), measured at the start:"
-            f" {peak.flops / 1e9:.1f} GFLOP/s (product of {SIDE} x {SIDE} matrices),"
-            f" {peak.bandwidth / 1e9:.1f} GB/s (copy of {4 * COPIED >> 20} MiB)"
-        )
-        print(
-            "of peak: the least time by arithmetic or by memory, whichever is longer, of the time"
-            " that forward and backward took; above 100 % the values came from a cache"
-        )
+    return forward_ms, backward_ms
 
 
-def _milliseconds(run: Callable[[int], None], index: int) -> float:
-    start = time.perf_counter()
-    run(index)
-    return 1000 * (time.perf_counter() - start)
+def _backward(net: Net, index: int) -> None:
+    node = net.nodes[index]
+    tops, bottoms = net.layer_tops[index], net.layer_bottoms[index]
+    node.layer.backward(tops, node.propagate_down, bottoms)

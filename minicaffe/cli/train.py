@@ -7,9 +7,14 @@ import argparse
 import logging
 
 from ._commands import Parser
-from ._fusion import add_fusion_switch
-from ._memory import add_memory_switch
-from ._net_flags import add_device_flags, choose_device
+from ._net_flags import (
+    add_device_flags,
+    add_fusion_switch,
+    add_memory_switch,
+    add_stage_flags,
+    choose_device,
+    stages,
+)
 from ._signals import add_signal_flags, signals
 
 log = logging.getLogger("minicaffe.cli")
@@ -21,8 +26,7 @@ def configure(parser: Parser) -> None:
     parser.flag("snapshot", "the .solverstate to go on from", metavar="FILE")
     parser.flag("weights", "the .caffemodels to start from, separated by ','", metavar="FILES")
     add_device_flags(parser)
-    parser.flag("level", "the net's level", type=int, default=0)
-    parser.flag("stage", "the net's stages, separated by ','", metavar="NAMES")
+    add_stage_flags(parser)
     add_memory_switch(parser)
     add_fusion_switch(parser)
     add_signal_flags(parser)
@@ -41,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
 
     param = read_solver(args.solver)
     param.train_state.level = args.level
-    param.train_state.stage.extend(args.stage.split(",") if args.stage else ())
+    param.train_state.stage.extend(stages(args))
     if args.snapshot:
         del param.weights[:]
     elif args.weights:

@@ -2,27 +2,28 @@
 
 A layer of F operations and B bytes takes at least F / (peak FLOP/s) and at least B / (peak bytes a
 second). The larger of the two, by the time that it took, is its share of the peak. It may exceed
-100 % where the values did not have to come from memory, but lay in a cache.
+100 % where the values did not have to come from memory, but lay in a cache. The peak of arithmetic
+is here what the device's own product of matrices (gemm) reaches, not what its units could do.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..device import load_kernel, place
 from ..errors import DeviceError
+from ..machine.bandwidth import bandwidth
 from ..machine.threads import num_threads
 from .cost import Cost, layer_cost
 from .net import Net
 
 SIDE = 768  # of the matrices of the product
-COPIED = 16 * 2**20  # floats: 64 MiB, more than caches hold
-LEAST_SECONDS = 0.2  # of each measurement
+COPIED = 64 << 20  # bytes, more than caches hold
+LEAST_SECONDS = 0.2  # of the product's measurement
 
 COLUMNS = (
     "layer", "type", "forward ms", "backward ms", "GFLOP/s", "GB/s", "of peak", "bound by"
@@ -31,14 +32,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Peak:
-    """What a device reaches: operations and bytes a second."""
+    """What a device reaches: operations a second in gemm, bytes a second in copies."""
 
-    flops: float
+    gemm: float
     bandwidth: float
 
     def seconds(self, flops: float, moved: float) -> tuple[float, str]:
         """The least time for so many operations and bytes, and which of them takes it."""
-        arithmetic, memory = flops / self.flops, moved / self.bandwidth
+        arithmetic, memory = flops / self.gemm, moved / self.bandwidth
         return max((arithmetic, "arithmetic"), (memory, "memory"))
 
 
@@ -46,7 +47,7 @@ def measure_peak(device: str) -> Peak:
     """The peak of a device in main memory, in the best of several runs (about half a second).
 
     Operations: the device's own product of two 768 x 768 matrices. Bytes: read and written by
-    np.copyto over 64 MiB, on as many threads as kernels run on. Raises DeviceError for a card.
+    copies of 64 MiB in all, on as many threads as kernels run on. Raises DeviceError for a card.
     """
     if place(device) != "host":
         raise DeviceError(f"the peak of '{device}' cannot be measured: it is not in main memory")
@@ -54,12 +55,8 @@ def measure_peak(device: str) -> Peak:
     product = np.empty_like(a)
     gemm = load_kernel("gemm", device).gemm
     operations = 2 * SIDE**3 / _best(lambda: gemm(a, b, product))
-    source, target = np.ones(COPIED, np.float32), np.ones(COPIED, np.float32)
     threads = num_threads()
-    parts = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
-    with ThreadPoolExecutor(threads) as pool:
-        took = _best(lambda: list(pool.map(lambda part: np.copyto(*part), parts)))
-    return Peak(operations, 2 * source.nbytes / took)
+    return Peak(operations, bandwidth(COPIED // threads, threads))
 
 
 def _best(run: Callable[[], object]) -> float:
