@@ -7,12 +7,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 # Modules that scripts for pycaffe import, and that live in minicaffe/pycaffe/.
 PYCAFFE = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "params")
@@ -24,6 +23,8 @@ def install_as_caffe() -> None:
     One line before the first of them serves every file of a program. Nothing is done where a real
     Caffe is installed, or was imported.
     """
+    import importlib.util  # where it is needed: every program pays for what this module imports
+
     if "caffe" in sys.modules:
         return
     found = importlib.util.find_spec("caffe")
@@ -46,7 +47,7 @@ def home_of(name: str) -> str | None:
     return home if home != name else None
 
 
-class AliasFinder(MetaPathFinder):
+class AliasFinder:
     """Finds a module by an alias as the one that is there already."""
 
     def find_spec(
@@ -54,12 +55,17 @@ class AliasFinder(MetaPathFinder):
     ) -> ModuleSpec | None:
         """The spec of an alias; None for all other names."""
         home = home_of(name)
-        if home is None or importlib.util.find_spec(home) is None:
+        if home is None:
             return None
-        return importlib.util.spec_from_loader(name, _Loader(home))
+        import importlib.util
+
+        if importlib.util.find_spec(home) is None:
+            return None
+        loader: Any = _Loader(home)  # a loader by what it does, not by its base class
+        return ModuleSpec(name, loader)
 
 
-class _Loader(Loader):
+class _Loader:
     """Gives a module that is there already; its own spec stays."""
 
     def __init__(self, name: str) -> None:
