@@ -16,13 +16,12 @@ from typing import Any
 import minicaffe
 from minicaffe import context
 from minicaffe.layer import known_types, layer_class
-from minicaffe.layer_example import example_net, example_text
+from minicaffe.layer_example import example_net, example_text, needs_files
 from minicaffe.net.net import Net
 from minicaffe.pycaffe.net_spec import LAYER_FIELDS
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "layers"
-WITHOUT_SHAPES = {"Data", "MemoryData", "ImageData", "HDF5Data", "WindowData", "HDF5Output"}
 NOTE = "<!-- made by docs/build.py from the layer's docstring: change it there -->"
 
 
@@ -36,7 +35,7 @@ def page(layer_type: str) -> str:
         if field in LAYER_FIELDS:
             parts.append(field_table(field))
     parts.append(f"## Example\n\n```protobuf\n{example}\n```")
-    if layer_type not in WITHOUT_SHAPES:
+    if not needs_files(layer_type):
         parts.append(shape_table(layer_type))
     name = known_types()[layer_type]
     parts.append(f"Code: [layers/{name}.py](../../layers/{name}.py){kernel_links(layer_type)}")

@@ -18,6 +18,7 @@ class BatchedLayer(Layer):
     bottoms = (0, 0)
     batches: Batches | None = None
     loaded: Batch | None = None
+    moves = True
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The tops get their shapes with the batch, in forward."""

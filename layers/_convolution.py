@@ -25,6 +25,8 @@ class BaseConvolutionLayer(Layer):
     equal_bottom_top = True
     in_place = False
     transposed: ClassVar[bool]
+    parameters = "convolution"
+    multiplies = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create the filters and the bias."""

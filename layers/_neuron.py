@@ -20,6 +20,7 @@ class NeuronLayer(Layer):
     keeps_input: ClassVar[bool] = False
     scalars: tuple[float, ...] = ()
     kept: Blob | None = None  # a copy of the input
+    positions = "kept"
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The top has the bottom's shape."""

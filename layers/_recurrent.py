@@ -38,6 +38,8 @@ class RecurrentLayer(Layer, ABC):
     in_place = False
     states: ClassVar[int]
     gates_per_unit: ClassVar[int]
+    parameters = "recurrent"
+    multiplies = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create the weights."""
@@ -233,3 +235,8 @@ class RecurrentLayer(Layer, ABC):
     def allow_force_backward(self, index: int) -> bool:
         """Only x and the static input have a gradient."""
         return index == 0 or (index == 2 and self.has_static)
+
+    def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """Each of T N steps multiplies every weight matrix once."""
+        steps = bottom[0].count(0, 2)
+        return sum(2 * steps * blob.count() for blob in self.blobs if blob.num_axes > 1)

@@ -28,6 +28,7 @@ class BatchNormLayer(Layer):
     """
 
     kernels = ("batch_norm",)
+    positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create the stored statistics and keep the solver off them."""

@@ -23,6 +23,8 @@ class BatchReindexLayer(Layer):
     kernels = ("gather",)
     bottoms = (2, 2)
     in_place = False
+    moves = True
+    repeats = True
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The top has an item for each index."""

@@ -26,6 +26,7 @@ class BiasLayer(Layer):
 
     kernels = ("scale", "copy")
     bottoms = (1, 2)
+    positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create b."""

@@ -24,6 +24,7 @@ class ConcatLayer(Layer):
     kernels = ("copy",)
     bottoms = (1, None)
     in_place = False
+    moves = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the axis."""

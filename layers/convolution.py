@@ -34,6 +34,7 @@ class ConvolutionLayer(BaseConvolutionLayer):
     """
 
     transposed = False
+    positions = "windows"
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Convolve, and add the bias."""
@@ -78,3 +79,8 @@ class ConvolutionLayer(BaseConvolutionLayer):
             if propagate_down[index]:
                 dx = bottom[index].diff.write(device).reshape(self.bottom_view)
                 self.ops.backward_data(dy, weight, dx, self.workspace(), *self.geometry)
+
+    def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """Each output is a sum over the weights of one filter."""
+        weights = self.blobs[0].count(1)
+        return sum(2 * blob.count() * weights for blob in top)

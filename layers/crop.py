@@ -26,6 +26,8 @@ class CropLayer(Layer):
     kernels = ("crop", "fill")
     bottoms = (2, 2)
     in_place = False
+    positions = "cut"
+    moves = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the offsets, one for each axis that is cut."""
@@ -77,3 +79,7 @@ class CropLayer(Layer):
             self.ops.backward(top[0].diff.read(self.device), dx, self.offsets)
         if propagate_down[1]:
             self.zero(bottom[1].diff.write(self.device), 0.0)
+
+    def values_read(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """The part of the bottom that is cut out."""
+        return top[0].count()

@@ -31,6 +31,7 @@ class DataLayer(BatchedLayer):
     """
 
     tops = (1, 2)
+    reads = ("data_param.source", "memory_data_param.source")
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Open the database and look at its first record."""

@@ -29,6 +29,7 @@ class DeconvolutionLayer(BaseConvolutionLayer):
     """
 
     transposed = True
+    positions = "spread"
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Spread the values, and add the bias."""
@@ -62,3 +63,8 @@ class DeconvolutionLayer(BaseConvolutionLayer):
             if propagate_down[index]:
                 dx = bottom[index].diff.write(device).reshape(self.bottom_view)
                 self.ops.forward(dy, weight, None, dx, self.workspace(), *self.geometry)
+
+    def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """Each input is spread over the weights of its channel."""
+        weights = self.blobs[0].count(1)
+        return sum(2 * blob.count() * weights for blob in bottom)

@@ -26,6 +26,7 @@ class DropoutLayer(Layer):
     """
 
     kernels = ("dropout", "copy")
+    positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the ratio."""

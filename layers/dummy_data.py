@@ -21,6 +21,8 @@ class DummyDataLayer(Layer):
 
     bottoms = (0, 0)
     tops = (1, None)
+    needs_no_input = True
+    moves = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Shape the tops; fill those that are constant."""

@@ -28,6 +28,7 @@ class EltwiseLayer(Layer):
 
     kernels = ("eltwise",)
     bottoms = (2, None)
+    positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""

@@ -28,6 +28,8 @@ class EmbedLayer(Layer):
 
     kernels = ("embed",)
     in_place = False
+    moves = True
+    repeats = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create W and b."""
@@ -78,3 +80,7 @@ class EmbedLayer(Layer):
     def allow_force_backward(self, index: int) -> bool:
         """Indices have no gradient."""
         return False
+
+    def values_read(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """The vectors that are looked up, of the table."""
+        return top[0].count()

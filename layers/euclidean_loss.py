@@ -20,6 +20,7 @@ class EuclideanLossLayer(LossLayer):
     """
 
     kernels = ("euclidean_loss",)
+    parameters = "loss"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Nothing to read; the differences are kept for backward."""

@@ -26,6 +26,7 @@ class FilterLayer(Layer):
     bottoms = (2, None)
     tops = (1, None)
     in_place = False
+    moves = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """A top for each bottom but the last."""

@@ -31,6 +31,7 @@ class HDF5DataLayer(BatchedLayer):
     """
 
     tops = (1, None)
+    reads = ("hdf5_data_param.source",)
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Look at the shapes in all files."""

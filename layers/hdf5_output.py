@@ -34,6 +34,8 @@ class HDF5OutputLayer(Layer):
     kernels = ("fill",)
     bottoms = (2, 2)
     tops = (0, 0)
+    writes = ("hdf5_output_param.file_name",)
+    moves = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Make the file."""

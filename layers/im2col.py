@@ -29,6 +29,10 @@ class Im2colLayer(Layer):
 
     kernels = ("im2col",)
     in_place = False
+    parameters = "convolution"
+    positions = "windows"
+    moves = True
+    repeats = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the window."""

@@ -37,6 +37,7 @@ class ImageDataLayer(BatchedLayer):
     """
 
     tops = (2, 2)
+    reads = ("image_data_param.source", "image_data_param.root_folder")
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the list and its first picture."""

@@ -36,6 +36,7 @@ class InfogainLossLayer(LossLayer):
     kernels = ("infogain_loss", "softmax")
     bottoms = (2, 3)
     tops = (1, 2)
+    small_files = (*LossLayer.small_files, "infogain_loss_param.source")
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters, and the matrix unless it is a bottom."""

@@ -26,6 +26,7 @@ class InnerProductLayer(Layer):
 
     kernels = ("inner_product",)
     in_place = False
+    multiplies = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create W and b."""
@@ -82,3 +83,7 @@ class InnerProductLayer(Layer):
         if propagate_down[0]:
             dx = bottom[0].diff.write(device).reshape(self.samples, self.inputs)
             self.ops.backward_data(dy, self.blobs[0].data.read(device), dx, self.transpose)
+
+    def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """2 M K num_output."""
+        return 2 * bottom[0].count() * self.num_output

@@ -17,6 +17,8 @@ class InputLayer(Layer):
 
     bottoms = (0, 0)
     tops = (1, None)
+    needs_no_input = True
+    shares = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Give the tops their first shapes."""
@@ -35,3 +37,6 @@ class InputLayer(Layer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The user decides the values."""
+
+    def seek(self, batch: int) -> None:
+        """Every batch is what the user fills in."""

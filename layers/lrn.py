@@ -28,6 +28,7 @@ class LRNLayer(Layer):
 
     kernels = ("lrn",)
     in_place = False
+    positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; the sums s are kept for backward."""
@@ -80,3 +81,7 @@ class LRNLayer(Layer):
                 self.alpha,
                 self.beta,
             )
+
+    def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """One for each value of each neighbourhood."""
+        return bottom[0].count() * self.size ** (2 if self.within else 1)

@@ -40,6 +40,7 @@ class MemoryDataLayer(BatchedLayer):
     """
 
     tops = (2, 2)
+    reads = ("memory_data_param.source", "data_param.source")
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Open the source, if there is one; give the tops their shapes."""

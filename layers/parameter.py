@@ -21,6 +21,8 @@ class ParameterLayer(Layer):
     """
 
     bottoms = (0, 0)
+    needs_no_input = True
+    shares = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Create the blob."""
@@ -41,3 +43,6 @@ class ParameterLayer(Layer):
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
     ) -> None:
         """The gradient is there."""
+
+    def seek(self, batch: int) -> None:
+        """Every batch is the parameter."""

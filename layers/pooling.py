@@ -1,5 +1,6 @@
 """Pooling: the maximum or the mean of each window."""
 
+import math
 from collections.abc import Sequence
 
 from minicaffe.blob import Blob, Shape
@@ -36,6 +37,7 @@ class PoolingLayer(Layer):
     kernels = ("pooling",)
     tops = (1, 2)
     in_place = False
+    positions = "windows"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""
@@ -133,3 +135,7 @@ class PoolingLayer(Layer):
             self.ops.max_backward(dy, as_int32(self.mask, self.device, "read"), dx)
         else:
             self.ops.average_backward(dy, dx, window.kernel, window.stride, window.pad)
+
+    def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """One for each value of each window."""
+        return top[0].count() * math.prod(self.window.kernel)

@@ -22,6 +22,7 @@ class PReLULayer(Layer):
     """
 
     kernels = ("prelu", "copy")
+    positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create the slopes."""

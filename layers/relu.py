@@ -22,6 +22,7 @@ class ReLULayer(Layer):
     """
 
     kernels = ("relu",)
+    positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the slope."""

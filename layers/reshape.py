@@ -22,6 +22,7 @@ class ReshapeLayer(Layer):
     """
 
     in_place = False
+    shares = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the dims."""

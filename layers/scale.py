@@ -29,6 +29,7 @@ class ScaleLayer(Layer):
 
     kernels = ("scale", "copy", "eltwise")
     bottoms = (1, 2)
+    positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters; create s and b."""

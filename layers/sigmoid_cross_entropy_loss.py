@@ -27,6 +27,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
     """
 
     kernels = ("sigmoid_cross_entropy_loss",)
+    parameters = "loss"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""

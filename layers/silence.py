@@ -17,6 +17,7 @@ class SilenceLayer(Layer):
     kernels = ("fill",)
     bottoms = (1, None)
     tops = (0, 0)
+    shares = True
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """There is no top."""

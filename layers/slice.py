@@ -26,6 +26,7 @@ class SliceLayer(Layer):
     kernels = ("copy",)
     tops = (1, None)
     in_place = False
+    moves = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the axis and the points."""

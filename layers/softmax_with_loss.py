@@ -33,6 +33,7 @@ class SoftmaxWithLossLayer(LossLayer):
     """
 
     kernels = ("cross_entropy",)
+    parameters = "loss"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""

@@ -20,6 +20,9 @@ class SplitLayer(Layer):
     kernels = ("split",)
     tops = (1, None)
     in_place = False
+    positions = "kept"
+    shares = True
+    repeats = True
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """All tops have the bottom's shape, and share its data."""

@@ -123,6 +123,10 @@ class SPPLayer(Layer):
             window = level.window
             self.ops.average_backward(gradient, dx, window.kernel, window.stride, window.pad)
 
+    def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """One for each value of each window of each level."""
+        return sum(level.pooled.count() * math.prod(level.window.kernel) for level in self.levels)
+
 
 def _window(extents: Pair, bins: int) -> PoolingWindow:
     """The window that cuts an image into bins x bins parts."""

@@ -19,6 +19,7 @@ class ThresholdLayer(Layer):
     """
 
     kernels = ("threshold",)
+    positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the limit."""

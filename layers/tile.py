@@ -20,6 +20,8 @@ class TileLayer(Layer):
 
     kernels = ("tile",)
     in_place = False
+    moves = True
+    repeats = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the axis and the number of copies."""

@@ -37,6 +37,7 @@ class WindowDataLayer(BatchedLayer):
     """
 
     tops = (2, 2)
+    reads = ("window_data_param.source", "window_data_param.root_folder")
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the file of windows and a first picture."""

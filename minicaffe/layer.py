@@ -6,15 +6,19 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from .aliases import install_as_caffe
 from .blob import Blob, BlobList
 from .device import load_kernel, missing_families
 from .errors import Error, LayerError
+
+# How the pixels of a top lie over those of its bottom: one over one; each over a window; a window
+# over each; over a part of them (minicaffe/pycaffe/coord_map.py).
+Positions = Literal["kept", "windows", "spread", "cut"]
 
 
 class Layer:
@@ -40,6 +44,19 @@ class Layer:
     default_loss_weight: ClassVar[float] = 0.0  # of top 0, where the prototxt says nothing
     in_place: ClassVar[bool] = True  # False: a top must not be its bottom
     runs_back: bool = True  # False in a net that never does: nothing is kept for backward
+
+    # What others ask of a type: the class, never a layer, on which a student's code may have set
+    # anything. Fields are named "data_param.source".
+    parameters: ClassVar[str | None] = None  # "convolution": reads convolution_param; None: its own
+    needs_no_input: ClassVar[bool] = False  # has no bottoms and yet brings no samples in
+    reads: ClassVar[tuple[str, ...]] = ()  # fields that are paths of data
+    small_files: ClassVar[tuple[str, ...]] = ("transform_param.mean_file",)  # that travel with jobs
+    writes: ClassVar[tuple[str, ...]] = ()  # fields that are paths of files it makes
+    positions: ClassVar[Positions | None] = None  # where the pixels of a top lie over a bottom's
+    moves: ClassVar[bool] = False  # copies values, without arithmetic
+    shares: ClassVar[bool] = False  # its tops have its bottoms' memory: nothing moves in forward
+    repeats: ClassVar[bool] = False  # may give a value several times; backward sums what comes back
+    multiplies: ClassVar[bool] = False  # its work is products with its parameters
 
     def __init__(self, param: Any, device: str, phase: int) -> None:
         self.param = param
@@ -86,6 +103,16 @@ class Layer:
 
     def close(self) -> None:
         """Data layers: end threads and close files."""
+
+    def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """Operations of one forward: one for each value that it reads, none where it moves them."""
+        if type(self).moves or type(self).shares:
+            return 0
+        return sum(blob.count() for blob in bottom or top)
+
+    def values_read(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
+        """Values that one forward reads: all of the bottoms and the parameters."""
+        return sum(blob.count() for blob in (*bottom, *self.blobs))
 
     def error(self, message: str) -> LayerError:
         """An error that names this layer: `raise self.error("kernel_size 0 ...")`."""
@@ -164,6 +191,15 @@ def known_types() -> dict[str, str]:
             if is_file_of(module.name, name):
                 found[name] = module.name
     return dict(sorted(found.items()))
+
+
+def given_fields(param: Any, fields: Iterable[str]) -> Iterator[tuple[Any, str]]:
+    """Those of the fields "message.field" that a LayerParameter gives: the message, the name."""
+    for path in fields:
+        holder, _, field = path.partition(".")
+        message = getattr(param, holder)
+        if param.HasField(holder) and getattr(message, field):
+            yield message, field
 
 
 def layer_type_list() -> list[str]:

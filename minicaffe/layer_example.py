@@ -6,7 +6,7 @@ import inspect
 import textwrap
 
 from .errors import LayerError
-from .layer import layer_class
+from .layer import given_fields, layer_class
 from .proto import minicaffe_pb2 as pb
 from .proto.text import parse_text
 
@@ -25,6 +25,16 @@ def example_net(layer_type: str) -> pb.NetParameter:
     net = pb.NetParameter()
     parse_text(example_text(layer_type), net, source=f"docstring of {layer_type}Layer")
     return net
+
+
+def needs_files(layer_type: str) -> bool:
+    """Whether the example runs only where there are files, to read or to be written."""
+    for layer in example_net(layer_type).layer:
+        kind = layer_class(layer.type)
+        fields = (*kind.reads, *kind.small_files, *kind.writes)
+        if any(given_fields(layer, fields)) or not (layer.bottom or kind.needs_no_input):
+            return True
+    return False
 
 
 def _indented_blocks(doc: str) -> list[str]:

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from minicaffe.data.source import local_path
 from minicaffe.errors import ClusterError, DataError, SolverError
+from minicaffe.layer import given_fields, layer_class
 from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_solver
 from minicaffe.solver.nets import testing_nets, training_net
-
-# Layers without bottoms that bring no samples.
-NO_DATA = {"Input", "Parameter", "DummyData"}
-
-# Where layers name data by its path.
-SOURCES = (
-    ("memory_data_param", "source"),
-    ("data_param", "source"),
-    ("hdf5_data_param", "source"),
-    ("image_data_param", "source"),
-    ("image_data_param", "root_folder"),
-    ("window_data_param", "source"),
-    ("window_data_param", "root_folder"),
-)
-
-# Where layers name a small file that travels with the job.
-SMALL_FILES = (("transform_param", "mean_file"), ("infogain_loss_param", "source"))
 
 
 def load_solver(path: str) -> pb.SolverParameter:
@@ -90,7 +73,7 @@ def data_layer(net: pb.NetParameter, phase: int) -> int:
     Raises ClusterError where there is none.
     """
     for index, layer in enumerate(net.layer):
-        if not layer.bottom and layer.top and layer.type not in NO_DATA:
+        if not layer.bottom and layer.top and not layer_class(layer.type).needs_no_input:
             return index
     have = ", ".join(f"{layer.name} ({layer.type})" for layer in net.layer[:4])
     raise ClusterError(
@@ -116,15 +99,12 @@ def set_resize(net: pb.NetParameter) -> None:
 def make_paths_absolute(net: pb.NetParameter, base: str | None = None) -> None:
     """Turn the relative local paths of data into absolute ones, so that they hold anywhere."""
     for layer in net.layer:
-        for holder, field in SOURCES:
-            path = _get(layer, holder, field)
-            if not path:
-                continue
+        for message, field in given_fields(layer, layer_class(layer.type).reads):
             try:
-                plain = local_path(path)
+                plain = local_path(getattr(message, field))
             except DataError:
                 continue  # another file system's: its source knows what to do
-            setattr(getattr(layer, holder), field, _absolute(plain, base))
+            setattr(message, field, _absolute(plain, base))
 
 
 def take_files(net: pb.NetParameter, files: dict[str, bytes]) -> None:
@@ -133,34 +113,25 @@ def take_files(net: pb.NetParameter, files: dict[str, bytes]) -> None:
     Raises DataError for a file that cannot be read.
     """
     for layer in net.layer:
-        for holder, field in SMALL_FILES:
-            path = _get(layer, holder, field)
-            if path:
-                path = local_path(path)
-                try:
-                    with open(path, "rb") as file:
-                        content = file.read()
-                except OSError as error:
-                    raise DataError(
-                        f"layer '{layer.name}': cannot read {field} {path}: {error.strerror}"
-                    ) from error
-                key = next((k for k, v in files.items() if v == content), f"{len(files)}-{field}")
-                files[key] = content
-                setattr(getattr(layer, holder), field, key)
+        for message, field in given_fields(layer, layer_class(layer.type).small_files):
+            path = local_path(getattr(message, field))
+            try:
+                with open(path, "rb") as file:
+                    content = file.read()
+            except OSError as error:
+                raise DataError(
+                    f"layer '{layer.name}': cannot read {field} {path}: {error.strerror}"
+                ) from error
+            key = next((k for k, v in files.items() if v == content), f"{len(files)}-{field}")
+            files[key] = content
+            setattr(message, field, key)
 
 
 def give_files(net: pb.NetParameter, folder: str) -> None:
     """Turn the keys that `take_files` left into paths in `folder`, where the files now are."""
     for layer in net.layer:
-        for holder, field in SMALL_FILES:
-            key = _get(layer, holder, field)
-            if key:
-                setattr(getattr(layer, holder), field, os.path.join(folder, key))
-
-
-def _get(layer: pb.LayerParameter, holder: str, field: str) -> str:
-    message: Any = getattr(layer, holder) if layer.HasField(holder) else None
-    return getattr(message, field) if message is not None else ""
+        for message, field in given_fields(layer, layer_class(layer.type).small_files):
+            setattr(message, field, os.path.join(folder, getattr(message, field)))
 
 
 def _absolute(path: str, base: str | None) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .. import context
 from ..layer import Layer, known_types
-from ..layer_example import example_net
+from ..layer_example import example_net, needs_files
 from ..machine.threads import num_threads, set_num_threads
 from ..net.net import Net
 from ..proto import minicaffe_pb2 as pb
@@ -23,8 +23,6 @@ from ..pycaffe.net_spec import NetSpec, Top
 from ..pycaffe.net_spec import layers as L
 from ..solver.solver import create_solver, known_solvers
 
-FED = frozenset({"Input", "DummyData", "Parameter"})  # layers without bottoms that need no files
-WRITES = "HDF5Output"
 XAVIER = {"weight_filler": {"type": "xavier"}}
 
 
@@ -38,9 +36,8 @@ class Job(NamedTuple):
 def serial_jobs() -> Iterator[Job]:
     """Every layer, every solver, fused and wide layers, LeNet, CIFAR-10 quick, on one thread."""
     for layer_type in known_types():
-        net = example_net(layer_type)
-        if layer_type != WRITES and all(layer.bottom or layer.type in FED for layer in net.layer):
-            yield Job(layer_type, partial(_alone, partial(_run_example, net)))
+        if not needs_files(layer_type):
+            yield Job(layer_type, partial(_alone, partial(_run_example, example_net(layer_type))))
     for solver_type in known_solvers():
         yield Job(f"{solver_type}Solver", partial(_alone, partial(_train, solver_type, _tiny())))
     yield Job("fused layers", partial(_alone, _run_fused))

@@ -1,10 +1,10 @@
 """Which pixel of one top lies over which of another, and the Crop layer that aligns them.
 
     from minicaffe.coord_map import crop
-    n.score = crop(n.upscore, n.data)      # cut upscore to the size and place of data
+    n.score = crop(n.upscore, n.data)      # cut upscore to the size and position of data
 
 A map (axis, scale, shift) says: pixel x of one blob lies at scale * x + shift of the other, along
-the spatial axes behind `axis` (None: any). Scale and shift are arrays, of one value for all these
+the spatial axes after `axis` (None: any). Scale and shift are arrays, of one value for all these
 axes or one each. Composition and inversion are those of affine maps:
 
     conv, pool   y = (x + pad - (k - 1) / 2) / stride, k the dilated kernel
@@ -22,17 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NetError
+from ..layer import layer_class
 from .net_spec import Function, Top, layers
 
 Values = NDArray[np.float64]
 Map = tuple[int | None, Values, Values]
-
-# Layers whose tops lie exactly over their bottoms.
-PASS_THROUGH_LAYERS = (
-    "AbsVal", "BatchNorm", "Bias", "BNLL", "Clip", "Dropout", "Eltwise", "ELU", "Exp", "Log",
-    "LRN", "MVN", "Power", "PReLU", "ReLU", "Scale", "Sigmoid", "Split", "Swish", "TanH",
-    "Threshold",
-)  # fmt: skip
 
 
 class UndefinedMapException(NetError):
@@ -58,15 +52,16 @@ def identity() -> Map:
 
 def coord_map(fn: Function) -> Map:
     """The map from a layer's bottom to its top. Raises UndefinedMapException if there is none."""
-    if fn.type_name in ("Convolution", "Pooling", "Im2col"):
+    positions = layer_class(fn.type_name).positions
+    if positions == "kept":
+        return identity()
+    if positions == "windows":
         axis, stride, kernel, pad = conv_params(fn)
         return axis, 1 / stride, (pad - (kernel - 1) / 2) / stride
-    if fn.type_name == "Deconvolution":
+    if positions == "spread":
         axis, stride, kernel, pad = conv_params(fn)
         return axis, stride, (kernel - 1) / 2 - pad
-    if fn.type_name in PASS_THROUGH_LAYERS:
-        return identity()
-    if fn.type_name == "Crop":
+    if positions == "cut":
         axis, offset = crop_params(fn)
         return axis - 1, np.ones(1), -offset  # counted, like the others, from the axis before
     raise UndefinedMapException(f"{fn.type_name} maps no pixels of its bottom to its top's")
@@ -147,8 +142,9 @@ def _maps_back(start: Top) -> Iterator[tuple[Top, Map]]:
         top, found = frontier.popleft()
         yield top, found
         function = top.function
-        # A Crop takes the place of its first bottom; the second one only gives the size.
-        bottoms = function.inputs[:1] if function.type_name == "Crop" else function.inputs
+        # A Crop lies over its first bottom; the second one only gives the size.
+        cut = layer_class(function.type_name).positions == "cut"
+        bottoms = function.inputs[:1] if cut else function.inputs
         if not bottoms:
             continue
         try:

@@ -22,6 +22,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 
 from ..errors import NetError
+from ..layer import layer_class
 from ..proto import minicaffe_pb2 as pb
 
 LAYER_FIELDS = pb.LayerParameter.DESCRIPTOR.fields_by_name
@@ -37,20 +38,15 @@ def _parameter_messages() -> dict[str, Descriptor]:
 
 
 def _field_of(layer_type: str) -> str | None:
-    """The field of LayerParameter that holds a type's parameters, or None."""
-    # Deconvolution and Im2col read the messages of their relatives; losses share loss_param.
-    relatives = {
-        "Deconvolution": "Convolution",
-        "Im2col": "Convolution",
-        "EuclideanLoss": "Loss",
-        "LSTM": "Recurrent",
-        "RNN": "Recurrent",
-        "SoftmaxWithLoss": "Loss",
-        "SigmoidCrossEntropyLoss": "Loss",
-    }
-    wanted = relatives.get(layer_type, layer_type) + "Parameter"
+    """The field of LayerParameter that holds a type's parameters, or None.
+
+    It is the one that the type's class names, or else the one whose message has the type's name.
+    """
+    named = layer_class(layer_type).parameters
+    if named is not None:
+        return f"{named}_param"
     for name, field in LAYER_FIELDS.items():
-        if field.message_type is not None and field.message_type.name == wanted:
+        if field.message_type is not None and field.message_type.name == f"{layer_type}Parameter":
             return name
     return None
 

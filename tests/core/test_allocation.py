@@ -13,7 +13,7 @@ import minicaffe
 from minicaffe.cli._warm_up_jobs import cifar10_quick, lenet
 from minicaffe.data.database import create_database
 from minicaffe.layer import known_types
-from minicaffe.layer_example import example_net
+from minicaffe.layer_example import example_net, needs_files
 from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
@@ -108,9 +108,7 @@ def test_a_step_that_is_fed_from_a_database(kind: str, pictures: Path) -> None:
 
 # --- layer by layer ------------------------------------------------------------------------------
 
-READS_OR_DRAWS = {
-    "Data", "DummyData", "HDF5Data", "HDF5Output", "ImageData", "MemoryData", "WindowData",
-}  # fmt: skip
+READS_OR_DRAWS = {"DummyData", *filter(needs_files, known_types())}
 TIMES = 2048
 BATCH_AXIS = {"LSTM": 1, "RNN": 1, "LSTMUnit": 1}
 NO_BATCH = "gain"  # of InfogainLoss

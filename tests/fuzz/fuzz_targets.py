@@ -18,7 +18,7 @@ from minicaffe.data.database import parse_datum
 from minicaffe.data.datum import picture_of
 from minicaffe.data.lmdb_file import LmdbReader, LmdbWriter
 from minicaffe.layer import known_types
-from minicaffe.layer_example import example_text
+from minicaffe.layer_example import example_text, needs_files
 from minicaffe.net.net import Net
 from minicaffe.net.weights import load_state, load_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -78,7 +78,6 @@ base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 momentum: 0.9 weight_decay
 test_iter: 1 test_interval: 5 random_seed: 3 type: "SGD" clip_gradients: 3 snapshot_prefix: "s"
 net_param {{ {TRAINED} }}
 """
-WITH_FILES = ("Data", "HDF5Data", "HDF5Output", "ImageData", "MemoryData", "WindowData")
 ROWS = """
 layer { name: "rows" type: "HDF5Data" top: "data" top: "label"
   hdf5_data_param { source: "rows.txt" batch_size: 3 } }
@@ -107,7 +106,7 @@ def targets(folder: Path) -> dict[str, Target]:
     solver = _trained_solver(folder)
     return {
         "net": Target(
-            [example_text(name).encode() for name in known_types() if name not in WITH_FILES]
+            [example_text(name).encode() for name in known_types() if not needs_files(name)]
             + [text.encode() for text in (NET, OLD_NET, OLDEST_NET, TRAINED)],
             lambda data, chance: _text_or_message(data, chance, pb.NetParameter, words),
             _build_net,
