@@ -5,24 +5,28 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicaffe.blob import Blob
-from minicaffe.errors import LayerError
 from minicaffe.layer import Layer
 
+from ._integers import as_int32
 
-def label_error(
+
+def check_labels(
     layer: Layer,
+    found: Blob,
     labels: Blob,
-    index: int,
     classes: int,
     ignore: int | None = None,
     what: str = "label",
-) -> LayerError:
-    """The error for the label at a flat index; kernels report the index of the first bad one."""
+) -> None:
+    """Raise LayerError if `found`, as kernels leave it, has the flat index of a bad label."""
+    index = int(as_int32(found, "cpu", "read")[0])
+    if index < 0:
+        return
     place = [int(i) for i in np.unravel_index(index, labels.shape)] or [0]
     value = float(labels.data.read("cpu").reshape(-1)[index])
     where = f"sample {place[0]}" + (f" at {tuple(place[1:])}" if any(place[1:]) else "")
     besides = "" if ignore is None else f", or ignore_label {ignore}"
-    return layer.error(f"{what} {value:g} of {where} is not in 0 .. {classes - 1}{besides}")
+    raise layer.error(f"{what} {value:g} of {where} is not in 0 .. {classes - 1}{besides}")
 
 
 def check_one_label_each(layer: Layer, bottom: Sequence[Blob]) -> tuple[int, int]:

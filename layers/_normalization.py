@@ -22,7 +22,8 @@ def read_normalization(param: Any, default: int) -> int:
     return default
 
 
-def divisor(mode: int, outer: int, inner: int, valid: int) -> float:
-    """The divisor, at least 1, for `outer` images of `inner` outputs, `valid` of them counted."""
-    counts = {FULL: outer * inner, VALID: valid, BATCH_SIZE: outer}
-    return float(max(1, counts.get(mode, 1)))
+def divisor(mode: int, outer: int, inner: int) -> int:
+    """The divisor, at least 1, for `outer` images of `inner` outputs; 0 for those that count."""
+    if mode == VALID:
+        return 0
+    return max(1, {FULL: outer * inner, BATCH_SIZE: outer}.get(mode, 1))

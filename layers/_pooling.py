@@ -5,9 +5,7 @@ Shared by Pooling and SPP.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-from minicaffe.blob import Blob
 from minicaffe.layer import Layer
 
 Pair = tuple[int, int]  # along height, along width
@@ -54,8 +52,3 @@ class PoolingWindow:
                 f"an image of {extents} does not fit kernel {self.kernel}, stride {self.stride}, "
                 f"pad {self.pad}: {counts} windows"
             )
-
-
-def as_int32(blob: Blob, device: str, mode: str) -> Any:
-    """The data of a blob as int32, for indices that only kernels look at (both have 4 bytes)."""
-    return getattr(blob.data, mode)(device).view("int32")

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from minicaffe.blob import Blob
 from minicaffe.layer import Layer
 
-from ._labels import check_labels_fit, label_error
+from ._integers import as_int32
+from ._labels import check_labels, check_labels_fit
 
 
 class AccuracyLayer(Layer):
@@ -28,6 +29,7 @@ class AccuracyLayer(Layer):
     kernels = ("accuracy",)
     bottoms = (2, 2)
     tops = (1, 2)
+    checked_bottom = 1
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""
@@ -36,6 +38,7 @@ class AccuracyLayer(Layer):
         self.class_axis: int = param.axis
         self.ignore = param.ignore_label if param.HasField("ignore_label") else None
         self.hits = Blob()
+        self.found = Blob((2,))
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label for each position of the scores, and enough classes."""
@@ -50,18 +53,21 @@ class AccuracyLayer(Layer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Count the positions that are right."""
-        outer, classes, inner = self.view
+        outer, _, inner = self.view
         labels = bottom[1].data.read(self.device).reshape(outer, inner)
         hits = self.hits.data.write(self.device)
-        right, valid, bad = self.ops.forward(
+        self.ops.forward(
             bottom[0].data.read(self.device).reshape(self.view),
             labels,
             hits,
+            top[0].data.write(self.device).reshape(1),
+            as_int32(self.found, self.device, "write"),
             self.top_k,
             self.ignore,
         )
-        if bad >= 0:
-            raise label_error(self, bottom[1], bad, classes, self.ignore)
-        top[0].data.write("cpu")[...] = right / valid if valid else 0.0
         if len(top) > 1:
             self.ops.per_class(hits, labels, top[1].data.write(self.device), self.ignore)
+
+    def check(self, bottom: Sequence[Blob]) -> None:
+        """Raise LayerError for labels that name no class."""
+        check_labels(self, self.found, bottom[1], self.view[1], self.ignore)

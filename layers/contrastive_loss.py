@@ -50,16 +50,16 @@ class ContrastiveLossLayer(LossLayer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Average the loss of the pairs."""
-        loss = self.ops.forward(
+        self.ops.forward(
             bottom[0].data.read(self.device).reshape(self.view),
             bottom[1].data.read(self.device).reshape(self.view),
             bottom[2].data.read(self.device).reshape(-1),
             self.difference.data.write(self.device),
             self.squared_distance.data.write(self.device),
+            top[0].data.write(self.device).reshape(1),
             self.margin,
             self.legacy,
         )
-        top[0].data.write("cpu")[...] = loss / (2 * max(1, self.view[0]))
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
@@ -67,7 +67,7 @@ class ContrastiveLossLayer(LossLayer):
         """Pull or push a pair along its difference."""
         if propagate_down[2]:
             raise self.error("the flags of similar pairs have no gradient")
-        scale = float(top[0].diff) / max(1, self.view[0])
+        scale = float(top[0].diff.read("cpu")) / max(1, self.view[0])
         for index, sign in enumerate((1.0, -1.0)):
             if propagate_down[index]:
                 self.ops.backward(

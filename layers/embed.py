@@ -6,7 +6,8 @@ from minicaffe.blob import Blob
 from minicaffe.filler import fill
 from minicaffe.layer import Layer
 
-from ._labels import label_error
+from ._integers import as_int32
+from ._labels import check_labels
 
 
 class EmbedLayer(Layer):
@@ -27,6 +28,7 @@ class EmbedLayer(Layer):
     """
 
     kernels = ("embed",)
+    checked_bottom = 0
     in_place = False
     moves = True
     repeats = True
@@ -45,6 +47,7 @@ class EmbedLayer(Layer):
             if self.bias_term:
                 fill(self.blobs.add_blob(self.num_output), param.bias_filler)
         self.param_propagate_down = [True] * len(self.blobs)
+        self.found = Blob((1,))
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """A vector for each index."""
@@ -54,14 +57,17 @@ class EmbedLayer(Layer):
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Look the vectors up."""
         device = self.device
-        bad = self.ops.forward(
+        self.ops.forward(
             bottom[0].data.read(device).reshape(-1),
             self.blobs[0].data.read(device),
             self.blobs[1].data.read(device) if self.bias_term else None,
             top[0].data.write(device).reshape(self.view),
+            as_int32(self.found, device, "write"),
         )
-        if bad >= 0:
-            raise label_error(self, bottom[0], bad, self.input_dim, what="index")
+
+    def check(self, bottom: Sequence[Blob]) -> None:
+        """Raise LayerError for indices outside the table."""
+        check_labels(self, self.found, bottom[0], self.input_dim, what="index")
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

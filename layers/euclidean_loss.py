@@ -39,18 +39,19 @@ class EuclideanLossLayer(LossLayer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Sum the squared differences."""
-        total = self.ops.forward(
+        self.ops.forward(
             bottom[0].data.read(self.device).reshape(-1),
             bottom[1].data.read(self.device).reshape(-1),
             self.difference.data.write(self.device).reshape(-1),
+            top[0].data.write(self.device).reshape(1),
+            2 * max(1, bottom[0].shape[0]),
         )
-        top[0].data.write("cpu")[...] = total / (2 * max(1, bottom[0].shape[0]))
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
     ) -> None:
         """The difference, over N, for a; its negative for b."""
-        scale = float(top[0].diff) / max(1, bottom[0].shape[0])
+        scale = float(top[0].diff.read("cpu")) / max(1, bottom[0].shape[0])
         for index, sign in enumerate((1.0, -1.0)):
             if propagate_down[index]:
                 self.ops.backward(

@@ -6,7 +6,8 @@ from minicaffe.blob import Blob
 from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from ._labels import check_one_label_each, label_error
+from ._integers import as_int32
+from ._labels import check_labels, check_one_label_each
 
 
 class HingeLossLayer(LossLayer):
@@ -27,11 +28,13 @@ class HingeLossLayer(LossLayer):
     """
 
     kernels = ("hinge_loss",)
+    checked_bottom = 1
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the norm."""
         self.squared = self.param.hinge_loss_param.norm == pb.HingeLossParameter.L2
         self.margins = Blob()
+        self.found = Blob((2,))
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label a sample."""
@@ -41,15 +44,18 @@ class HingeLossLayer(LossLayer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Keep the margins, average their norm."""
-        loss, bad = self.ops.forward(
+        self.ops.forward(
             bottom[0].data.read(self.device).reshape(self.samples, self.classes),
             bottom[1].data.read(self.device).reshape(-1),
             self.margins.data.write(self.device),
+            top[0].data.write(self.device).reshape(1),
+            as_int32(self.found, self.device, "write"),
             self.squared,
         )
-        if bad >= 0:
-            raise label_error(self, bottom[1], bad, self.classes)
-        top[0].data.write("cpu")[...] = loss / max(1, self.samples)
+
+    def check(self, bottom: Sequence[Blob]) -> None:
+        """Raise LayerError for labels that name no class."""
+        check_labels(self, self.found, bottom[1], self.classes)
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
@@ -62,6 +68,6 @@ class HingeLossLayer(LossLayer):
                 self.margins.data.read(self.device),
                 bottom[1].data.read(self.device).reshape(-1),
                 bottom[0].diff.write(self.device).reshape(self.samples, self.classes),
-                float(top[0].diff) / max(1, self.samples),
+                float(top[0].diff.read("cpu")) / max(1, self.samples),
                 self.squared,
             )

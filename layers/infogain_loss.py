@@ -8,7 +8,8 @@ from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import blob_from_proto, read_binary
 
-from ._labels import check_labels_fit, label_error
+from ._integers import as_int32
+from ._labels import check_labels, check_labels_fit
 from ._normalization import divisor, read_normalization
 
 
@@ -37,6 +38,7 @@ class InfogainLossLayer(LossLayer):
     bottoms = (2, 3)
     tops = (1, 2)
     small_files = (*LossLayer.small_files, "infogain_loss_param.source")
+    checked_bottom = 1
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters, and the matrix unless it is a bottom."""
@@ -49,6 +51,7 @@ class InfogainLossLayer(LossLayer):
         self.softmax = self.ops_of("softmax")
         self.prob = Blob()
         self.losses = Blob()
+        self.found = Blob((2,))
         self.matrix = bottom[2] if len(bottom) == 3 else self._read_matrix(param)
 
     def _read_matrix(self, param: pb.InfogainLossParameter) -> Blob:
@@ -67,6 +70,7 @@ class InfogainLossLayer(LossLayer):
         super().reshape(bottom, top)
         self.view = check_labels_fit(self, bottom, self.class_axis)
         outer, classes, inner = self.view
+        self.divisor = divisor(self.normalization, outer, inner)
         if self.matrix.count() != classes**2:
             raise self.error(
                 f"H of shape {self.matrix.shape} does not fit {classes} classes: it must have "
@@ -82,19 +86,22 @@ class InfogainLossLayer(LossLayer):
         outer, classes, inner = self.view
         prob = self.prob.data.write(self.device).reshape(self.view)
         self.softmax.forward(bottom[0].data.read(self.device).reshape(self.view), prob)
-        loss, valid, bad = self.ops.forward(
+        self.ops.forward(
             prob,
             bottom[1].data.read(self.device).reshape(outer, inner),
             self.matrix.data.read(self.device).reshape(classes, classes),
             self.losses.data.write(self.device),
+            top[0].data.write(self.device).reshape(1),
+            as_int32(self.found, self.device, "write"),
+            self.divisor,
             self.ignore,
         )
-        if bad >= 0:
-            raise label_error(self, bottom[1], bad, classes, self.ignore)
-        self.divisor = divisor(self.normalization, outer, inner, valid)
-        top[0].data.write("cpu")[...] = loss / self.divisor
         if len(top) > 1:
             top[1].share_data(self.prob)
+
+    def check(self, bottom: Sequence[Blob]) -> None:
+        """Raise LayerError for labels that name no class."""
+        check_labels(self, self.found, bottom[1], self.view[1], self.ignore)
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
@@ -109,7 +116,8 @@ class InfogainLossLayer(LossLayer):
                 bottom[1].data.read(self.device).reshape(outer, inner),
                 self.matrix.data.read(self.device).reshape(classes, classes),
                 bottom[0].diff.write(self.device).reshape(self.view),
-                float(top[0].diff) / self.divisor,
+                float(top[0].diff.read("cpu")),
+                as_int32(self.found, self.device, "read"),
                 self.ignore,
             )
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from minicaffe.blob import Blob
 from minicaffe.layer import LossLayer
 
-from ._labels import check_one_label_each, label_error
+from ._integers import as_int32
+from ._labels import check_labels, check_one_label_each
 
 SMALLEST = 1e-20  # no probability counts as less
 
@@ -28,10 +29,12 @@ class MultinomialLogisticLossLayer(LossLayer):
     """
 
     kernels = ("cross_entropy",)
+    checked_bottom = 1
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Nothing to read."""
         self.losses = Blob()
+        self.found = Blob((2,))
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label a sample."""
@@ -41,16 +44,20 @@ class MultinomialLogisticLossLayer(LossLayer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Average -log p."""
-        loss, _, bad = self.ops.forward(
+        self.ops.forward(
             bottom[0].data.read(self.device).reshape(self.samples, self.classes, 1),
             bottom[1].data.read(self.device).reshape(self.samples, 1),
             self.losses.data.write(self.device),
+            top[0].data.write(self.device).reshape(1),
+            as_int32(self.found, self.device, "write"),
             SMALLEST,
+            max(1, self.samples),
             None,
         )
-        if bad >= 0:
-            raise label_error(self, bottom[1], bad, self.classes)
-        top[0].data.write("cpu")[...] = loss / max(1, self.samples)
+
+    def check(self, bottom: Sequence[Blob]) -> None:
+        """Raise LayerError for labels that name no class."""
+        check_labels(self, self.found, bottom[1], self.classes)
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
@@ -63,6 +70,6 @@ class MultinomialLogisticLossLayer(LossLayer):
                 bottom[0].data.read(self.device).reshape(self.samples, self.classes, 1),
                 bottom[1].data.read(self.device).reshape(self.samples, 1),
                 bottom[0].diff.write(self.device).reshape(self.samples, self.classes, 1),
-                float(top[0].diff) / max(1, self.samples),
+                float(top[0].diff.read("cpu")) / max(1, self.samples),
                 SMALLEST,
             )

@@ -8,7 +8,8 @@ from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from ._engine import check_engine
-from ._pooling import Pair, PoolingWindow, as_int32
+from ._integers import as_int32
+from ._pooling import Pair, PoolingWindow
 
 AXES = ("h", "w")
 

@@ -6,6 +6,7 @@ from minicaffe.blob import Blob
 from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 
+from ._integers import as_int32
 from ._normalization import divisor, read_normalization
 
 
@@ -33,6 +34,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
         """Read the parameters."""
         param = self.param.loss_param
         self.ignore = param.ignore_label if param.HasField("ignore_label") else None
+        self.found = Blob((2,))
         self.normalization = read_normalization(param, pb.LossParameter.BATCH_SIZE)
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -44,17 +46,18 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
                 f"scores of shape {scores.shape} and targets of shape {targets.shape} must have "
                 "the same number of values"
             )
+        self.divisor = divisor(self.normalization, scores.shape[0], scores.count(1))
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Sum the loss of the targets that count."""
-        loss, valid = self.ops.forward(
+        self.ops.forward(
             bottom[0].data.read(self.device).reshape(-1),
             bottom[1].data.read(self.device).reshape(-1),
+            top[0].data.write(self.device).reshape(1),
+            as_int32(self.found, self.device, "write"),
+            self.divisor,
             self.ignore,
         )
-        scores = bottom[0]
-        self.divisor = divisor(self.normalization, scores.shape[0], scores.count(1), valid)
-        top[0].data.write("cpu")[...] = loss / self.divisor
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
@@ -67,6 +70,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
                 bottom[0].data.read(self.device).reshape(-1),
                 bottom[1].data.read(self.device).reshape(-1),
                 bottom[0].diff.write(self.device).reshape(-1),
-                float(top[0].diff) / self.divisor,
+                float(top[0].diff.read("cpu")),
+                as_int32(self.found, self.device, "read"),
                 self.ignore,
             )

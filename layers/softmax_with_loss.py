@@ -9,7 +9,8 @@ from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from ._engine import check_engine
-from ._labels import check_labels_fit, label_error
+from ._integers import as_int32
+from ._labels import check_labels, check_labels_fit
 from ._normalization import divisor, read_normalization
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # no probability counts as less: FLT_MIN
@@ -34,6 +35,7 @@ class SoftmaxWithLossLayer(LossLayer):
 
     kernels = ("cross_entropy",)
     parameters = "loss"
+    checked_bottom = 1
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the parameters."""
@@ -44,6 +46,7 @@ class SoftmaxWithLossLayer(LossLayer):
         self.normalization = read_normalization(loss_param, pb.LossParameter.VALID)
         self.prob = Blob()
         self.losses = Blob()
+        self.found = Blob((2,))
         self.shapes: tuple[Shape, ...] = ()  # for which all is prepared
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -53,25 +56,29 @@ class SoftmaxWithLossLayer(LossLayer):
             return
         super().reshape(bottom, top)
         self.view = check_labels_fit(self, bottom, self.class_axis)
+        self.divisor = divisor(self.normalization, self.view[0], self.view[2])
         self.prob.reshape(self.view)
         self.losses.reshape(self.view[0], self.view[2])
         self.shapes = shapes
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Softmax, then the mean of -log p over the labels that count."""
-        outer, classes, inner = self.view
-        loss, valid, bad = self.ops.forward_scores(
+        outer, _, inner = self.view
+        self.ops.forward_scores(
             bottom[0].data.read(self.device).reshape(self.view),
             bottom[1].data.read(self.device).reshape(outer, inner),
             self.prob.data.write(self.device),
             self.losses.data.write(self.device),
+            top[0].data.write(self.device).reshape(1),
+            as_int32(self.found, self.device, "write"),
             SMALLEST,
+            self.divisor,
             self.ignore,
         )
-        if bad >= 0:
-            raise label_error(self, bottom[1], bad, classes, self.ignore)
-        self.divisor = divisor(self.normalization, outer, inner, valid)
-        top[0].data.write("cpu")[...] = loss / self.divisor
+
+    def check(self, bottom: Sequence[Blob]) -> None:
+        """Raise LayerError for labels that name no class."""
+        check_labels(self, self.found, bottom[1], self.view[1], self.ignore)
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
@@ -85,6 +92,7 @@ class SoftmaxWithLossLayer(LossLayer):
                 self.prob.data.read(self.device),
                 bottom[1].data.read(self.device).reshape(outer, inner),
                 bottom[0].diff.write(self.device).reshape(self.view),
-                float(top[0].diff) / self.divisor,
+                float(top[0].diff.read("cpu")),
+                as_int32(self.found, self.device, "read"),
                 self.ignore,
             )

@@ -9,7 +9,8 @@ from minicaffe.blob import Blob, Shape
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from ._pooling import Pair, PoolingWindow, as_int32
+from ._integers import as_int32
+from ._pooling import Pair, PoolingWindow
 
 
 @dataclass

@@ -43,6 +43,7 @@ class Layer:
     automatic_tops: ClassVar[int] = 0  # tops that the prototxt may leave out
     default_loss_weight: ClassVar[float] = 0.0  # of top 0, where the prototxt says nothing
     in_place: ClassVar[bool] = True  # False: a top must not be its bottom
+    checked_bottom: ClassVar[int | None] = None  # whose values `check` looks at
     runs_back: bool = True  # False in a net that never does: nothing is kept for backward
 
     # What others ask of a type: the class, never a layer, on which a student's code may have set
@@ -93,6 +94,12 @@ class Layer:
         """Compute the diffs of the bottoms and add to those of the parameters."""
         if any(propagate_down):
             raise self.error("has no gradient: it cannot stand between a loss and its parameters")
+
+    def check(self, bottom: Sequence[Blob]) -> None:
+        """Raise LayerError for values of `checked_bottom` that forward has found to be wrong.
+
+        It is called at the end of a pass: in between, nobody waits for the device.
+        """
 
     def allow_force_backward(self, index: int) -> bool:
         """Whether `force_backward` may ask for the gradient of this bottom."""

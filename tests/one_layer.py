@@ -40,6 +40,7 @@ class OneLayer:
             self.feed(*inputs)
         self.layer.reshape(self.bottom, self.top)
         self.layer.forward(self.bottom, self.top)
+        self.layer.check(self.bottom)
         return np.array(self.top[0].data)
 
     def backward(self, gradient: ArrayLike, wanted: int = 1) -> list[Array]:

@@ -4,23 +4,27 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from .._means import write_mean
 from ._compile.jit import kernel
 from ._labels import class_of, ignored_label, tally
 
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 
 
 def forward(
-    score: F32, label: F32, hits: F32, top_k: int, ignore: int | None
-) -> tuple[int, int, int]:
+    score: F32, label: F32, hits: F32, share: F32, found: I32, top_k: int, ignore: int | None
+) -> None:
     """Write 1 into hits (outer, inner) where fewer than top_k others score as high, else 0.
 
-    Returns (how many are right, how many labels count, flat index of the first bad label or -1).
+    Writes into share (1) the share of those that are right among the labels that count, 0 if none
+    does; into found (2) the flat index of the first bad label or -1, and how many count (at
+    least 1).
     """
     skip = ignored_label(ignore)
     _forward(score, label, hits, top_k, skip)
-    right, valid, bad = tally(hits.reshape(-1), label.reshape(-1), score.shape[1], skip)
-    return int(right), valid, bad
+    counted = tally(hits.reshape(-1), label.reshape(-1), score.shape[1], skip)
+    write_mean(*counted, 0, share, found)
 
 
 def per_class(hits: F32, label: F32, share: F32, ignore: int | None) -> None:

@@ -13,12 +13,19 @@ NEAR = np.float32(1e-4)  # added to a distance by which a gradient is divided
 
 
 def forward(
-    a: F32, b: F32, similar: F32, difference: F32, squared: F32, margin: float, legacy: bool
-) -> float:
-    """Write a - b and the squared distances; return the sum of the losses of the pairs."""
+    a: F32,
+    b: F32,
+    similar: F32,
+    difference: F32,
+    squared: F32,
+    loss: F32,
+    margin: float,
+    legacy: bool,
+) -> None:
+    """Write a - b, the squared distances, and half the mean of the pairs' losses into loss (1)."""
     losses = np.empty(a.shape[0])
     _forward(a, b, similar, difference, squared, losses, np.float32(margin), legacy)
-    return float(losses.sum())
+    loss[0] = losses.sum() / (2 * max(1, a.shape[0]))
 
 
 def backward(

@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from .._means import write_mean
 from ._compile.jit import inner, kernel
 from ._labels import OUTSIDE, class_of, ignored_label
 from ._scalar import log
@@ -17,54 +18,76 @@ from .softmax import forward as softmax
 from .softmax import rows_of_task, softmax_rows
 
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 F64 = NDArray[np.float64]
 
 BLOCK = 1024  # labels of a partial sum: the total does not depend on the number of threads
 
 
 def forward(
-    prob: F32, label: F32, losses: F32, smallest: float, ignore: int | None
-) -> tuple[float, int, int]:
+    prob: F32,
+    label: F32,
+    losses: F32,
+    loss: F32,
+    found: I32,
+    smallest: float,
+    divisor: int,
+    ignore: int | None,
+) -> None:
     """Write -log max(p, smallest) of each label into losses (outer, inner), 0 where ignored.
 
-    Returns (their sum, how many labels count, flat index of the first bad label or -1).
+    Writes into loss (1) their sum, divided by `divisor` or, if that is 0, by the number of labels
+    that count (at least 1); into found (2) the flat index of the first bad label or -1, and what
+    the sum was divided by.
     """
     _, classes, width = prob.shape
-    found = np.empty(((label.size + BLOCK - 1) // BLOCK, 3))
+    parts = np.empty(((label.size + BLOCK - 1) // BLOCK, 3))
     _losses(
         prob.reshape(-1), label.reshape(-1), losses.reshape(-1), classes, width,
-        smallest, ignored_label(ignore), found,
+        smallest, ignored_label(ignore), parts,
     )  # fmt: skip
-    return _in_all(found)
+    write_mean(*_in_all(parts), divisor, loss, found)
 
 
 def forward_scores(
-    x: F32, label: F32, prob: F32, losses: F32, smallest: float, ignore: int | None
-) -> tuple[float, int, int]:
+    x: F32,
+    label: F32,
+    prob: F32,
+    losses: F32,
+    loss: F32,
+    found: I32,
+    smallest: float,
+    divisor: int,
+    ignore: int | None,
+) -> None:
     """The same from scores: write their softmax into prob, and the losses."""
     outer, classes, width = x.shape
     if width > 1:
         softmax(x, prob)
-        return forward(prob, label, losses, smallest, ignore)
+        forward(prob, label, losses, loss, found, smallest, divisor, ignore)
+        return
     together = rows_of_task(classes)
-    found = np.empty(((outer + together - 1) // together, 3))
-    _rows(x, label, prob, losses, smallest, ignored_label(ignore), found)
-    return _in_all(found)
+    parts = np.empty(((outer + together - 1) // together, 3))
+    _rows(x, label, prob, losses, smallest, ignored_label(ignore), parts)
+    write_mean(*_in_all(parts), divisor, loss, found)
 
 
-def _in_all(found: F64) -> tuple[float, int, int]:
+def _in_all(parts: F64) -> tuple[float, int, int]:
     """What the tasks have found: (sum, how many count, bad label), as one."""
     total, valid, bad = 0.0, 0.0, -1.0
-    for block_total, block_valid, block_bad in found.tolist():
+    for block_total, block_valid, block_bad in parts.tolist():
         total, valid = total + block_total, valid + block_valid
         bad = block_bad if bad < 0 else bad
     return total, int(valid), int(bad)
 
 
-def backward_scores(prob: F32, label: F32, dx: F32, scale: float, ignore: int | None) -> None:
-    """Through a softmax: write scale (prob - one-hot label) into dx, 0 where ignored."""
-    _scale(prob.reshape(-1), np.float32(scale), dx.reshape(-1))
-    _subtract_one_hot(label, np.float32(scale), dx, ignored_label(ignore))
+def backward_scores(
+    prob: F32, label: F32, dx: F32, scale: float, found: I32, ignore: int | None
+) -> None:
+    """Through a softmax: write scale / found[1] (prob - one-hot label) into dx, 0 where ignored."""
+    factor = np.float32(scale / found[1])
+    _scale(prob.reshape(-1), factor, dx.reshape(-1))
+    _subtract_one_hot(label, factor, dx, ignored_label(ignore))
 
 
 def backward_prob(prob: F32, label: F32, dx: F32, scale: float, smallest: float) -> None:

@@ -8,16 +8,20 @@ from ._compile.jit import kernel
 from ._labels import class_of, ignored_label
 
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 
 NO_LABEL = ignored_label(None)
 BLOCK = 64  # columns of the table that one task adds to
 
 
-def forward(index: F32, weight: F32, bias: F32 | None, y: F32) -> int:
-    """Write weight[index] + bias into y (indices, length); return the first bad place or -1."""
+def forward(index: F32, weight: F32, bias: F32 | None, y: F32, found: I32) -> None:
+    """Write weight[index] + bias into y (indices, length), anything for a bad index.
+
+    Writes into found (1) the place of the first bad index or -1.
+    """
     bad = np.zeros(index.size, np.bool_)
     _forward(index, weight, np.zeros(weight.shape[1], np.float32) if bias is None else bias, y, bad)
-    return int(bad.argmax()) if bad.any() else -1
+    found[0] = bad.argmax() if bad.any() else -1
 
 
 def backward_weight(index: F32, dy: F32, dweight: F32) -> None:

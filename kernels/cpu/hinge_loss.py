@@ -4,24 +4,28 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from .._means import write_mean
 from ._compile.jit import kernel
 from ._labels import class_of, ignored_label
 
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 F64 = NDArray[np.float64]
 
 NO_LABEL = ignored_label(None)
 
 
-def forward(x: F32, label: F32, margins: F32, squared: bool) -> tuple[float, int]:
+def forward(x: F32, label: F32, margins: F32, loss: F32, found: I32, squared: bool) -> None:
     """Write the margins of the scores x (samples, classes).
 
-    Returns (the sum of their values or squares, flat index of the first bad label or -1).
+    Writes the sum of their values or squares, divided by the samples, into loss (1), and into
+    found (2) the flat index of the first bad label or -1, and the divisor (at least 1).
     """
     sums = np.empty(x.shape[0])
     _forward(x, label, margins, sums, squared)
     bad = np.flatnonzero(sums < 0)
-    return float(sums.sum()), int(bad[0]) if bad.size else -1
+    first = int(bad[0]) if bad.size else -1
+    write_mean(float(sums.sum()), x.shape[0], first, 0, loss, found)
 
 
 def backward(margins: F32, label: F32, dx: F32, scale: float, squared: bool) -> None:

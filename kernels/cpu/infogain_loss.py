@@ -4,30 +4,47 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from .._means import write_mean
 from ._compile.jit import kernel
 from ._labels import class_of, ignored_label, tally
 from ._scalar import log
 
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 
 SMALLEST = np.float32(1e-20)  # no probability counts as less
 
 
 def forward(
-    prob: F32, label: F32, matrix: F32, losses: F32, ignore: int | None
-) -> tuple[float, int, int]:
+    prob: F32,
+    label: F32,
+    matrix: F32,
+    losses: F32,
+    loss: F32,
+    found: I32,
+    divisor: int,
+    ignore: int | None,
+) -> None:
     """Write -Σ_c H[label, c] log p_c into losses (outer, inner), 0 where ignored.
 
-    Returns (their sum, how many labels count, flat index of the first bad label or -1).
+    Writes into loss (1) their sum, divided by `divisor` or, if that is 0, by the number of labels
+    that count (at least 1); into found (2) the flat index of the first bad label or -1, and what
+    the sum was divided by.
     """
     skip = ignored_label(ignore)
     _forward(prob, label, matrix, losses, skip)
-    return tally(losses.reshape(-1), label.reshape(-1), prob.shape[1], skip)
+    counted = tally(losses.reshape(-1), label.reshape(-1), prob.shape[1], skip)
+    write_mean(*counted, divisor, loss, found)
 
 
-def backward(prob: F32, label: F32, matrix: F32, dx: F32, scale: float, ignore: int | None) -> None:
-    """Through a softmax: write scale (p_c Σ_k H[label, k] - H[label, c]) into dx, 0 if ignored."""
-    _backward(prob, label, matrix, dx, np.float32(scale), ignored_label(ignore))
+def backward(
+    prob: F32, label: F32, matrix: F32, dx: F32, scale: float, found: I32, ignore: int | None
+) -> None:
+    """Through a softmax: write scale / found[1] (p_c Σ_k H[label, k] - H[label, c]) into dx.
+
+    It is 0 where the label is ignored.
+    """
+    _backward(prob, label, matrix, dx, np.float32(scale / found[1]), ignored_label(ignore))
 
 
 @kernel

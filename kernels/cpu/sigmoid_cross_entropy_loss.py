@@ -4,27 +4,32 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from .._means import write_mean
 from ._compile.jit import kernel
 from ._scalar import exp_or_zero, log, sigmoid
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
 BLOCK = 1024  # a partial sum for each: the total does not depend on the number of threads
 
 
-def forward(x: F32, target: F32, ignore: int | None) -> tuple[float, int]:
-    """(Sum of the losses of the targets that count, how many count); flat arrays."""
+def forward(x: F32, target: F32, loss: F32, found: I32, divisor: int, ignore: int | None) -> None:
+    """Write into loss (1) the sum of the losses of the targets that count, divided by `divisor` or,
+    if that is 0, by how many count (at least 1); into found (2) -1 (every target will do), and what
+    the sum was divided by. Flat arrays.
+    """
     blocks = (x.size + BLOCK - 1) // BLOCK
     sums, counts = np.empty(blocks), np.empty(blocks, np.int64)
     _forward(x, target, sums, counts, _ignored_value(ignore))
-    return float(sums.sum()), int(counts.sum())
+    write_mean(float(sums.sum()), int(counts.sum()), -1, divisor, loss, found)
 
 
-def backward(x: F32, target: F32, dx: F32, scale: float, ignore: int | None) -> None:
-    """Write scale (sigmoid(x) - target) into dx, 0 where the target is ignored."""
-    _backward(x, target, dx, np.float32(scale), _ignored_value(ignore))
+def backward(x: F32, target: F32, dx: F32, scale: float, found: I32, ignore: int | None) -> None:
+    """Write scale / found[1] (sigmoid(x) - target) into dx, 0 where the target is ignored."""
+    _backward(x, target, dx, np.float32(scale / found[1]), _ignored_value(ignore))
 
 
 def _ignored_value(ignore: int | None) -> np.float32:

@@ -9,14 +9,21 @@ NEAR = np.float32(1e-4)  # added to a distance by which a gradient is divided
 
 
 def forward(
-    a: F32, b: F32, similar: F32, difference: F32, squared: F32, margin: float, legacy: bool
-) -> float:
-    """Write a - b and the squared distances; return the sum of the losses of the pairs."""
+    a: F32,
+    b: F32,
+    similar: F32,
+    difference: F32,
+    squared: F32,
+    loss: F32,
+    margin: float,
+    legacy: bool,
+) -> None:
+    """Write a - b, the squared distances, and half the mean of the pairs' losses into loss (1)."""
     difference[...] = a - b
     squared[...] = np.square(difference).sum(axis=1)
     gap = np.maximum(0, np.float32(margin) - (squared if legacy else np.sqrt(squared)))
     losses = np.where(np.trunc(similar) != 0, squared, gap if legacy else np.square(gap))
-    return float(losses.sum(dtype=np.float64))
+    loss[0] = losses.sum(dtype=np.float64) / (2 * max(1, a.shape[0]))
 
 
 def backward(

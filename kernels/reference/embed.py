@@ -6,13 +6,17 @@ from numpy.typing import NDArray
 from ._labels import read_labels
 
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 
 
-def forward(index: F32, weight: F32, bias: F32 | None, y: F32) -> int:
-    """Write weight[index] + bias into y (indices, length); return the first bad place or -1."""
+def forward(index: F32, weight: F32, bias: F32 | None, y: F32, found: I32) -> None:
+    """Write weight[index] + bias into y (indices, length), anything for a bad index.
+
+    Writes into found (1) the place of the first bad index or -1.
+    """
     row, _, bad = read_labels(index, weight.shape[0], None)
     y[...] = weight[row] if bias is None else weight[row] + bias
-    return bad
+    found[0] = bad
 
 
 def backward_weight(index: F32, dy: F32, dweight: F32) -> None:

@@ -3,20 +3,23 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from .._means import write_mean
 from ._labels import read_labels
 
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 
 
-def forward(x: F32, label: F32, margins: F32, squared: bool) -> tuple[float, int]:
+def forward(x: F32, label: F32, margins: F32, loss: F32, found: I32, squared: bool) -> None:
     """Write the margins of the scores x (samples, classes).
 
-    Returns (the sum of their values or squares, flat index of the first bad label or -1).
+    Writes the sum of their values or squares, divided by the samples, into loss (1), and into
+    found (2) the flat index of the first bad label or -1, and the divisor (at least 1).
     """
     number, _, bad = read_labels(label, x.shape[1], None)
     margins[...] = np.maximum(0, 1 - _signs(number, x.shape[1]) * x)
     terms = np.square(margins, dtype=np.float64) if squared else margins
-    return float(terms.sum(dtype=np.float64)), bad
+    write_mean(float(terms.sum(dtype=np.float64)), x.shape[0], bad, 0, loss, found)
 
 
 def backward(margins: F32, label: F32, dx: F32, scale: float, squared: bool) -> None:

@@ -83,8 +83,9 @@ class MemoryPlan:
 def plan_memory(net: Net, keep: Collection[str] = ()) -> MemoryPlan:
     """The plan for a net that has been built and has not run.
 
-    Not shared are the tops of layers without bottoms, the outputs, losses, parameters, what a
-    Python layer reads or writes (it may do as it likes with it), and the blobs named in `keep`.
+    Not shared are the tops of layers without bottoms, the outputs, losses, parameters, labels that
+    are checked when a pass is done, what a Python layer reads or writes (it may do as it likes
+    with it), and the blobs named in `keep`.
     Raises NetError for a name in `keep` that is no blob.
     """
     unknown = sorted(set(keep) - net.blob_dict.keys())
@@ -101,15 +102,15 @@ def _lives(net: Net, kept: Collection[str]) -> list[Life]:
     lives: dict[int, Life] = {}
     for index, node in enumerate(net.nodes):
         is_python = node.layer.type == "Python"
-        for blob in net.layer_bottoms[index]:
+        for place, blob in enumerate(net.layer_bottoms[index]):
             life = lives[id(blob.data.storage)]
             life.last = index
-            life.own |= is_python
+            life.own |= is_python or place == node.layer.checked_bottom
         for name, blob, weight in zip(
             node.top_names, net.layer_tops[index], node.loss_weights, strict=True
         ):
-            place = id(blob.data.storage)
-            life = lives.setdefault(place, Life(index, index, own=place in params))
+            storage = id(blob.data.storage)
+            life = lives.setdefault(storage, Life(index, index, own=storage in params))
             life.last = index
             life.own |= is_python or not node.bottom_names or bool(weight) or name in kept
             life.arrays[name] = blob.data

@@ -263,7 +263,6 @@ class Net:
         if self.memory_plan and start > 0:
             raise NetError("a net that shares memory runs from the first layer on: what the others"
                            f" read is no longer there (start is {start})")  # fmt: skip
-        loss = np.float32(0)
         callbacks = self.callbacks
         watched = callbacks.before_forward or callbacks.after_forward
         grouped = {} if watched else whole_groups(self.groups, start, self._last(end))
@@ -281,10 +280,19 @@ class Net:
             except Exception as error:
                 _name_layer(error, layer)
                 raise
-            for top in self.layer_losses[index]:
-                loss += _weighted(top)
             for callback in callbacks.after_forward:
                 callback(index)
+        return self._finish(start, self._last(end))
+
+    def _finish(self, start: int, last: int) -> float:
+        """Read what a pass has found, all at once: wrong labels, and the weighted loss."""
+        for index in range(start, last + 1):
+            if self.layers[index].checked_bottom is not None:
+                self.layers[index].check(self.layer_bottoms[index])
+        loss = np.float32(0)
+        for losses in self.layer_losses[start : last + 1]:
+            for top in losses:
+                loss += _weighted(top)
         return float(loss)
 
     def backward_pass(self, start: int | None = None, end: int = 0) -> None:

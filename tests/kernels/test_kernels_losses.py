@@ -12,6 +12,11 @@ from minicaffe.device import load_kernel
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
+def results() -> tuple[Any, Any]:
+    """What the kernels of losses write besides: the loss, and the bad label with the divisor."""
+    return np.full(1, 7, np.float32), np.full(2, 7, np.int32)
+
+
 @pytest.fixture(params=[1, 2])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     minicaffe.set_num_threads(request.param)
@@ -52,15 +57,17 @@ def test_cross_entropy(where: int | None, threads: int) -> None:
     if where is not None:
         label.flat[where] = -2
     for device in ("reference", "cpu"):
-        losses = np.full_like(label, 7)
-        found = load_kernel("cross_entropy", device).forward(prob, label, losses, SMALLEST, 2)
+        losses, loss, found = np.full_like(label, 7), *results()
+        load_kernel("cross_entropy", device).forward(
+            prob, label, losses, loss, found, SMALLEST, 0, 2
+        )
         if device == "reference":
-            expected, values = found, losses
-    assert found[2] == expected[2] == (-1 if where is None else where)
+            expected = found, loss, losses
+    assert found[0] == expected[0][0] == (-1 if where is None else where)
     if where is None:
-        assert found[1] == expected[1]
-        assert found[0] == pytest.approx(expected[0], rel=1e-5)
-        np.testing.assert_allclose(losses, values, rtol=1e-5, atol=1e-6)
+        assert found[1] == expected[0][1]
+        assert loss == pytest.approx(expected[1], rel=1e-5)
+        np.testing.assert_allclose(losses, expected[2], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +84,13 @@ def test_cross_entropy_of_scores(shape: Any, threads: int) -> None:
     for device in ("reference", "cpu"):
         ops = load_kernel("cross_entropy", device)
         prob, losses = np.full_like(x, 7), np.full_like(label, 7)
-        total, count, where = ops.forward_scores(x, label, prob, losses, SMALLEST, 2)
-        assert where == -1
-        found[device] = total, count, prob, losses
-        spoilt = np.empty_like(prob), np.empty_like(losses)
-        assert ops.forward_scores(x, bad, *spoilt, SMALLEST, 2)[2] == label.size - 1
+        loss, counted = results()
+        ops.forward_scores(x, label, prob, losses, loss, counted, SMALLEST, 0, 2)
+        assert counted[0] == -1
+        found[device] = loss, counted[1], prob, losses
+        spoilt = np.empty_like(prob), np.empty_like(losses), *results()
+        ops.forward_scores(x, bad, *spoilt, SMALLEST, 0, 2)
+        assert spoilt[3][0] == label.size - 1
     assert found["cpu"][1] == (label != 2).sum()
     for expected, actual in zip(found["reference"], found["cpu"], strict=True):
         np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
@@ -94,23 +103,28 @@ def test_sums_of_losses(threads: int) -> None:
     found = {}
     for device in ("reference", "cpu"):
         difference = np.empty_like(a)
-        total = load_kernel("euclidean_loss", device).forward(a, b, difference)
-        loss, count = load_kernel("sigmoid_cross_entropy_loss", device).forward(9 * a, target, 1)
-        found[device] = [total, loss, count, difference.sum()]
+        total, _ = results()
+        load_kernel("euclidean_loss", device).forward(a, b, difference, total, 2)
+        loss, counted = results()
+        ops = load_kernel("sigmoid_cross_entropy_loss", device)
+        ops.forward(9 * a, target, loss, counted, 0, 1)
+        found[device] = [total[0], loss[0], counted[1], difference.sum()]
+        assert counted[0] == -1
     np.testing.assert_allclose(found["cpu"], found["reference"], rtol=1e-5)
 
 
 def test_the_same_bits_on_any_number_of_threads() -> None:
     rng = np.random.default_rng(4)
     x = rng.standard_normal((3, 21, 2500), np.float32)
-    results = []
+    made = []
     for count in (1, 2):
         minicaffe.set_num_threads(count)
         y = np.empty_like(x)
         load_kernel("softmax", "cpu").forward(x, y)
         z = np.empty_like(x)
-        total = load_kernel("euclidean_loss", "cpu").forward(x.ravel(), y.ravel(), z.ravel())
-        results.append((y, total))
+        total, _ = results()
+        load_kernel("euclidean_loss", "cpu").forward(x.ravel(), y.ravel(), z.ravel(), total, 2)
+        made.append((y, total))
     minicaffe.set_num_threads(1)
-    np.testing.assert_array_equal(results[0][0], results[1][0])
-    assert results[0][1] == results[1][1]
+    np.testing.assert_array_equal(made[0][0], made[1][0])
+    assert made[0][1] == made[1][1]
