@@ -5,6 +5,7 @@ first used, so that the import itself stays light.
 """
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ __version__ = "0.1.0"
 _root = Path(__file__).resolve().parent.parent
 if (_root / "setup.py").is_file():
     __path__.append(str(_root))
+
+if os.environ.get("MINICAFFE_PATH"):
+    from .overlay import install
+
+    install(__path__)
 
 sys.meta_path.insert(0, AliasFinder())
 

@@ -24,6 +24,7 @@ from functools import cache
 from types import ModuleType
 
 from .errors import DeviceError
+from .overlay import new_folders
 
 
 def folder(device: str) -> str:
@@ -40,7 +41,8 @@ def place(device: str) -> str:
 def known_devices() -> list[str]:
     """The devices that have a folder of kernels."""
     kernels = importlib.import_module("minicaffe.kernels")
-    return sorted(found.name for found in pkgutil.iter_modules(kernels.__path__) if found.ispkg)
+    folders = {found.name for found in pkgutil.iter_modules(kernels.__path__) if found.ispkg}
+    return sorted(folders | new_folders("kernels"))
 
 
 def _unknown(device: str) -> str:

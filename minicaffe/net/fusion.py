@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..blob import Blob
 from ..device import known_families, load_kernel
+from ..layer import Layer
+from ..overlay import is_overlaid
 from .graph import Node
 
 if TYPE_CHECKING:
@@ -124,12 +126,26 @@ def _group_from(net: Net, first: int) -> Group | None:
         part = slice(first, first + length)
         layers = net.layers[part]
         family = TYPES.get(tuple(layer.type for layer in layers))
-        if family in known_families(net.device) and {x.device for x in layers} == {net.device}:
+        if family not in known_families(net.device) or _has_overlaid(layers, family):
+            continue
+        if {x.device for x in layers} == {net.device}:
             made: type[Group] = importlib.import_module(f"minicaffe.layers.fused.{family}").Group
             group = made(first, net.nodes[part], net.layer_bottoms[part], net.layer_tops[part])
             if group.fits():
                 return group
     return None
+
+
+def _has_overlaid(layers: Sequence[Layer], family: str) -> bool:
+    """Whether layers, or their kernels, are of MINICAFFE_PATH and would be passed over.
+
+    A group that is of MINICAFFE_PATH itself knows what it replaces.
+    """
+    if is_overlaid(f"minicaffe.layers.fused.{family}"):
+        return False
+    modules = {base.__module__ for layer in layers for base in type(layer).__mro__}
+    modules |= {x.ops.__name__ for x in layers if x.ops is not None}
+    return any(is_overlaid(name) for name in modules if name.startswith("minicaffe."))
 
 
 def _chain(net: Net, first: int) -> int:
