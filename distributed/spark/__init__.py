@@ -8,14 +8,21 @@ spark = CaffeOnSpark(sc)
 spark.train(DataSource.getSource(conf, True))
 frame = spark.features(DataSource.getSource(conf, False))
 
+submit.py           the program for spark-submit
 config.py           Config: the command line
 data_source.py      DataSource: a net's data by phase
 caffe_on_spark.py   CaffeOnSpark: train, test, features
-preflight.py        what is checked before a job starts; nets.py: nets that travel
-driver.py           a training seen from the driver: jobs, metrics, model
-executor.py         a rank; jobs.py: what it gets; control.py: how it talks to the driver
-session.py          slots, code and jobs of a SparkContext
-submit.py           the program for spark-submit
+preflight.py        what is checked before a job starts
+portable.py         nets that mean the same on another machine
+driver.py           a training seen from the driver: generations, snapshots, model
+training_report.py  what the ranks say of it: metrics, progress, errors
+executor.py         a rank of a training
+inference.py        a task of test or features
+task_input.py       what a rank or a task gets
+control.py          how the ranks talk to the driver
+code.py             minicaffe itself, and MINICAFFE_PATH, on their way to the executors
+slots.py            what the driver asks of a SparkContext: slots, settings, addresses
+spark_job.py        a Spark job that can be cancelled, and why it failed
 """
 
 from .caffe_on_spark import CaffeOnSpark

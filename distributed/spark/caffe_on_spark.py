@@ -12,12 +12,14 @@ from typing import Any
 from minicaffe.errors import ClusterError, extra
 from minicaffe.proto import minicaffe_pb2 as pb
 
+from .code import ship_code
 from .config import Config
 from .data_source import Source
 from .driver import Training
 from .inference import count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
-from .slots import await_slots, check_settings, count_slots, run_job, ship_code
+from .slots import await_slots, check_settings, count_slots
+from .spark_job import run_job
 from .task_input import ForwardJob
 
 log = logging.getLogger("minicaffe.spark")

@@ -1,8 +1,8 @@
 """The driver of a training: one barrier job a generation, watched, and the model at its end.
 
-    Training    one run: its secret, its course
+    Training    one run: its secret, its report
     Generation  one attempt: a barrier stage of `world_size` tasks (a ResultStage: Spark does not
-                retry it), and the control port on which the ranks tell the course
+                retry it), and the control port on which the ranks report
 
 A failed generation ends the run; `Training.run` is the place to start the next one from the newest
 snapshot.
@@ -25,22 +25,15 @@ from minicaffe.errors import ClusterError, SnapshotError
 from minicaffe.machine.whole_file import whole_file
 
 from ..auth import new_secret
+from .code import ship_code
 from .config import Config
 from .control import ControlServer
 from .executor import Answer, train_partition
 from .preflight import Plan
-from .slots import (
-    Job,
-    await_slots,
-    death_of,
-    driver_addresses,
-    is_local,
-    is_loss,
-    reason_of,
-    ship_code,
-)
+from .slots import await_slots, driver_addresses, is_local
+from .spark_job import Job, death_of, is_loss, reason_of
 from .task_input import TrainJob
-from .training_report import Course
+from .training_report import TrainingReport
 
 PATIENCE = 15.0  # seconds without a rank after which the user is told what Spark waits for
 # Seconds in which the ranks' own errors arrive after the job has failed. Spark gives the tasks of a
@@ -63,26 +56,28 @@ class Training:
         self.world_size = conf.clusterSize
         self.run_id = secrets.token_hex(4)
         self.secret = new_secret()
-        self.course = Course(plan.stem, plan.start, plan.solver.max_iter, plan.state is not None)
-        self.metrics = self.course.metrics
-        self.validations = self.course.validations
+        self.report = TrainingReport(
+            plan.stem, plan.start, plan.solver.max_iter, plan.state is not None
+        )
+        self.metrics = self.report.metrics
+        self.validations = self.report.validations
 
     def run(self) -> Training:
         """Train to the end, write the model, show the table. Raises ClusterError."""
-        say = self.course.say
+        say = self.report.say
         try:
             if self.conf.solverParameter.random_seed < 0:
                 say(f"random_seed: {self.plan.solver.random_seed} (none was given)")
             with self._beacon() as beacon:
                 answers = Generation(self, 0, beacon).run()
             self._write_model(answers)
-            self.course.end()
+            self.report.end()
             if self.plan.model:
                 say(f"model: {self.plan.model}")
             if self.metrics.csv_path:
                 say(f"metrics: {self.metrics.csv_path}")
         finally:
-            self.course.close()
+            self.report.close()
         return self
 
     @contextlib.contextmanager
@@ -119,8 +114,8 @@ class Generation:
         self.training = training
         self.number = number
         self.world_size = training.world_size
-        self.course = training.course
-        self.course.begin(self.world_size)
+        self.report = training.report
+        self.report.begin(self.world_size)
         plan, sc = training.plan, training.sc
         await_slots(sc, self.world_size)
         ship_code(sc)
@@ -139,7 +134,7 @@ class Generation:
             scheme=plan.scheme,
             control=(host, self.server.address[1]),
             beacon=beacon,
-            log_level=_log_levels(sc, self.course.screen.isatty()),
+            log_level=_log_levels(sc, self.report.screen.isatty()),
         )
 
     def run(self) -> list[Answer]:
@@ -174,9 +169,9 @@ class Generation:
         began, told = time.monotonic(), False
         while not job.wait(0):
             self._listen(0.1)
-            if not self.course.hosts and not told and time.monotonic() - began > PATIENCE:
+            if not self.report.hosts and not told and time.monotonic() - began > PATIENCE:
                 told = True
-                self.course.say(
+                self.report.say(
                     "no rank has started yet: Spark waits for free slots, or executors cannot"
                     f" reach the driver at {self.job.control[0]}:{self.job.control[1]}"
                 )
@@ -185,7 +180,7 @@ class Generation:
         except Exception as error:
             raise self._explain(error) from (error if self.training.conf.debug else None)
         until = time.monotonic() + GRACE
-        while len(self.course.ended) < self.world_size and time.monotonic() < until:
+        while len(self.report.ended) < self.world_size and time.monotonic() < until:
             self._listen(0.1)  # what was said last may arrive after the job's result
         return answers
 
@@ -195,21 +190,21 @@ class Generation:
         A process that dies cannot say so; Spark may see it, or hear first from those that missed
         it: then the line that broke off tells which rank it was.
         """
-        failed, course = time.monotonic(), self.course
-        for rank, heard in list(course.lost.items()):
+        failed, report = time.monotonic(), self.report
+        for rank, heard in list(report.lost.items()):
             if heard < failed - GRACE:  # the line broke, the rank went on
-                del course.lost[rank]
+                del report.lost[rank]
         while time.monotonic() < failed + GRACE:
-            if course.lost or any(not e["follows"] for e in course.errors):
+            if report.lost or any(not e["follows"] for e in report.errors):
                 break
             self._listen(0.1)
-        causes = sorted(course.errors, key=lambda e: bool(e["follows"]))
+        causes = sorted(report.errors, key=lambda e: bool(e["follows"]))
         reason = reason_of(error)
         if not causes or causes[0]["follows"]:
             if is_loss(reason):
                 return ClusterError(reason)
-            if course.lost:
-                return ClusterError(death_of(f"rank {min(course.lost)}"))
+            if report.lost:
+                return ClusterError(death_of(f"rank {min(report.lost)}"))
             if not causes:
                 return ClusterError(reason)
         cause = causes[0]
@@ -223,7 +218,7 @@ class Generation:
             message = self.server.messages.get(timeout=seconds)
         except queue.Empty:
             return False
-        self.course.hear(message)
+        self.report.hear(message)
         return True
 
 

@@ -22,7 +22,7 @@ from .caffe_on_spark import CaffeOnSpark, has_validation
 from .config import OPTIONS, Config, parse
 from .data_source import DataSource
 from .preflight import check_format, check_output, output_file
-from .slots import reason_of, run_job
+from .spark_job import reason_of, run_job
 
 INTERRUPTED = 130
 

@@ -1,4 +1,4 @@
-"""The course of a training, as the ranks tell it: metrics, progress, errors."""
+"""The report of a training, from what its ranks say: metrics, progress, errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .control import Message
 from .slots import terminal
 
 
-class Course:
+class TrainingReport:
     """Takes in what the ranks say; one for a run, through all its generations.
 
     `metrics` and `validations` (iteration and outputs' means of each test of the first test net)

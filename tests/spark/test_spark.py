@@ -424,7 +424,7 @@ def generations(monkeypatch: pytest.MonkeyPatch) -> list[driver.Generation]:
 def wait_for_ranks(generations: list[driver.Generation]) -> driver.Generation:
     deadline = time.monotonic() + 60
     while (
-        not (generations and len(generations[0].course.hosts) == 2) and time.monotonic() < deadline
+        not (generations and len(generations[0].report.hosts) == 2) and time.monotonic() < deadline
     ):
         time.sleep(0.02)
     return generations[0]
@@ -487,7 +487,7 @@ def test_a_rank_that_dies_is_named(
     sc: Any, small: SmallSet, generations: list[driver.Generation]
 ) -> None:
     thread = threading.Thread(
-        target=lambda: os.kill(wait_for_ranks(generations).course.pids[1], signal.SIGKILL)
+        target=lambda: os.kill(wait_for_ranks(generations).report.pids[1], signal.SIGKILL)
     )
     thread.start()
     with pytest.raises(ClusterError, match="rank 1 was lost: its Python process died"):

@@ -12,7 +12,8 @@ from minicaffe.distributed.spark import control, portable
 from minicaffe.distributed.spark.config import OPTIONS, Config
 from minicaffe.distributed.spark.data_source import DataSource
 from minicaffe.distributed.spark.preflight import plan_training
-from minicaffe.distributed.spark.slots import expected_slots, reason_of
+from minicaffe.distributed.spark.slots import expected_slots
+from minicaffe.distributed.spark.spark_job import reason_of
 from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.proto import minicaffe_pb2 as pb
 

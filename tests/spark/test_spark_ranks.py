@@ -15,7 +15,7 @@ from minicaffe.distributed.spark.config import Config
 from minicaffe.distributed.spark.control import Message
 from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.distributed.spark.task_input import TrainJob
-from minicaffe.distributed.spark.training_report import Course
+from minicaffe.distributed.spark.training_report import TrainingReport
 from minicaffe.distributed.sync import validation
 from minicaffe.distributed.sync.allreduce import AllreduceSync
 from minicaffe.distributed.sync.validation import SharedTest
@@ -163,12 +163,12 @@ def test_ranks_share_a_test_and_get_what_one_rank_gets(
 
 
 def test_ranks_with_different_weights_end_the_training() -> None:
-    course = Course("", 0, 10, resumed=False)
-    course.begin(2)
+    report = TrainingReport("", 0, 10, resumed=False)
+    report.begin(2)
     row = {"kind": "row", "iteration": 5, "rank": 0, "weights": 1}
-    course.hear(row)
+    report.hear(row)
     with pytest.raises(ClusterError, match="weights of the ranks differ after iteration 5"):
-        course.hear({**row, "rank": 1, "weights": 2})
+        report.hear({**row, "rank": 1, "weights": 2})
 
 
 MISSED = {"kind": "error", "rank": 0, "host": "here", "message": "link closed", "follows": True}
@@ -192,29 +192,29 @@ def test_the_rank_that_failed_first_is_named(
 ) -> None:
     """Whatever Spark heard first: here always the word of the one that missed the other."""
     monkeypatch.setattr(driver, "GRACE", 0.2)
-    course = Course("", 0, 10, resumed=False)
-    course.begin(2)
+    report = TrainingReport("", 0, 10, resumed=False)
+    report.begin(2)
     messages = list(heard)
 
     def listen(seconds: float) -> None:
         if messages:
-            course.hear(messages.pop(0))
+            report.hear(messages.pop(0))
 
     conf = SimpleNamespace(debug=False)
-    job: Any = SimpleNamespace(course=course, training=SimpleNamespace(conf=conf), _listen=listen)
+    job: Any = SimpleNamespace(report=report, training=SimpleNamespace(conf=conf), _listen=listen)
     error = RuntimeError(f"minicaffe.errors.CommunicationError: {reason}")
     assert str(driver.Generation._explain(job, error)) == told
 
 
 def test_a_line_that_broke_long_ago_explains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "GRACE", 0.05)
-    course = Course("", 0, 10, resumed=False)
-    course.begin(2)
-    course.hear(GONE)
+    report = TrainingReport("", 0, 10, resumed=False)
+    report.begin(2)
+    report.hear(GONE)
     time.sleep(0.1)
-    course.hear(MISSED)
+    report.hear(MISSED)
     job: Any = SimpleNamespace(
-        course=course,
+        report=report,
         training=SimpleNamespace(conf=SimpleNamespace(debug=False)),
         _listen=lambda seconds: None,
     )

@@ -1,0 +1,72 @@
+"""Code that travels: minicaffe, and the folders of MINICAFFE_PATH, importable on the executors."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import minicaffe
+from minicaffe import overlay
+from minicaffe.overlay import ROOMS
+
+MIRROR = "minicaffe_path"  # the folder in a zip that holds what the folders of MINICAFFE_PATH do
+
+
+def ship_code(sc: Any) -> None:
+    """Make minicaffe importable on the executors, once a context, if --py-files does not.
+
+    The files of MINICAFFE_PATH come first there as they do here. Executors on this machine run
+    this Python, unless the user has named one.
+    """
+    named = "PYSPARK_PYTHON" in os.environ or sc.getConf().get("spark.pyspark.python")
+    if sc.master.startswith("local") and not named:
+        sc.pythonExec = sys.executable
+    if getattr(sc, "_minicaffe_shipped", False):
+        return
+    folder = Path(tempfile.mkdtemp(prefix="minicaffe-"))
+    if ".zip" not in str(minicaffe.__file__):
+        sc.addPyFile(str(package_zip(folder)))
+    if overlay.folders():
+        mirror = overlay_zip(folder)
+        sc.addPyFile(str(mirror))
+        sc.environment[overlay.VARIABLE] = f"{mirror.name}/{MIRROR}"
+    sc._minicaffe_shipped = True
+
+
+def package_zip(folder: Path) -> Path:
+    """This package as a zip, the rooms under their import names; its name tells the content."""
+    files: dict[str, bytes] = {}
+    for room in ("", *ROOMS):
+        package = importlib.import_module("minicaffe" + (f".{room}" if room else ""))
+        root = Path(overlay.product_folder(package))
+        for path in sorted(root.rglob("*.py")):
+            name = Path("minicaffe", room, path.relative_to(root)).as_posix()
+            files[name] = path.read_bytes()
+    return _zip(folder, f"minicaffe-{minicaffe.__version__}", files)
+
+
+def overlay_zip(folder: Path) -> Path:
+    """All the folders of MINICAFFE_PATH as one zip. Raises Error where they cannot be read."""
+    places = overlay.mirrored_files()
+    files = {f"{MIRROR}/{name}": Path(place).read_bytes() for name, place in places.items()}
+    for below in {PurePosixPath(name).parent for name in places} - {PurePosixPath()}:
+        package = importlib.import_module("minicaffe." + ".".join(below.parts))
+        if package.__file__ is None:  # in a zip a folder without this is none
+            files[f"{MIRROR}/{below}/__init__.py"] = b""
+    return _zip(folder, "minicaffe-path", files)
+
+
+def _zip(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
+    digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
+    target = folder / f"{name}-{digest}.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED)
+    return target
