@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minicaffe import context
 from minicaffe.blob import Blob
 from minicaffe.data.batches import Batch, Batches
 from minicaffe.layer import Layer
+from minicaffe.proto import minicaffe_pb2 as pb
 
 
 class BatchedLayer(Layer):
@@ -19,6 +21,21 @@ class BatchedLayer(Layer):
     batches: Batches | None = None
     loaded: Batch | None = None
     moves = True
+
+    def share(self) -> tuple[int, int]:
+        """(rank, world_size) of the samples: the ranks share them in phase TRAIN only."""
+        here = context.current()
+        return (here.solver_rank, here.solver_count) if self.phase == pb.TRAIN else (0, 1)
+
+    def common_seed(self, needed: bool, what: str) -> int | None:
+        """The seed that all ranks have, if they have one; LayerError where it is needed to share.
+
+        `needed` says that the order of the samples depends on it, `what` what they are.
+        """
+        seed = context.current().data_seed
+        if seed is None and needed and self.share()[1] > 1:
+            raise self.error(f"several ranks need a common data_seed to share the {what}")
+        return seed
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The tops get their shapes with the batch, in forward."""

@@ -1,4 +1,4 @@
-"""Where the values of Scale and Bias stand among the axes of their bottom."""
+"""Which axes of their bottom the values of Scale and Bias span."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -22,9 +22,9 @@ def check_labels(
     index = int(as_int32(found, "cpu", "read")[0])
     if index < 0:
         return
-    place = [int(i) for i in np.unravel_index(index, labels.shape)] or [0]
+    position = [int(i) for i in np.unravel_index(index, labels.shape)] or [0]
     value = float(labels.data.read("cpu").reshape(-1)[index])
-    where = f"sample {place[0]}" + (f" at {tuple(place[1:])}" if any(place[1:]) else "")
+    where = f"sample {position[0]}" + (f" at {tuple(position[1:])}" if any(position[1:]) else "")
     besides = "" if ignore is None else f", or ignore_label {ignore}"
     raise layer.error(f"{what} {value:g} of {where} is not in 0 .. {classes - 1}{besides}")
 

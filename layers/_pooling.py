@@ -24,7 +24,7 @@ class PoolingWindow:
         """How many windows there are.
 
         round((in + 2 pad - kernel) / stride) + 1; with padding anywhere, a last window that would
-        begin behind the image and its left padding is left out.
+        begin after the image and its left padding is left out.
         """
         rounded = math.ceil if self.ceil else math.floor
         counts = []

@@ -15,7 +15,7 @@ from minicaffe.blob import Blob, Shape
 from minicaffe.filler import fill
 from minicaffe.layer import Layer
 
-W_X, BIAS, W_STATIC = 0, 1, 2  # places among the parameters; W_h follows
+W_X, BIAS, W_STATIC = 0, 1, 2  # indices of the parameters; W_h follows
 
 Item = TypeVar("Item")
 
@@ -79,7 +79,7 @@ class RecurrentLayer(Layer, ABC):
 
     @property
     def w_h(self) -> int:
-        """The place of W_h among the parameters."""
+        """The index of W_h among the parameters."""
         return W_STATIC + self.has_static
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

@@ -1,4 +1,4 @@
-"""ArgMax: the places, or the values, of the largest scores."""
+"""ArgMax: the indices, or the values, of the largest scores."""
 
 from collections.abc import Sequence
 

@@ -9,7 +9,7 @@ from minicaffe.proto import minicaffe_pb2 as pb
 
 class BatchNormLayer(Layer):
     """Batch normalisation (Ioffe and Szegedy, 2015) without scale and shift: put a Scale layer
-    with `bias_term` behind it. May run in place.
+    with `bias_term` after it. May run in place.
 
         y = (x - μ) / sqrt(σ² + eps)
         dx = (dy - mean(dy) - y mean(dy y)) / sqrt(σ² + eps)      dx = dy / sqrt(σ² + eps) (stored)

@@ -1,4 +1,4 @@
-"""Concat: several blobs one behind the other, along one axis."""
+"""Concat: several blobs joined into one, along an axis."""
 
 from collections.abc import Sequence
 

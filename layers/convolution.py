@@ -9,7 +9,7 @@ from ._convolution import BaseConvolutionLayer
 
 
 class ConvolutionLayer(BaseConvolutionLayer):
-    """Every filter, at every place: the sum of the products of its weights and the values below.
+    """Every filter, at every position: the sum of its weights times the pixels under them.
 
         y[n, o, p] = b[o] + Σ_c,k W[o, c, k] x[n, c, stride p - pad + dilation k]
 
@@ -18,7 +18,7 @@ class ConvolutionLayer(BaseConvolutionLayer):
     `convolution_param`: `num_output`, the number of filters; `kernel_size`, `stride` (1), `pad`
     (0), `dilation` (1), once or once a spatial axis, or for 2 axes `kernel_h`, `kernel_w`,
     `stride_h` and so on; `group` (1): the channels are cut into so many groups, each with its own
-    filters; `bias_term` (true); `axis` (1), that of the channels, behind which the spatial axes
+    filters; `bias_term` (true); `axis` (1), that of the channels, after which the spatial axes
     are; `weight_filler`, `bias_filler` (constant 0).
 
     Bottoms: any number of (N, C, H, W), with other numbers of spatial axes too, of one shape. Tops,

@@ -7,7 +7,7 @@ from minicaffe.layer import Layer
 
 
 class CropLayer(Layer):
-    """Cuts bottom 0 to the extents of bottom 1, along `axis` and the axes behind it.
+    """Cuts bottom 0 to the extents of bottom 1, along `axis` and the axes after it.
 
     `crop_param`: `axis` (2), the first axis that is cut; `offset`: where the part begins, none (0
     everywhere), one for all cut axes, or one for each of them.
@@ -72,7 +72,7 @@ class CropLayer(Layer):
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
     ) -> None:
-        """Copy the gradient into its place, zero elsewhere."""
+        """Copy the gradient to where the part came from, zero elsewhere."""
         if propagate_down[0]:
             dx = bottom[0].diff.write(self.device)
             self.zero(dx, 0.0)

@@ -47,13 +47,9 @@ class DataLayer(BatchedLayer):
         here.rng.draw()  # and its reading thread
         backend = "LMDB" if param.backend == pb.DataParameter.LMDB else "LevelDB"
         source = open_source(backend, self.param, self.phase)
-        divided = self.phase == pb.TRAIN
+        rank, world_size = self.share()
         order = Order(
-            len(source),
-            param.batch_size,
-            shuffle=False,
-            rank=here.solver_rank if divided else 0,
-            world_size=here.solver_count if divided else 1,
+            len(source), param.batch_size, shuffle=False, rank=rank, world_size=world_size
         )
         self.batches = Batches(
             source, order, [transformer, None], StreamDraws(seed), depth=param.prefetch

@@ -8,7 +8,7 @@ from ._convolution import BaseConvolutionLayer
 
 
 class DeconvolutionLayer(BaseConvolutionLayer):
-    """Puts a filter, times the value below, at every place, and sums where they overlap: what the
+    """Puts a filter, times the pixel, at every position, and sums where they overlap: what the
     gradient of a convolution does, as a layer. For learned or bilinear up-sampling.
 
         y[n, o, stride p - pad + dilation k] = b[o] + Σ_c,k W[c, o, k] x[n, c, p]

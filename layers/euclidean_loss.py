@@ -11,7 +11,7 @@ class EuclideanLossLayer(LossLayer):
 
         loss = 1/(2N) Σ (a - b)²        da = (a - b) / N        db = -da
 
-    Bottoms: a and b (N, ...), equal in N and in the number of values behind it; both receive
+    Bottoms: a and b (N, ...), equal in N and in the number of values of a sample; both receive
     gradients. Top: a scalar.
 
         layer { type: "Input" name: "a" top: "a" input_param { shape { dim: 2 dim: 3 } } }
@@ -33,7 +33,7 @@ class EuclideanLossLayer(LossLayer):
         if a.num_axes == 0 or a.count(1) != b.count(1):
             raise self.error(
                 f"bottoms of shape {a.shape} and {b.shape} must have the same number of values "
-                "behind their first axis"
+                "after their first axis"
             )
         self.difference.reshape_like(a)
 

@@ -65,7 +65,7 @@ class FilterLayer(Layer):
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
     ) -> None:
-        """Put the gradients at their items' places."""
+        """Put the gradients where their items came from."""
         if propagate_down[-1]:
             raise self.error("the selector has no gradient: it cannot depend on parameters")
         indices = self.indices.data.read(self.device)

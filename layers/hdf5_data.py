@@ -41,20 +41,17 @@ class HDF5DataLayer(BatchedLayer):
         if param.batch_size == 0:
             raise self.error("hdf5_data_param.batch_size must be given, and be above 0")
         source = Hdf5Rows(self.param, self.phase)
-        here = context.current()
-        divided = self.phase == pb.TRAIN and here.solver_count > 1
-        seed = here.data_seed
-        if seed is None and divided and param.shuffle:
-            raise self.error("several ranks need a common data_seed to share the rows")
+        seed = self.common_seed(param.shuffle, "rows")
         if seed is None:
-            seed = _next_draw(here.rng) if param.shuffle else 0
+            seed = _next_draw(context.current().rng) if param.shuffle else 0
+        rank, world_size = self.share()
         order = FileOrder(
             len(source),
             param.batch_size,
             shuffle=param.shuffle,
             seed=seed,
-            rank=here.solver_rank if divided else 0,
-            world_size=here.solver_count if divided else 1,
+            rank=rank,
+            world_size=world_size,
             rows=tuple(source.rows),
         )
         self.batches = Batches(source, order, [None] * len(top), StreamDraws(0))

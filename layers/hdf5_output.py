@@ -20,7 +20,7 @@ class HDF5OutputLayer(Layer):
 
     `hdf5_output_param`: `file_name`; a file of that name is overwritten when the net is built. The
     datasets are float32 of shape (num, channels, height, width), missing axes 1. Each forward adds
-    its items behind those of the one before (in Caffe a second forward ends the program). No tops;
+    its items after those of the one before (in Caffe a second forward ends the program). No tops;
     the gradient of the bottoms is 0.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }

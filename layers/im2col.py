@@ -1,4 +1,4 @@
-"""Im2col: the image patches below a sliding window, as columns."""
+"""Im2col: the image patches under a sliding window, as columns."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Im2colLayer(Layer):
         y[n, (c, k), p] = x[n, c, stride p - pad + dilation k], 0 outside the image
 
     `convolution_param`: `kernel_size`, `stride` (1), `pad` (0), `dilation` (1), or `kernel_h` and
-    so on; `axis` (1), that of the channels, behind which the spatial axes are.
+    so on; `axis` (1), that of the channels, after which the spatial axes are.
 
     Bottom: (N, C, H, W), with other numbers of spatial axes too. Top: (N, C kernel_h kernel_w,
     H', W'), with the extents of Convolution's top. The gradient sums what overlaps.
@@ -44,7 +44,7 @@ class Im2colLayer(Layer):
         self.geometry = (window.kernel, window.stride, window.pad, window.dilation)
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """One column a place of the window."""
+        """One column a position of the window."""
         shape, axis = bottom[0].shape, self.channel_axis
         extents = shape[axis + 1 :]
         if len(extents) != len(self.window.kernel):

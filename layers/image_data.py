@@ -20,7 +20,7 @@ class ImageDataLayer(BatchedLayer):
     `image_data_param`: `source`, the list; `root_folder`, put before its paths as it is;
     `batch_size` (1); `new_height` and `new_width` (0: as stored), to which pictures are scaled;
     `is_color` (true: blue, green, red; false: grey); `shuffle` (false), anew before each pass;
-    `rand_skip` (0): begin behind up to so many lines less one. `transform_param`: see
+    `rand_skip` (0): skip up to so many lines less one at the start. `transform_param`: see
     DataTransformer. Shuffles, skips, windows and mirrors are Caffe's for the same random seed.
     Several ranks share the lines among them in phase TRAIN: line i is for rank i mod ranks (in
     Caffe each would read all of them). A file that cannot be read is left out of its batch, and
@@ -49,18 +49,17 @@ class ImageDataLayer(BatchedLayer):
         transformer = DataTransformer(self.param.transform_param, self.phase)
         source = ListedImages(self.param, self.phase)
         here = context.current()
-        divided = self.phase == pb.TRAIN and here.solver_count > 1
-        if divided and (param.shuffle or param.rand_skip) and here.data_seed is None:
-            raise self.error("several ranks need a common data_seed to share the pictures")
+        common = self.common_seed(bool(param.shuffle or param.rand_skip), "pictures")
+        rank, world_size = self.share()
         # The order of the draws is Caffe's: the transformer's first seed (not used), the list's,
         # the skip, the transformer's second seed, the reading thread's.
         if transformer.draws:
             here.rng.draw()
         seed = here.rng.draw() if param.shuffle else 0
         skip = here.rng.draw() % param.rand_skip if param.rand_skip else 0
-        if divided and here.data_seed is not None:
-            seed = here.data_seed
-            skip = here.data_seed % param.rand_skip if param.rand_skip else 0
+        if world_size > 1 and common is not None:
+            seed = common
+            skip = common % param.rand_skip if param.rand_skip else 0
         if skip >= len(source):
             raise self.error(f"rand_skip passes over {skip} lines, the list has {len(source)}")
         chance = here.rng.draw() if transformer.draws else 0
@@ -70,8 +69,8 @@ class ImageDataLayer(BatchedLayer):
             param.batch_size,
             shuffle=param.shuffle,
             seed=seed,
-            rank=here.solver_rank if divided else 0,
-            world_size=here.solver_count if divided else 1,
+            rank=rank,
+            world_size=world_size,
             skip=skip,
         )
         self.batches = Batches(

@@ -12,7 +12,7 @@ class InnerProductLayer(Layer):
 
         y = x Wᵀ + b        dx = dy W        dW += dyᵀ x        db += Σ dy
 
-    `inner_product_param`: `num_output`; `bias_term` (true); `axis` (1): it and the axes behind it
+    `inner_product_param`: `num_output`; `bias_term` (true); `axis` (1): it and the axes after it
     are one vector of K inputs, the axes before it are M samples; `transpose` (false): W is kept
     as (K, num_output); `weight_filler`, `bias_filler` (constant 0).
 

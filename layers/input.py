@@ -10,7 +10,7 @@ class InputLayer(Layer):
     """Blobs of a given shape that a script fills before it calls forward; zero at first.
 
     `input_param`: `shape`, once for all tops or once a top; without it the tops are scalars. Tops
-    may be reshaped between passes, the layers behind them follow.
+    may be reshaped between passes, the layers that read them follow.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
     """

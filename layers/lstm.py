@@ -50,7 +50,7 @@ class LSTMLayer(RecurrentLayer):
         return [self.arrays["hidden"][self.steps], self.arrays["cells"][self.steps]]
 
     def step(self, t: int) -> None:
-        """The gates' activations take the place of what they were computed from."""
+        """The gates' activations overwrite what they were computed from."""
         gates, cells = self.arrays["gates"][t], self.arrays["cells"]
         after = self.arrays["hidden"][t + 1]
         unit = self.ops_of("lstm")

@@ -63,20 +63,13 @@ class MemoryDataLayer(BatchedLayer):
             raise self.error("resize needs memory_data_param.height and width")
         transformer = DataTransformer(self.param.transform_param, self.phase)
         source = open_source(self.param.source_class, self.param, self.phase)
-        here = context.current()
         train = self.phase == pb.TRAIN
-        seed = here.data_seed
-        if seed is None and train and here.solver_count > 1:
-            raise self.error("several ranks need a common data_seed to share the samples")
+        seed = self.common_seed(train, "samples")
         if seed is None:
-            seed = here.rng.draw() if train else 0
+            seed = context.current().rng.draw() if train else 0
+        rank, world_size = self.share()
         order = Order(
-            len(source),
-            self.batch_size,
-            shuffle=train,
-            seed=seed,
-            rank=here.solver_rank if train else 0,
-            world_size=here.solver_count if train else 1,
+            len(source), self.batch_size, shuffle=train, seed=seed, rank=rank, world_size=world_size
         )
         self.batches = Batches(source, order, [transformer, None], HashedDraws(seed))
         sample = self.batches.first()

@@ -25,7 +25,7 @@ class PoolingLayer(Layer):
     `global_pooling` (false): the window is the whole plane; `round_mode` (CEIL).
 
     Bottom: (N, C, H, W). Top: (N, C, rounded((H + 2 pad - kernel) / stride) + 1, ...); with
-    padding, no window begins behind the image. Second top of MAX: the place of each maximum,
+    padding, no window begins after the image. Second top of MAX: the position of each maximum,
     h W + w. Padding never wins a MAX. A window that lies wholly outside (stride > kernel, CEIL, no
     pad) gives -FLT_MAX and no gradient, or NaN for AVE.
 
@@ -111,7 +111,7 @@ class PoolingLayer(Layer):
         self.bottom_shape = shape
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Pool; MAX keeps the places of its maxima."""
+        """Pool; MAX keeps the positions of its maxima."""
         x = bottom[0].data.read(self.device)
         y = top[0].data.write(self.device)
         window = self.window

@@ -11,8 +11,8 @@ class ReshapeLayer(Layer):
     """Replace the shape, or a run of its axes; the values and their order stay.
 
     `reshape_param`: `shape`, whose dims stand for those of the run: a positive one is taken, 0
-    copies the bottom's dim at this place, -1 (once at most) is inferred from the count; `axis` (0),
-    where the run begins (negative: counted from behind the last axis, so that -1 appends);
+    copies the bottom's dim at this index, -1 (once at most) is inferred from the count; `axis` (0),
+    where the run begins (negative: counted from the end, so that -1 appends);
     `num_axes` (-1), how many axes it has (-1: all that follow, 0: none, the dims are inserted).
     The top shares the bottom's data and diff: nothing is copied.
 
@@ -38,7 +38,7 @@ class ReshapeLayer(Layer):
             raise self.error(f"num_axes must be -1 or more, it is {self.num_axes}")
 
     def _run(self, shape: Shape) -> tuple[int, int]:
-        """The run of axes that is replaced: its first and the one behind its last."""
+        """The run of axes that is replaced: its first and the one after its last."""
         axes = len(shape)
         start = self.start if self.start >= 0 else axes + self.start + 1
         end = axes if self.num_axes == -1 else start + self.num_axes

@@ -15,7 +15,7 @@ from ._pooling import Pair, PoolingWindow
 
 @dataclass
 class Level:
-    """One grid of the pyramid: its windows, its outputs and the places of its maxima."""
+    """One grid of the pyramid: its windows, its outputs and the positions of its maxima."""
 
     window: PoolingWindow
     pooled: Blob = field(default_factory=Blob)

@@ -1,4 +1,4 @@
-"""Eltwise SUM of two bottoms, then ReLU, and the Split behind them: see minicaffe/net/fusion.py."""
+"""Eltwise SUM of two bottoms, then ReLU, and the Split after them: see minicaffe/net/fusion.py."""
 
 from typing import Any
 

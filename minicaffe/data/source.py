@@ -7,13 +7,11 @@ A source knows nothing of ranks, epochs or batches: `Order` says which samples m
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +36,12 @@ class DataSource(ABC):
         __len__()                how many samples there are, unreadable ones included
         read(index)              one Sample, at any index, from any one thread at a time
         close()                  give back files
+    and says in `by_name` if no `source_class` may name it, for its layer opens it itself.
     `read` raises DataError for a sample that is damaged, with its name. Such a sample is skipped,
     counted and named in the log; the others keep their numbers, so nothing takes its place.
     """
+
+    by_name: ClassVar[bool] = True
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         self.param = param
@@ -116,14 +117,15 @@ def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.intp]:
 
 @cache
 def known_sources() -> dict[str, str]:
-    """The built-in sources: class name -> module, read from the files' text."""
+    """The built-in sources that `source_class` may name: class name -> module."""
     package = importlib.import_module("minicaffe.data.sources")
     found: dict[str, str] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        source = inspect.getsource(importlib.import_module(f"{package.__name__}.{module.name}"))
-        for name in re.findall(r"^class (\w+)\(", source, re.MULTILINE):
-            if is_file_of(module.name, name):
-                found[name] = module.name
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for name, kind in vars(module).items():
+            is_source = isinstance(kind, type) and issubclass(kind, DataSource)
+            if is_source and is_file_of(info.name, name) and kind.by_name:
+                found[name] = info.name
     return found
 
 

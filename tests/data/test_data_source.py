@@ -13,6 +13,7 @@ from minicaffe.data.source import (
     Order,
     Place,
     Sample,
+    known_sources,
     local_path,
     open_source,
     source_class,
@@ -45,6 +46,19 @@ def layer(path: Path, **memory: int) -> pb.LayerParameter:
     for field, value in memory.items():
         setattr(param.memory_data_param, field, value)
     return param
+
+
+class Windows(DataSource):
+    """A user's source, called like one that a layer keeps to itself."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def read(self, index: int) -> Sample:
+        return Sample("only", (np.zeros((1, 1, 1)), np.zeros(())))
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -104,6 +118,11 @@ def test_the_last_word_of_source_class_counts(name: str, ten: Path) -> None:
 
 def test_a_source_of_ones_own_is_imported() -> None:
     assert source_class(f"{__name__}.Squares").__name__ == "Squares"
+
+
+def test_the_sources_that_layers_keep_to_themselves_have_no_name_in_source_class() -> None:
+    assert set(known_sources()) == {"LMDB", "LevelDB"}
+    assert source_class(f"{__name__}.Windows") is Windows
 
 
 @pytest.mark.parametrize("name", ["Nonesuch", "no.such.Module", "os.path", "collections.Counter"])

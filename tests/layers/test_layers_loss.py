@@ -85,7 +85,7 @@ def test_labels_are_truncated(device: str, layer_type: str) -> None:
         ("InfogainLoss", [(2, 3), (2,)], "give `source`, or a third bottom"),
         ("HingeLoss", [(2, 3), (2, 3)], "one label a sample"),
         ("MultinomialLogisticLoss", [(2, 3), (2, 2)], "one label a sample"),
-        ("EuclideanLoss", [(2, 3), (2, 4)], "the same number of values behind"),
+        ("EuclideanLoss", [(2, 3), (2, 4)], "the same number of values after"),
         ("SigmoidCrossEntropyLoss", [(2, 3), (2, 4)], "the same number of values"),
         ("ContrastiveLoss", [(2, 3), (2, 4), (2,)], r"must both be \(N, C\)"),
         ("ContrastiveLoss", [(2, 3, 2, 2), (2, 3, 2, 2), (2,)], r"must both be \(N, C\)"),

@@ -1,1 +1,1 @@
-"""Data sources, one file each; `source_class` in a prototxt names the class."""
+"""Data sources, one file each; `source_class` names those that no layer keeps to itself."""

@@ -6,9 +6,8 @@ from abc import abstractmethod
 
 import numpy as np
 
-from minicaffe.errors import DataError
-from minicaffe.proto import minicaffe_pb2 as pb
-
+from ...errors import DataError
+from ...proto import minicaffe_pb2 as pb
 from ..database import parse_datum
 from ..datum import AS_STORED, COLOR, GRAY, picture_of, resize
 from ..source import DataSource, Sample, local_path

@@ -1,4 +1,4 @@
-"""What HDF5Data reads: the rows of datasets in a list of HDF5 files, and the orders of them."""
+"""Hdf5Rows: the rows of datasets in a list of HDF5 files, and the order of them by file."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Hdf5Rows(DataSource):
     The arrays of one file are in memory at a time. Raises DataError, with the file, for one that
     is not there, lacks a dataset, or has other shapes than the first.
     """
+
+    by_name = False  # an HDF5Data layer opens it
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         super().__init__(param, phase)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from minicaffe.proto import minicaffe_pb2 as pb
-
+from ...proto import minicaffe_pb2 as pb
 from ..leveldb_file import LeveldbReader
 from ._datums import DatumDatabase
 

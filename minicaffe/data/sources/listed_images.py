@@ -1,4 +1,4 @@
-"""What ImageData reads: the pictures of a list, and Caffe's order of them."""
+"""ListedImages: the pictures that a list names, and Caffe's order of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from ..source import DataSource, Order, Place, Sample
 
 class ListedImages(DataSource):
     """The pictures that `image_data_param.source` lists; a sample's id is its path in the list."""
+
+    by_name = False  # an ImageData layer opens it
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         super().__init__(param, phase)

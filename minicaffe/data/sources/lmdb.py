@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicaffe.proto import minicaffe_pb2 as pb
-
+from ...proto import minicaffe_pb2 as pb
 from ..lmdb_file import LmdbReader, Record
 from ._datums import DatumDatabase
 

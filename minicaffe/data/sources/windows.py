@@ -1,4 +1,4 @@
-"""What WindowData serves: windows cut out of pictures and warped, drawn at random."""
+"""Windows: parts cut out of pictures and warped, and the order in which they are drawn."""
 
 from __future__ import annotations
 
@@ -86,6 +86,8 @@ class Windows(DataSource):
     Window i is the i-th of background and foreground windows, in this order. A sample has the
     crop (channels, size, size) float32 and the label.
     """
+
+    by_name = False  # a WindowData layer opens it
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         super().__init__(param, phase)
