@@ -93,12 +93,12 @@ def arrays_of(case: Case) -> Arrays:
     found: Arrays = {}
     for name in net.input_names:
         found[f"input/{name}"] = _input(case, name, net.blob_dict[name].shape)
-    for layer_name, layer in zip(net.layer_names, net.layers, strict=True):
-        for index, blob in enumerate(layer.blobs):
-            key = f"param/{layer_name}/{index}"
-            found[key] = _parameter(layer.type, index, blob.shape, key)
+    for node in net.nodes:
+        for index, blob in enumerate(node.layer.blobs):
+            key = f"param/{node.name}/{index}"
+            found[key] = _parameter(node.layer.type, index, blob.shape, key)
             if case.work == UPDATE:
-                grad = f"grad/{layer_name}/{index}"
+                grad = f"grad/{node.name}/{index}"
                 found[grad] = _generator(grad).standard_normal(blob.shape, np.float32)
     if case.work == BACKWARD:
         for name in net.output_names:
@@ -113,10 +113,10 @@ def learnable(case: Case) -> list[str]:
     """Keys of the parameters that the solver changes: all but the statistics of BatchNorm."""
     net = Net(case.param(), device="reference")
     return [
-        f"param/{name}/{index}"
-        for name, layer in zip(net.layer_names, net.layers, strict=True)
-        if layer.type != "BatchNorm"
-        for index in range(len(layer.blobs))
+        f"param/{node.name}/{index}"
+        for node in net.nodes
+        if node.layer.type != "BatchNorm"
+        for index in range(len(node.layer.blobs))
     ]
 
 

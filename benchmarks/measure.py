@@ -234,7 +234,7 @@ def work_of(case: Case) -> tuple[int, int]:
     from minicaffe.net.cost import layer_cost
 
     net = Net(case.param(), device="reference")
-    costs = [layer_cost(net, index) for index in range(len(net.layers))]
+    costs = [layer_cost(net, index) for index in range(len(net.nodes))]
     count = net.flat_params.count
     update_flops, update_bytes = 6 * count, 6 * 4 * count  # read and write w, h and the gradient
     flops = bytes_moved = 0

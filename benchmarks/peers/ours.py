@@ -47,7 +47,7 @@ def describe(peer: Peer) -> str:
 def prepare(case: Case, arrays: Arrays, peer: Peer, threads: int) -> Work:
     """The net, its inputs and parameters filled in."""
     work = NetWork(case, arrays, "reference" if peer == NUMPY else "cpu", fuse=peer != UNFUSED)
-    if peer == UNFUSED and not find_groups(work.net):
+    if peer == UNFUSED and not find_groups(work.net.nodes, work.net.device):
         raise Unsupported("nothing to fuse")
     return work
 

@@ -55,7 +55,4 @@ def tests_before(solver: Solver) -> int:
 
 def can_seek(net: Net) -> bool:
     """Whether every layer that brings data in knows how to go to a batch."""
-    return all(
-        bottoms or type(layer).seek is not Layer.seek
-        for layer, bottoms in zip(net.layers, net.layer_bottoms, strict=True)
-    )
+    return all(node.bottoms or type(node.layer).seek is not Layer.seek for node in net.nodes)

@@ -26,7 +26,7 @@ class Group(FusionGroup):
         self.scale = next((each for each in layers if isinstance(each, ScaleLayer)), None)
         relu = next((each for each in layers if isinstance(each, ReLULayer)), None)
         self.slope = relu.negative_slope if relu else None
-        self.bottom = self.bottoms[0][0]
+        self.bottom = self.nodes[0].bottoms[0]
         self.runs_back = any(node.needs_backward for node in self.nodes)
 
     def fits(self) -> bool:

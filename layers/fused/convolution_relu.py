@@ -29,7 +29,7 @@ class Group(FusionGroup):
 
     def forward(self) -> None:
         """Convolve, add the bias and rectify."""
-        top, bottom = self.tops[0], self.bottoms[0]
+        top, bottom = self.nodes[0].tops, self.nodes[0].bottoms
         self.convolution.run_forward(self.ops, bottom, top, self.relu.negative_slope)
 
     def backward(self) -> None:

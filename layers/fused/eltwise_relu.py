@@ -19,11 +19,11 @@ class Group(FusionGroup):
         layers = [node.layer for node in self.nodes]
         self.eltwise = next(each for each in layers if isinstance(each, EltwiseLayer))
         self.relu = next(each for each in layers if isinstance(each, ReLULayer))
-        self.split_tops = self.tops[2] if len(self.tops) > 2 else []
+        self.split_tops = self.nodes[2].tops if len(self.nodes) > 2 else []
 
     def fits(self) -> bool:
         """A sum of two, not in place; and a Split in two, if there is one."""
-        bottoms = self.bottoms[0]
+        bottoms = self.nodes[0].bottoms
         return (
             self.eltwise.operation == pb.EltwiseParameter.SUM
             and len(bottoms) == 2
@@ -33,7 +33,7 @@ class Group(FusionGroup):
 
     def forward(self) -> None:
         """Add and rectify; a Split shares the data."""
-        a, b = (blob.data.read(self.device) for blob in self.bottoms[0])
+        a, b = (blob.data.read(self.device) for blob in self.nodes[0].bottoms)
         y = self.top.data.write(self.device)
         self.ops.forward(a, b, *self.eltwise.coeff, self.relu.negative_slope, y)
 
@@ -41,7 +41,7 @@ class Group(FusionGroup):
         """Add the gradients of a Split's tops, pass them where y is positive, to both bottoms."""
         y = self.top.data.read(self.device)
         slope, coeff = self.relu.negative_slope, self.eltwise.coeff
-        da, db = (blob.diff.write(self.device) for blob in self.bottoms[0])
+        da, db = (blob.diff.write(self.device) for blob in self.nodes[0].bottoms)
         if self.split_tops:
             parts = [blob.diff.read(self.device) for blob in self.split_tops]
             dy = self.top.diff.write(self.device)

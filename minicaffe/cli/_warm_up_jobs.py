@@ -74,12 +74,11 @@ def _run_example(param: pb.NetParameter) -> None:
     """Forward and backward in phase TRAIN, forward in phase TEST; all inputs are zero."""
     net = Net(param, pb.TRAIN)
     net.forward_pass()
-    for layer, bottoms, tops in zip(
-        reversed(net.layers), reversed(net.layer_bottoms), reversed(net.layer_tops), strict=True
-    ):
+    for node in reversed(net.nodes):
+        layer = node.layer
         if type(layer).backward is not Layer.backward:  # it has a gradient
-            wanted = [layer.allow_force_backward(index) for index in range(len(bottoms))]
-            layer.backward(tops, wanted, bottoms)
+            wanted = [layer.allow_force_backward(index) for index in range(len(node.bottoms))]
+            layer.backward(node.tops, wanted, node.bottoms)
     Net(param, pb.TEST).forward_pass()
 
 

@@ -37,16 +37,14 @@ def run(args: argparse.Namespace) -> None:
 
     logging.getLogger("minicaffe").setLevel(logging.WARNING)
     net = build_net(args)
-    plan = plan_memory(net) if net.phase == TEST else None
+    plan = plan_memory(net.nodes, net.output_names) if net.phase == TEST else None
     buffers = ["buffer", *_buffers(net, plan), ""] if plan else []
     rows = [("layer", "type", "top shapes", "parameters", "MFLOP", "MB of tops")]
-    costs = [layer_cost(net, index) for index in range(len(net.layers))]
-    for name, layer, tops, cost in zip(
-        net.layer_names, net.layers, net.layer_tops, costs, strict=True
-    ):
-        shapes = ", ".join(" x ".join(map(str, top.shape)) or "scalar" for top in tops)
+    costs = [layer_cost(net, index) for index in range(len(net.nodes))]
+    for node, cost in zip(net.nodes, costs, strict=True):
+        shapes = ", ".join(" x ".join(map(str, top.shape)) or "scalar" for top in node.tops)
         numbers = f"{cost.learnable:,}", _digits(cost.forward_flops), _digits(cost.top_bytes)
-        rows.append((name, layer.type, shapes, *numbers))
+        rows.append((node.name, node.layer.type, shapes, *numbers))
     net.close()
     flops = sum(cost.forward_flops for cost in costs)
     memory = sum(cost.top_bytes for cost in costs)
@@ -75,7 +73,7 @@ def _buffers(net: "Net", plan: "MemoryPlan") -> list[str]:
 
 def _fused(net: "Net") -> list[str]:
     """A column with the numbers of the groups that run as one, from 1; none without groups."""
-    numbers = [""] * len(net.layers)
+    numbers = [""] * len(net.nodes)
     for number, group in enumerate(net.groups, 1):
         numbers[group.first : group.last + 1] = [str(number)] * len(group.nodes)
     return ["fused", *numbers, ""] if net.groups else []

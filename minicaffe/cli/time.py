@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _time_layers(net: Net, iterations: int) -> tuple[list[float], list[float]]:
     """Forward and backward of each layer, in ms on average; Caffe's lines go to the log."""
-    layers = range(len(net.layers))
+    layers = range(len(net.nodes))
     log.info("Performing Forward")
     log.info("Initial loss: %g", net.forward_pass())
     log.info("Performing Backward")
@@ -113,5 +113,4 @@ def _time_layers(net: Net, iterations: int) -> tuple[list[float], list[float]]:
 
 def _backward(net: Net, index: int) -> None:
     node = net.nodes[index]
-    tops, bottoms = net.layer_tops[index], net.layer_bottoms[index]
-    node.layer.backward(tops, node.propagate_down, bottoms)
+    node.layer.backward(node.tops, node.propagate_down, node.bottoms)

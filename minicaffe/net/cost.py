@@ -41,8 +41,8 @@ def layer_cost(net: Net, index: int) -> Cost:
 
     Backward is that of a call with the layer's own flags: 0 where it neither learns nor passes on.
     """
-    layer, bottom, top = net.layers[index], net.layer_bottoms[index], net.layer_tops[index]
-    passes = net.nodes[index].propagate_down
+    node = net.nodes[index]
+    layer, bottom, top, passes = node.layer, node.bottoms, node.tops, node.propagate_down
     idle = not any(passes) and not any(layer.param_propagate_down)
     return Cost(
         forward_flops=type(layer).flops(layer, bottom, top),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .net import Net
+from .node import Node
 
 log = logging.getLogger("minicaffe.net")
 
@@ -36,35 +37,28 @@ class DebugInfo:
         self._enabled = wanted
 
     def _after_forward(self, index: int) -> None:
-        where = f"    [Forward] Layer {self.net.layer_names[index]}"
-        names = self.net.nodes[index].top_names
-        for name, blob in zip(names, self.net.layer_tops[index], strict=True):
+        node = self.net.nodes[index]
+        where = f"    [Forward] Layer {node.name}"
+        for name, blob in zip(node.top_names, node.tops, strict=True):
             log.info("%s, top blob %s data: %g", where, name, _mean_magnitude(blob.data))
-        for number, blob in enumerate(self.net.layers[index].blobs):
-            name = self._param_name(index, number)
+        for number, blob in enumerate(node.layer.blobs):
+            name = _param_name(node, number)
             log.info("%s, param blob %s data: %g", where, name, _mean_magnitude(blob.data))
 
     def _after_backward(self, index: int) -> None:
-        node, layer = self.net.nodes[index], self.net.layers[index]
-        where = f"    [Backward] Layer {self.net.layer_names[index]}"
+        node = self.net.nodes[index]
+        where = f"    [Backward] Layer {node.name}"
         if node.needs_backward:
-            bottoms = zip(
-                node.bottom_names, self.net.layer_bottoms[index], node.propagate_down, strict=True
-            )
+            bottoms = zip(node.bottom_names, node.bottoms, node.propagate_down, strict=True)
             for name, blob, propagated in bottoms:
                 if propagated:
                     log.info("%s, bottom blob %s diff: %g", where, name, _mean_magnitude(blob.diff))
-            for number, blob in enumerate(layer.blobs):
-                if layer.param_propagate_down[number]:
-                    name, mean = self._param_name(index, number), _mean_magnitude(blob.diff)
+            for number, blob in enumerate(node.layer.blobs):
+                if node.layer.param_propagate_down[number]:
+                    name, mean = _param_name(node, number), _mean_magnitude(blob.diff)
                     log.info("%s, param blob %s diff: %g", where, name, mean)
         if index == 0:
             self._log_all_params()
-
-    def _param_name(self, index: int, number: int) -> str:
-        """The name that the prototxt gives a parameter, or its number."""
-        specs = self.net.layers[index].param.param
-        return (specs[number].name if number < len(specs) else "") or str(number)
 
     def _log_all_params(self) -> None:
         data, diff = (
@@ -78,6 +72,12 @@ class DebugInfo:
             np.sqrt((data**2).sum()),
             np.sqrt((diff**2).sum()),
         )
+
+
+def _param_name(node: Node, number: int) -> str:
+    """The name that the prototxt gives a parameter, or its number."""
+    specs = node.param.param
+    return (specs[number].name if number < len(specs) else "") or str(number)
 
 
 def _mean_magnitude(array: Any) -> float:

@@ -22,16 +22,12 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from ..blob import Blob
 from ..device import known_families, load_kernel
 from ..layer import Layer
 from ..overlay import is_overlaid
-from .graph import Node
-
-if TYPE_CHECKING:
-    from .net import Net
+from .node import Node
 
 # types of a chain -> the kernel family, and the module in layers/fused/ that has its Group
 TYPES = {
@@ -46,27 +42,18 @@ LONGEST = max(map(len, TYPES))
 
 
 class Group(ABC):
-    """The layers `first` to `last` of a net. A subclass says what they do as one.
+    """The layers `first` to `last` of a net, `nodes`. A subclass says what they do as one.
 
-    `bottoms[i]` and `tops[i]` are the blobs of layer first + i; `top` is the blob that all but a
-    Split write.
+    `top` is the blob that all but a Split write.
     """
 
     kernel: ClassVar[str]  # family
 
-    def __init__(
-        self,
-        first: int,
-        nodes: Sequence[Node],
-        bottoms: Sequence[Sequence[Blob]],
-        tops: Sequence[Sequence[Blob]],
-    ) -> None:
+    def __init__(self, first: int, nodes: Sequence[Node]) -> None:
         self.first = first
         self.last = first + len(nodes) - 1
         self.nodes = nodes
-        self.bottoms = bottoms
-        self.tops = tops
-        self.top = tops[0][0]
+        self.top = nodes[0].tops[0]
         self.device = nodes[0].layer.device
         self.ops: Any = load_kernel(self.kernel, self.device)
 
@@ -91,28 +78,25 @@ class Group(ABC):
         if self.fits():
             self.forward()
         else:
-            for node, bottom, top in zip(self.nodes, self.bottoms, self.tops, strict=True):
-                node.layer.forward(bottom, top)
+            for node in self.nodes:
+                node.layer.forward(node.bottoms, node.tops)
 
     def run_backward(self) -> None:
         """Back as a group, or one by one, where not all gradients are wanted."""
         wanted = all(node.needs_backward and all(node.propagate_down) for node in self.nodes)
         if wanted and self.fits_backward():
             self.backward()
-            return
-        for node, bottom, top in zip(
-            reversed(self.nodes), reversed(self.bottoms), reversed(self.tops), strict=True
-        ):
-            if node.needs_backward:
-                node.layer.backward(top, node.propagate_down, bottom)
+        else:
+            for node in reversed(self.nodes):
+                node.run_back()
 
 
-def find_groups(net: Net) -> list[Group]:
-    """The groups of a net that has been built, in order; each as long as can be."""
+def find_groups(nodes: Sequence[Node], device: str) -> list[Group]:
+    """The groups of a net that has been built on a device, in order; each as long as can be."""
     groups: list[Group] = []
     index = 0
-    while index < len(net.nodes):
-        group = _group_from(net, index)
+    while index < len(nodes):
+        group = _group_from(nodes, index, device)
         if group:
             groups.append(group)
             index = group.last
@@ -120,17 +104,17 @@ def find_groups(net: Net) -> list[Group]:
     return groups
 
 
-def _group_from(net: Net, first: int) -> Group | None:
+def _group_from(nodes: Sequence[Node], first: int, device: str) -> Group | None:
     """The longest group that begins with a layer."""
-    for length in range(_chain(net, first), 1, -1):
-        part = slice(first, first + length)
-        layers = net.layers[part]
+    for length in range(_chain(nodes, first), 1, -1):
+        part = nodes[first : first + length]
+        layers = [node.layer for node in part]
         family = TYPES.get(tuple(layer.type for layer in layers))
-        if family not in known_families(net.device) or _has_overlaid(layers, family):
+        if family not in known_families(device) or _has_overlaid(layers, family):
             continue
-        if {x.device for x in layers} == {net.device}:
+        if {layer.device for layer in layers} == {device}:
             made: type[Group] = importlib.import_module(f"minicaffe.layers.fused.{family}").Group
-            group = made(first, net.nodes[part], net.layer_bottoms[part], net.layer_tops[part])
+            group = made(first, part)
             if group.fits():
                 return group
     return None
@@ -148,13 +132,13 @@ def _has_overlaid(layers: Sequence[Layer], family: str) -> bool:
     return any(is_overlaid(name) for name in modules if name.startswith("minicaffe."))
 
 
-def _chain(net: Net, first: int) -> int:
+def _chain(nodes: Sequence[Node], first: int) -> int:
     """How many layers, from one on, have its top as their bottom and top; a Split may be last."""
-    tops = net.layer_tops[first]
+    tops = nodes[first].tops
     index = first + 1
-    while index < min(first + LONGEST, len(net.layers)) and net.layer_bottoms[index] == tops:
-        if net.layer_tops[index] != tops:
-            return index - first + (net.layers[index].type == "Split")
+    while index < min(first + LONGEST, len(nodes)) and nodes[index].bottoms == tops:
+        if nodes[index].tops != tops:
+            return index - first + (nodes[index].layer.type == "Split")
         index += 1
     return index - first
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from ..errors import NetError
-from ..layer import Layer
 from ..proto import minicaffe_pb2 as pb
+from .node import Node
 
-Place = tuple[int, int]  # (layer, top) that wrote a blob
+Origin = tuple[int, int]  # (layer, top) that wrote a blob
 
 
 def filter_net(param: pb.NetParameter) -> pb.NetParameter:
@@ -50,7 +49,7 @@ def meets(state: pb.NetState, rule: pb.NetStateRule) -> bool:
 
 
 def insert_splits(param: pb.NetParameter) -> pb.NetParameter:
-    """The net with a Split layer behind every top that several layers read.
+    """The net with a Split layer after every top that several layers read.
 
     A non-zero loss weight on the top counts as one more reader: output 0 of the Split carries it.
     """
@@ -58,40 +57,40 @@ def insert_splits(param: pb.NetParameter) -> pb.NetParameter:
     split = pb.NetParameter()
     split.CopyFrom(param)
     del split.layer[:]
-    used: dict[Place, int] = defaultdict(int)
+    used: dict[Origin, int] = defaultdict(int)
 
-    def output(place: Place, blob: str) -> str:
-        name = f"{_split_name(blob, param.layer[place[0]].name, place[1])}_{used[place]}"
-        used[place] += 1
+    def output(origin: Origin, blob: str) -> str:
+        name = f"{_split_name(blob, param.layer[origin[0]].name, origin[1])}_{used[origin]}"
+        used[origin] += 1
         return name
 
     for index, layer in enumerate(param.layer):
         copy = split.layer.add()
         copy.CopyFrom(layer)
         for bottom_index, blob in enumerate(layer.bottom):
-            place = source_of[index, bottom_index]
-            if readers[place] > 1:
-                copy.bottom[bottom_index] = output(place, blob)
+            origin = source_of[index, bottom_index]
+            if readers[origin] > 1:
+                copy.bottom[bottom_index] = output(origin, blob)
         for top_index, blob in enumerate(layer.top):
-            place = (index, top_index)
-            if readers[place] <= 1:
+            origin = (index, top_index)
+            if readers[origin] <= 1:
                 continue
-            weight = weights.get(place, 0.0)
-            _add_split(split, layer.name, blob, top_index, readers[place], weight)
+            weight = weights.get(origin, 0.0)
+            _add_split(split, layer.name, blob, top_index, readers[origin], weight)
             if weight:
                 del copy.loss_weight[:]
-                used[place] += 1
+                used[origin] += 1
     return split
 
 
 def _count_readers(
     param: pb.NetParameter,
-) -> tuple[dict[Place, Place], dict[Place, int], dict[Place, float]]:
+) -> tuple[dict[Origin, Origin], dict[Origin, int], dict[Origin, float]]:
     """For every bottom its source, for every top the number of readers and the loss weight."""
-    last_writer: dict[str, Place] = {}
-    source_of: dict[Place, Place] = {}
-    readers: dict[Place, int] = defaultdict(int)
-    weights: dict[Place, float] = {}
+    last_writer: dict[str, Origin] = {}
+    source_of: dict[Origin, Origin] = {}
+    readers: dict[Origin, int] = defaultdict(int)
+    weights: dict[Origin, float] = {}
     for index, layer in enumerate(param.layer):
         for bottom_index, blob in enumerate(layer.bottom):
             if blob not in last_writer:
@@ -123,22 +122,10 @@ def _add_split(
         split.loss_weight.extend([weight] + [0.0] * (count - 1))
 
 
-@dataclass
-class Node:
-    """A layer in its place: its blobs by name, and its part in the backward pass."""
-
-    layer: Layer
-    bottom_names: list[str]
-    top_names: list[str]
-    loss_weights: list[float] = field(default_factory=list)
-    needs_backward: bool = False
-    propagate_down: list[bool] = field(default_factory=list)
-
-
 def analyse_backward(nodes: Sequence[Node]) -> None:
     """Clear the backward flags of layers and bottoms whose gradient would reach no loss.
 
-    A layer goes backward when a loss lies behind it and not all of its tops are cut off (a top is
+    A layer goes backward when a loss lies after it and not all of its tops are cut off (a top is
     cut off when each reader has `propagate_down: false`, or itself reaches no loss).
     """
     under_loss: set[str] = set()

@@ -1,7 +1,7 @@
 """Which blobs of a net can lie in the same memory: those that are not needed at the same time.
 
 A net that only runs forward needs a blob from the layer that writes it to the last one that reads
-it; behind that, its memory can hold a blob that is written later:
+it. After that layer, the memory can hold another blob, which is written later:
 
     layer        conv1   pool1   conv2   pool2   ip
     conv1        ======= =======                          buffer 0
@@ -19,13 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ..blob import SyncedArray
 from ..errors import NetError
-
-if TYPE_CHECKING:
-    from .net import Net
+from .node import Node
 
 
 @dataclass
@@ -80,35 +77,33 @@ class MemoryPlan:
                     array.share(buffers[life.buffer])
 
 
-def plan_memory(net: Net, keep: Collection[str] = ()) -> MemoryPlan:
-    """The plan for a net that has been built and has not run.
+def plan_memory(nodes: Sequence[Node], keep: Collection[str]) -> MemoryPlan:
+    """The plan for a net that has been built and has not run; `keep` names its outputs at least.
 
-    Not shared are the tops of layers without bottoms, the outputs, losses, parameters, labels that
-    are checked when a pass is done, what a Python layer reads or writes (it may do as it likes
-    with it), and the blobs named in `keep`.
-    Raises NetError for a name in `keep` that is no blob.
+    Not shared are the blobs that `keep` names, the tops of layers without bottoms, losses,
+    parameters, labels that are checked when a pass is done, and what a Python layer reads or writes
+    (it may do as it likes with it). Raises NetError for a name in `keep` that is no blob.
     """
-    unknown = sorted(set(keep) - net.blob_dict.keys())
+    known = dict.fromkeys(name for node in nodes for name in node.top_names)
+    unknown = sorted(set(keep) - known.keys())
     if unknown:
-        known = ", ".join(net.blob_dict)
-        raise NetError(f"no blob '{unknown[0]}' to keep in the net (it has: {known})")
-    lives = _lives(net, {*keep, *net.output_names})
+        there = ", ".join(known)
+        raise NetError(f"no blob '{unknown[0]}' to keep in the net (it has: {there})")
+    lives = _lives(nodes, keep)
     return MemoryPlan(lives, _share(lives))
 
 
-def _lives(net: Net, kept: Collection[str]) -> list[Life]:
+def _lives(nodes: Sequence[Node], kept: Collection[str]) -> list[Life]:
     """The lives of all tops; blobs that share memory already (of Split, Reshape ...) have one."""
-    params = {id(blob.data.storage) for layer in net.layers for blob in layer.blobs}
+    params = {id(blob.data.storage) for node in nodes for blob in node.layer.blobs}
     lives: dict[int, Life] = {}
-    for index, node in enumerate(net.nodes):
+    for index, node in enumerate(nodes):
         is_python = node.layer.type == "Python"
-        for place, blob in enumerate(net.layer_bottoms[index]):
+        for number, blob in enumerate(node.bottoms):
             life = lives[id(blob.data.storage)]
             life.last = index
-            life.own |= is_python or place == node.layer.checked_bottom
-        for name, blob, weight in zip(
-            node.top_names, net.layer_tops[index], node.loss_weights, strict=True
-        ):
+            life.own |= is_python or number == node.layer.checked_bottom
+        for name, blob, weight in zip(node.top_names, node.tops, node.loss_weights, strict=True):
             storage = id(blob.data.storage)
             life = lives.setdefault(storage, Life(index, index, own=storage in params))
             life.last = index

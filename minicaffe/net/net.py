@@ -15,13 +15,14 @@ import numpy as np
 
 from .. import context
 from ..blob import Blob
-from ..errors import NetError, SnapshotError
+from ..errors import NetError
 from ..layer import Layer, create_layer
 from ..proto import minicaffe_pb2 as pb
-from ..proto.files import array_to_blob_proto, blob_from_proto, shape_matches
+from . import weights
 from .fusion import Group, find_groups, whole_groups
-from .graph import Node, analyse_backward, filter_net, insert_splits
+from .graph import analyse_backward, filter_net, insert_splits
 from .memory_plan import MemoryPlan, plan_memory
+from .node import Node
 from .parameters import ParamCollector
 
 log = logging.getLogger("minicaffe.net")
@@ -79,11 +80,6 @@ class Net:
         self.param = insert_splits(filter_net(wanted))
         self.name = param.name
         self.nodes: list[Node] = []
-        self.layer_names: list[str] = []
-        self.layers: list[Layer] = []
-        self.layer_bottoms: list[list[Blob]] = []
-        self.layer_tops: list[list[Blob]] = []
-        self.layer_losses: list[list[Blob]] = []  # the tops that have a loss weight
         self.blob_dict: dict[str, Blob] = {}
         self.blob_loss_weights: dict[str, float] = {}
         self.input_names: list[str] = []
@@ -93,7 +89,7 @@ class Net:
         self.memory_plan: MemoryPlan | None = None
         if share_memory:
             self._share_memory(keep)
-        self.groups: list[Group] = find_groups(self) if fuse else []
+        self.groups: list[Group] = find_groups(self.nodes, self.device) if fuse else []
         if self.groups:
             log.info("%d groups of neighbouring layers run as one.", len(self.groups))
 
@@ -107,31 +103,33 @@ class Net:
         for layer_param in self.param.layer:
             if not layer_param.HasField("phase"):
                 layer_param.phase = self.phase  # type: ignore[assignment]
-            node = self._append_layer(layer_param, available, needs_gradient)
-            memory += sum(4 * top.count() for top in self.layer_tops[-1])
-            self._log_set_up(memory)
+            node = self._append(layer_param, available, needs_gradient)
+            memory += sum(4 * top.count() for top in node.tops)
+            _log_set_up(node, memory)
             node.needs_backward |= params.append(layer_param, node.layer)
             if node.needs_backward:
                 needs_gradient.update(node.top_names)
         self._log_fallen_back()
         analyse_backward(self.nodes)
         if self.param.force_backward:
-            self._force_backward()
+            for node in self.nodes:
+                node.force_backward()
         self.output_names = sorted(available)
         self.flat_params = params.flatten()
         self._log_summary(memory)
 
     def _log_fallen_back(self) -> None:
         """Say once which layers run on the CPU because the device lacks kernels."""
-        lacking = [f"{layer.name} ({', '.join(layer.missing)})"
-                   for layer in self.layers if layer.missing]  # fmt: skip
+        lacking = [f"{node.name} ({', '.join(node.layer.missing)})"
+                   for node in self.nodes if node.layer.missing]  # fmt: skip
         if lacking:
             log.warning("On the CPU, for want of kernels for %s: %s",
                         self.device, ", ".join(lacking))  # fmt: skip
 
-    def _append_layer(
+    def _append(
         self, param: pb.LayerParameter, available: set[str], needs_gradient: set[str]
     ) -> Node:
+        """Make a layer, connect it and set it up."""
         log.info("Creating Layer %s", param.name)
         layer = create_layer(param, self.device, param.phase)
         wanted = list(param.propagate_down)
@@ -139,24 +137,20 @@ class Net:
             raise layer.error(
                 f"propagate_down is given {len(wanted)} times for {len(param.bottom)} bottoms"
             )
-        node = Node(layer, list(param.bottom), [])
-        bottoms = [self._take_bottom(param, name, available) for name in param.bottom]
+        node = Node(param, layer, bottom_names=list(param.bottom), top_names=list(param.top))
+        node.bottoms = [self._take_bottom(param, name, available) for name in param.bottom]
         for index, name in enumerate(param.bottom):
             log.info("%s <- %s", param.name, name)
             node.propagate_down.append(wanted[index] if wanted else name in needs_gradient)
             node.needs_backward |= name in needs_gradient
-        tops = [self._add_top(param, index, available) for index in range(len(param.top))]
-        node.top_names.extend(param.top)
-        while len(tops) < layer.automatic_tops:
-            tops.append(Blob())
+        node.tops = [self._add_top(param, index, available) for index in range(len(param.top))]
+        while len(node.tops) < layer.automatic_tops:
+            node.tops.append(Blob())
             node.top_names.append(AUTOMATIC)
-            self.blob_dict[AUTOMATIC] = tops[-1]
+            self.blob_dict[AUTOMATIC] = node.tops[-1]
         self.nodes.append(node)
-        self.layers.append(layer)
-        self.layer_names.append(param.name)
-        self.layer_bottoms.append(bottoms)
-        self.layer_tops.append(tops)
-        self._set_up(node, bottoms, tops)
+        node.set_up()
+        self.blob_loss_weights.update(zip(node.top_names, node.loss_weights, strict=True))
         return node
 
     def _take_bottom(self, param: pb.LayerParameter, name: str, available: set[str]) -> Blob:
@@ -183,57 +177,10 @@ class Net:
         available.add(name)
         return self.blob_dict[name]
 
-    def _set_up(self, node: Node, bottom: list[Blob], top: list[Blob]) -> None:
-        layer = node.layer
-        for proto in layer.param.blobs:
-            layer.blobs.add_blob(*blob_from_proto(proto).shape)
-            layer.blobs[-1].data[...] = blob_from_proto(proto)
-        layer.check_counts(bottom, top)
-        try:
-            layer.setup(bottom, top)
-            layer.reshape(bottom, top)
-        except Exception as error:
-            _name_layer(error, layer)
-            raise
-        layer.param_propagate_down = [True] * len(layer.blobs)
-        node.loss_weights = self._loss_weights(layer, len(top))
-        self.layer_losses.append([])
-        for name, blob, weight in zip(node.top_names, top, node.loss_weights, strict=True):
-            self.blob_loss_weights[name] = weight
-            if weight:
-                blob.diff.write("cpu")[...] = weight
-                self.layer_losses[-1].append(blob)
-
-    @staticmethod
-    def _loss_weights(layer: Layer, count: int) -> list[float]:
-        given = list(layer.param.loss_weight)
-        if given and len(given) != count:
-            raise layer.error(f"loss_weight is given {len(given)} times for {count} tops")
-        if not given and count and layer.default_loss_weight:
-            layer.param.loss_weight.append(layer.default_loss_weight)  # as Caffe writes it
-        return given or [layer.default_loss_weight, *[0.0] * count][:count]
-
-    def _force_backward(self) -> None:
-        for node in self.nodes:
-            node.needs_backward = True
-            for index, propagate in enumerate(node.propagate_down):
-                node.propagate_down[index] = propagate or node.layer.allow_force_backward(index)
-            node.layer.param_propagate_down = [True] * len(node.layer.blobs)
-
-    def _log_set_up(self, memory: int) -> None:
-        log.info("Setting up %s", self.layer_names[-1])
-        node = self.nodes[-1]
-        for blob, weight in zip(self.layer_tops[-1], node.loss_weights, strict=True):
-            dims = "".join(f"{dim} " for dim in blob.shape)
-            log.info("Top shape: %s(%d)", dims, blob.count())
-            if weight:
-                log.info("    with loss weight %g", weight)
-        log.info("Memory required for data: %d", memory)
-
     def _log_summary(self, memory: int) -> None:
-        for name, node in zip(reversed(self.layer_names), reversed(self.nodes), strict=True):
+        for node in reversed(self.nodes):
             verb = "needs" if node.needs_backward else "does not need"
-            log.info("%s %s backward computation.", name, verb)
+            log.info("%s %s backward computation.", node.name, verb)
         for name in self.output_names:
             log.info("This network produces output %s", name)
         log.info(
@@ -245,10 +192,10 @@ class Net:
     def _share_memory(self, keep: Collection[str]) -> None:
         if self.phase != pb.TEST:
             raise NetError("share_memory is for nets of phase TEST: backward reads all blobs")
-        self.memory_plan = plan_memory(self, keep)
+        self.memory_plan = plan_memory(self.nodes, {*keep, *self.output_names})
         self.memory_plan.apply()
-        for layer in self.layers:
-            layer.runs_back = False
+        for node in self.nodes:
+            node.layer.runs_back = False
         log.info(
             "Memory of the blobs: %d bytes instead of %d, %d buffers are shared.",
             self.memory_plan.bytes_shared,
@@ -269,16 +216,15 @@ class Net:
         for index in range(start, self._last(end) + 1):
             for callback in callbacks.before_forward:
                 callback(index)
-            layer = self.layers[index]
-            bottoms, tops = self.layer_bottoms[index], self.layer_tops[index]
+            node = self.nodes[index]
             try:
-                layer.reshape(bottoms, tops)
+                node.layer.reshape(node.bottoms, node.tops)
                 if index not in grouped:
-                    layer.forward(bottoms, tops)
+                    node.layer.forward(node.bottoms, node.tops)
                 elif group := grouped[index]:
                     group.run_forward()
             except Exception as error:
-                _name_layer(error, layer)
+                node.name_in(error)
                 raise
             for callback in callbacks.after_forward:
                 callback(index)
@@ -286,12 +232,13 @@ class Net:
 
     def _finish(self, start: int, last: int) -> float:
         """Read what a pass has found, all at once: wrong labels, and the weighted loss."""
-        for index in range(start, last + 1):
-            if self.layers[index].checked_bottom is not None:
-                self.layers[index].check(self.layer_bottoms[index])
+        nodes = self.nodes[start : last + 1]
+        for node in nodes:
+            if node.layer.checked_bottom is not None:
+                node.layer.check(node.bottoms)
         loss = np.float32(0)
-        for losses in self.layer_losses[start : last + 1]:
-            for top in losses:
+        for node in nodes:
+            for top in node.losses:
                 loss += _weighted(top)
         return float(loss)
 
@@ -308,31 +255,22 @@ class Net:
             node = self.nodes[index]
             try:
                 if index not in grouped:
-                    self._run_back(index)
+                    node.run_back()
                 elif group := grouped[index]:
                     group.run_backward()
             except Exception as error:
-                _name_layer(error, node.layer)
+                node.name_in(error)
                 raise
             for callback in (*callbacks.after_backward, *callbacks.gradients_ready):
                 callback(index)
 
-    def _run_back(self, index: int) -> None:
-        node = self.nodes[index]
-        if node.needs_backward:
-            node.layer.backward(
-                self.layer_tops[index], node.propagate_down, self.layer_bottoms[index]
-            )
-
     def _last(self, index: int | None) -> int:
-        return len(self.layers) - 1 if index is None else index
+        return len(self.nodes) - 1 if index is None else index
 
     def propagate_shapes(self) -> None:
         """Give every blob the shape that follows from the inputs' shapes, without computing."""
-        for layer, bottoms, tops in zip(
-            self.layers, self.layer_bottoms, self.layer_tops, strict=True
-        ):
-            layer.reshape(bottoms, tops)
+        for node in self.nodes:
+            node.layer.reshape(node.bottoms, node.tops)
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""
@@ -340,15 +278,25 @@ class Net:
 
     def seek(self, batch: int) -> None:
         """Move the data layers so that the next forward reads batch number `batch` of the run."""
-        for layer in self.layers:
-            layer.seek(batch)
+        for node in self.nodes:
+            node.layer.seek(batch)
 
     def close(self) -> None:
         """End the data layers' threads and close their files."""
-        for layer in self.layers:
-            layer.close()
+        for node in self.nodes:
+            node.layer.close()
 
     # --- looking up --------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order; a new list at each access, as `layer_names` is."""
+        return [node.layer for node in self.nodes]
+
+    @property
+    def layer_names(self) -> list[str]:
+        """The names of the layers, in order."""
+        return [node.name for node in self.nodes]
 
     @property
     def input_blobs(self) -> list[Blob]:
@@ -362,9 +310,10 @@ class Net:
 
     def layer_index(self, name: str) -> int:
         """The position of a layer; NetError with the names there are when it is unknown."""
-        if name not in self.layer_names:
-            raise NetError(f"no layer '{name}' in the net (it has: {', '.join(self.layer_names)})")
-        return self.layer_names.index(name)
+        names = self.layer_names
+        if name not in names:
+            raise NetError(f"no layer '{name}' in the net (it has: {', '.join(names)})")
+        return names.index(name)
 
     # --- weights -----------------------------------------------------------------------------
 
@@ -373,51 +322,15 @@ class Net:
 
         `origin` names the file in errors. Nothing is changed when a layer does not fit.
         """
-        pairs: list[tuple[Blob, Any]] = []
-        for proto in source.layer:
-            if proto.name not in self.layer_names:
-                log.info("Ignoring source layer %s", proto.name)
-                continue
-            blobs = self.layers[self.layer_names.index(proto.name)].blobs
-            if len(blobs) != len(proto.blobs):
-                raise SnapshotError(
-                    f"{origin}: layer '{proto.name}' holds {len(proto.blobs)} blobs,"
-                    f" the net's has {len(blobs)}"
-                )
-            for index, (blob, stored) in enumerate(zip(blobs, proto.blobs, strict=True)):
-                values = blob_from_proto(stored)
-                if not shape_matches(stored, blob.shape) or values.size != blob.count():
-                    raise SnapshotError(
-                        f"{origin}: blob {index} of layer '{proto.name}' has shape"
-                        f" {values.shape}, the net's has {blob.shape}: to learn this layer"
-                        " from scratch, give it another name"
-                    )
-                pairs.append((blob, values))
-        for blob, values in pairs:
-            blob.data.write("cpu")[...] = values.reshape(blob.shape)
+        weights.copy_trained(self.nodes, source, origin)
 
     def share_trained_from(self, other: Net) -> None:
         """Use the parameters of another net's layers of the same name, without copying."""
-        for name, layer in zip(other.layer_names, other.layers, strict=True):
-            if name not in self.layer_names:
-                continue
-            mine = self.layers[self.layer_names.index(name)]
-            if [blob.shape for blob in mine.blobs] != [blob.shape for blob in layer.blobs]:
-                raise NetError(f"cannot share the parameters of layer '{name}': shapes differ")
-            for blob, theirs in zip(mine.blobs, layer.blobs, strict=True):
-                blob.share_data(theirs)
+        weights.share_trained(self.nodes, other.nodes)
 
     def to_proto(self, write_diff: bool = False) -> pb.NetParameter:
         """The net with its weights (and gradients): what a .caffemodel holds."""
-        proto = pb.NetParameter(name=self.name)
-        for layer in self.layers:
-            copy = proto.layer.add()
-            copy.CopyFrom(layer.param)
-            del copy.blobs[:]
-            for blob in layer.blobs:
-                diff = blob.diff.read("cpu") if write_diff else None
-                copy.blobs.append(array_to_blob_proto(blob.data.read("cpu"), diff))
-        return proto
+        return weights.to_proto(self.name, self.nodes, write_diff)
 
 
 def _weighted(loss: Blob) -> np.float32:
@@ -428,12 +341,11 @@ def _weighted(loss: Blob) -> np.float32:
     return np.vdot(values, weights)  # type: ignore[no-any-return]
 
 
-def _name_layer(error: Exception, layer: Layer) -> None:
-    """Add the layer's name to the traceback of an error that does not tell it.
-
-    Raises LayerError in place of a MemoryError.
-    """
-    if isinstance(error, MemoryError):
-        raise layer.error(f"there is not enough memory ({error})") from error
-    if f"'{layer.name}'" not in str(error):
-        error.add_note(f"in layer '{layer.name}' ({layer.type})")
+def _log_set_up(node: Node, memory: int) -> None:
+    log.info("Setting up %s", node.name)
+    for top, weight in zip(node.tops, node.loss_weights, strict=True):
+        dims = "".join(f"{dim} " for dim in top.shape)
+        log.info("Top shape: %s(%d)", dims, top.count())
+        if weight:
+            log.info("    with loss weight %g", weight)
+    log.info("Memory required for data: %d", memory)

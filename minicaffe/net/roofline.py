@@ -78,7 +78,7 @@ def table(
 
     Rates are those of forward and backward together.
     """
-    costs = [layer_cost(net, index) for index in range(len(net.layers))]
+    costs = [layer_cost(net, index) for index in range(len(net.nodes))]
     rows: list[tuple[str, ...]] = [COLUMNS]
     for layer, cost, *times in zip(net.layers, costs, forward_ms, backward_ms, strict=True):
         rows.append((layer.name, layer.type, *_cells(cost, times[0], times[1], peak)))

@@ -7,22 +7,26 @@ state is written after its weights, so that where there is a state there is a wh
 
 from __future__ import annotations
 
+import logging
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from google.protobuf.message import Message
 
 from ..blob import Blob
 from ..data.hdf5_file import Hdf5File
-from ..errors import SnapshotError, extra
+from ..errors import NetError, SnapshotError, extra
+from ..layer import Layer
 from ..machine.whole_file import whole_file
 from ..proto import minicaffe_pb2 as pb
-from ..proto.blob_proto import array_to_blob_proto, blob_from_proto
+from ..proto.blob_proto import array_to_blob_proto, blob_from_proto, shape_matches
 from ..proto.files import read_binary, read_net_binary, write_binary
+from .node import Node
+from .parameters import FlatParams
 
-if TYPE_CHECKING:
-    from .net import Net
+log = logging.getLogger("minicaffe.net")
 
 HDF5_PURPOSE = "a snapshot in HDF5 format"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -52,12 +56,81 @@ def check_writable(prefix: str) -> None:
 # --- weights ---------------------------------------------------------------------------------
 
 
-def save_weights(net: Net, path: str, write_diff: bool = False) -> None:
+class TrainedNet(Protocol):
+    """What these functions need of a net."""
+
+    name: str
+    nodes: list[Node]
+    flat_params: FlatParams
+
+
+def copy_trained(nodes: Sequence[Node], source: pb.NetParameter, origin: str) -> None:
+    """Take the weights of the layers that have the same name; others are left alone.
+
+    `origin` names the file in errors. Nothing is changed when a layer does not fit.
+    """
+    layers = _by_name(nodes)
+    pairs: list[tuple[Blob, Any]] = []
+    for proto in source.layer:
+        if proto.name not in layers:
+            log.info("Ignoring source layer %s", proto.name)
+            continue
+        blobs = layers[proto.name].blobs
+        if len(blobs) != len(proto.blobs):
+            raise SnapshotError(
+                f"{origin}: layer '{proto.name}' holds {len(proto.blobs)} blobs,"
+                f" the net's has {len(blobs)}"
+            )
+        for index, (blob, stored) in enumerate(zip(blobs, proto.blobs, strict=True)):
+            values = blob_from_proto(stored)
+            if not shape_matches(stored, blob.shape) or values.size != blob.count():
+                raise SnapshotError(
+                    f"{origin}: blob {index} of layer '{proto.name}' has shape"
+                    f" {values.shape}, the net's has {blob.shape}: to learn this layer"
+                    " from scratch, give it another name"
+                )
+            pairs.append((blob, values))
+    for blob, values in pairs:
+        blob.data.write("cpu")[...] = values.reshape(blob.shape)
+
+
+def share_trained(nodes: Sequence[Node], others: Sequence[Node]) -> None:
+    """Use the parameters of another net's layers of the same name, without copying."""
+    layers = _by_name(nodes)
+    for other in others:
+        if other.name not in layers:
+            continue
+        mine, theirs = layers[other.name].blobs, other.layer.blobs
+        if [blob.shape for blob in mine] != [blob.shape for blob in theirs]:
+            raise NetError(f"cannot share the parameters of layer '{other.name}': shapes differ")
+        for blob, source in zip(mine, theirs, strict=True):
+            blob.share_data(source)
+
+
+def to_proto(name: str, nodes: Sequence[Node], write_diff: bool) -> pb.NetParameter:
+    """A net with its weights (and gradients): what a .caffemodel holds."""
+    proto = pb.NetParameter(name=name)
+    for node in nodes:
+        copy = proto.layer.add()
+        copy.CopyFrom(node.param)
+        del copy.blobs[:]
+        for blob in node.layer.blobs:
+            diff = blob.diff.read("cpu") if write_diff else None
+            copy.blobs.append(array_to_blob_proto(blob.data.read("cpu"), diff))
+    return proto
+
+
+def _by_name(nodes: Sequence[Node]) -> dict[str, Layer]:
+    """The layers by name; the first one where several have it, as in Caffe."""
+    return {node.name: node.layer for node in reversed(nodes)}
+
+
+def save_weights(net: TrainedNet, path: str, write_diff: bool = False) -> None:
     """Write a net's weights (and gradients) as a binary NetParameter."""
-    write_binary(path, _small_enough(net.to_proto(write_diff), path))
+    write_binary(path, _small_enough(to_proto(net.name, net.nodes, write_diff), path))
 
 
-def save_weights_hdf5(net: Net, path: str, write_diff: bool = False) -> None:
+def save_weights_hdf5(net: TrainedNet, path: str, write_diff: bool = False) -> None:
     """Write a net's weights as HDF5: data/<layer>/<index>, and diff/... with `write_diff`.
 
     A shared parameter is stored with its owner alone (its gradient with every layer).
@@ -67,15 +140,15 @@ def save_weights_hdf5(net: Net, path: str, write_diff: bool = False) -> None:
         groups = {"data": file.create_group("data")}
         if write_diff:
             groups["diff"] = file.create_group("diff")
-        for name, layer in zip(net.layer_names, net.layers, strict=True):
+        for node in net.nodes:
             for what, group in groups.items():
-                datasets = group.require_group(name)
-                for index, blob in enumerate(layer.blobs):
+                datasets = group.require_group(node.name)
+                for index, blob in enumerate(node.layer.blobs):
                     if what == "diff" or _owns(net, blob):
                         datasets[str(index)] = getattr(blob, what).read("cpu")
 
 
-def load_weights(net: Net, path: str) -> None:
+def load_weights(net: TrainedNet, path: str) -> None:
     """Copy the weights of all layers that a file and a net both have, by name.
 
     Raises SnapshotError when the file is not there, is not a weight file, or when a layer's blobs
@@ -84,24 +157,24 @@ def load_weights(net: Net, path: str) -> None:
     if _is_hdf5(path):
         _load_weights_hdf5(net, path)
     else:
-        net.copy_trained_from(read_net_binary(path), origin=path)
+        copy_trained(net.nodes, read_net_binary(path), path)
 
 
-def _load_weights_hdf5(net: Net, path: str) -> None:
+def _load_weights_hdf5(net: TrainedNet, path: str) -> None:
     pairs: list[tuple[Blob, Any]] = []
     with _reading_hdf5(path) as file:
         if file.names("data") is None:
             raise SnapshotError(f"{path}: an HDF5 file without the group 'data' holds no weights")
-        for name, layer in zip(net.layer_names, net.layers, strict=True):
-            stored = file.names(f"data/{name}")
+        for node in net.nodes:
+            blobs, stored = node.layer.blobs, file.names(f"data/{node.name}")
             if stored is None:
                 continue
             count = sum(key.isdecimal() for key in stored)
-            if count > len(layer.blobs):
-                raise SnapshotError(f"{path}: layer '{name}' holds {count} blobs, "
-                                    f"the net's has {len(layer.blobs)}")  # fmt: skip
-            for index, blob in enumerate(layer.blobs):
-                dataset = f"data/{name}/{index}"
+            if count > len(blobs):
+                raise SnapshotError(f"{path}: layer '{node.name}' holds {count} blobs, "
+                                    f"the net's has {len(blobs)}")  # fmt: skip
+            for index, blob in enumerate(blobs):
+                dataset = f"data/{node.name}/{index}"
                 shape = file.shape(dataset)
                 if shape is None:
                     if _owns(net, blob):
@@ -115,7 +188,7 @@ def _load_weights_hdf5(net: Net, path: str) -> None:
         blob.data.write("cpu")[...] = values
 
 
-def _owns(net: Net, blob: Blob) -> bool:
+def _owns(net: TrainedNet, blob: Blob) -> bool:
     """Whether a layer's parameter is stored with that layer (it does not share another's)."""
     return any(blob is owner for owner in net.flat_params.blobs)
 

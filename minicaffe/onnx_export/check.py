@@ -60,14 +60,14 @@ def _values(net: Net, name: str, random: np.random.Generator) -> F32:
 def _rows_named_by(net: Net, blob: str) -> int:
     """How many rows the numbers of a blob can name; 0 if they are plain values."""
     names = {blob}
-    for index, node in enumerate(net.nodes):
+    for node in net.nodes:
         taken = [name in names for name in node.bottom_names]
         if node.layer.type == "Split" and any(taken):
             names.update(node.top_names)
         elif node.layer.type == "Embed" and any(taken):
             return int(node.layer.blobs[0].shape[0])
         elif node.layer.type == "BatchReindex" and taken[1]:
-            return int(net.layer_bottoms[index][0].shape[0])
+            return int(node.bottoms[0].shape[0])
     return 0
 
 

@@ -55,9 +55,9 @@ def _writer(layer_type: str) -> Writer | None:
 
 def _refuse_unsupported(net: Net) -> None:
     unknown = [
-        f"'{name}' ({layer.type})"
-        for name, layer in zip(net.layer_names, net.layers, strict=True)
-        if _writer(layer.type) is None
+        f"'{node.name}' ({node.layer.type})"
+        for node in net.nodes
+        if _writer(node.layer.type) is None
     ]
     if unknown:
         raise NetError(
@@ -81,12 +81,12 @@ def _layers(net: Net, graph: Graph) -> dict[str, str]:
         graph.reserve(name)
     values: dict[str, str] = {}
     for index, node in enumerate(net.nodes):
-        graph.scope, since = net.layer_names[index], len(graph.nodes)
+        graph.scope, since = node.name, len(graph.nodes)
         step = Step(
             node.layer,
             [values[name] for name in node.bottom_names],
-            [blob.shape for blob in net.layer_bottoms[index]],
-            [blob.shape for blob in net.layer_tops[index]],
+            [blob.shape for blob in node.bottoms],
+            [blob.shape for blob in node.tops],
         )
         writer = _writer(node.layer.type)
         assert writer is not None

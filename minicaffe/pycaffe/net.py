@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import NetError
 from ..layer import Layer
 from ..net.net import Net as CoreNet
+from ..net.node import Node
 from ..net.weights import load_weights, save_weights, save_weights_hdf5
 from ..proto import minicaffe_pb2 as pb
 from ..proto.files import Name, read_net
@@ -58,9 +59,9 @@ class Net(CoreNet):
         )
         self._blobs = OrderedDict((name, ArrayBlob(b)) for name, b in self.blob_dict.items())
         self._params = OrderedDict(
-            (name, [ArrayBlob(blob) for blob in layer.blobs])
-            for name, layer in zip(self.layer_names, self.layers, strict=True)
-            if layer.blobs
+            (node.name, [ArrayBlob(blob) for blob in node.layer.blobs])
+            for node in self.nodes
+            if node.layer.blobs
         )
         if weights is not None:
             self.copy_from(weights)
@@ -80,7 +81,7 @@ class Net(CoreNet):
     @property
     def layer_dict(self) -> OrderedDict[str, Layer]:
         """The layers by name."""
-        return OrderedDict(zip(self.layer_names, self.layers, strict=True))
+        return OrderedDict((node.name, node.layer) for node in self.nodes)
 
     @property
     def inputs(self) -> list[str]:
@@ -102,13 +103,12 @@ class Net(CoreNet):
         """The names of each layer's bottoms, by layer name."""
         return self._names(lambda node: node.bottom_names)
 
-    def _names(self, of: Callable[[Any], list[str]]) -> OrderedDict[str, list[str]]:
-        names = (list(of(node)) for node in self.nodes)
-        return OrderedDict(zip(self.layer_names, names, strict=True))
+    def _names(self, of: Callable[[Node], list[str]]) -> OrderedDict[str, list[str]]:
+        return OrderedDict((node.name, list(of(node))) for node in self.nodes)
 
     @property
     def _layer_names(self) -> list[str]:
-        return list(self.layer_names)
+        return self.layer_names
 
     @property
     def _blob_names(self) -> list[str]:
@@ -142,7 +142,7 @@ class Net(CoreNet):
         Keyword arguments fill the input blobs: all of them or none.
         """
         first = 0 if start is None else self.layer_index(start)
-        last = len(self.layers) - 1 if end is None else self.layer_index(end)
+        last = len(self.nodes) - 1 if end is None else self.layer_index(end)
         outputs = set(self.outputs if end is None else self.top_names[end]) | set(blobs or ())
         self._fill(inputs, self.inputs, "data")
         self.forward_pass(first, last)
@@ -159,7 +159,7 @@ class Net(CoreNet):
 
         Keyword arguments fill the diffs of the output blobs: all of them or none.
         """
-        first = len(self.layers) - 1 if start is None else self.layer_index(start)
+        first = len(self.nodes) - 1 if start is None else self.layer_index(start)
         last = 0 if end is None else self.layer_index(end)
         wanted = set(self.inputs if end is None else self.bottom_names[end]) | set(diffs or ())
         self._fill(top_diffs, self.outputs, "diff")
@@ -276,7 +276,7 @@ class Net(CoreNet):
 
     def set_input_arrays(self, data: NDArray[np.float32], labels: NDArray[np.float32]) -> None:
         """Give the net's first layer, a MemoryData layer, the arrays it serves batches from."""
-        layer = self.layers[0]
+        layer = self.nodes[0].layer
         if layer.type != "MemoryData":
             raise NetError(f"set_input_arrays needs a MemoryData layer first, not {layer.type}")
         layer.set_input_arrays(data, labels)  # type: ignore[attr-defined]

@@ -343,9 +343,9 @@ class Solver:
 
 def _batch_size(net: Net) -> int:
     """The items of a batch: the first axis of the first top that has one."""
-    for tops in net.layer_tops:
-        if tops and tops[0].shape:
-            return tops[0].shape[0]
+    for node in net.nodes:
+        if node.tops and node.tops[0].shape:
+            return node.tops[0].shape[0]
     return 0
 
 

@@ -131,10 +131,10 @@ def test_a_layer_on_a_large_batch(layer_type: str) -> None:
 
     def forward_and_backward() -> None:
         net.forward_pass()
-        for node, tops, bottoms in zip(net.nodes, net.layer_tops, net.layer_bottoms, strict=True):
+        for node in net.nodes:
             if node.layer.type == layer_type and type(node.layer).backward is not no_gradient:
-                wanted = [node.layer.allow_force_backward(i) for i in range(len(bottoms))]
-                node.layer.backward(tops, wanted, bottoms)
+                wanted = [node.layer.allow_force_backward(i) for i in range(len(node.bottoms))]
+                node.layer.backward(node.tops, wanted, node.bottoms)
 
     assert peak_of(forward_and_backward) < 40_000
     assert largest_blob(net) > 40_000

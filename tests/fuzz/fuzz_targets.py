@@ -171,7 +171,7 @@ def _build_net(path: str) -> None:
 
 def _run(net: Net) -> None:
     """Forward and backward, where that does not take long."""
-    if sum(blob.count() for tops in net.layer_tops for blob in tops) > SMALL:
+    if sum(blob.count() for node in net.nodes for blob in node.tops) > SMALL:
         return
     if sum(blob.count() for layer in net.layers for blob in layer.blobs) > SMALL:
         return
@@ -186,7 +186,7 @@ def _build_solver(path: str) -> None:
     try:
         nets = [solver.net, *solver.test_nets]
         small = all(
-            sum(blob.count() for tops in net.layer_tops for blob in tops) <= SMALL for net in nets
+            sum(blob.count() for node in net.nodes for blob in node.tops) <= SMALL for net in nets
         )
         loops = max([solver.param.iter_size, *solver.param.test_iter])
         if small and loops <= 4:

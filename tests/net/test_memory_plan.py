@@ -10,7 +10,7 @@ import pytest
 import minicaffe
 from minicaffe import context
 from minicaffe.errors import NetError
-from minicaffe.net.memory_plan import plan_memory
+from minicaffe.net.memory_plan import MemoryPlan, plan_memory
 from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net
@@ -39,8 +39,13 @@ def parsed(layers: list[str]) -> pb.NetParameter:
     return parse_text("\n".join(layers), pb.NetParameter())
 
 
+def plan_of(param: pb.NetParameter, keep: tuple[str, ...] = ()) -> MemoryPlan:
+    net = Net(param, minicaffe.TEST)
+    return plan_memory(net.nodes, [*net.output_names, *keep])
+
+
 def buffers(layers: list[str], keep: tuple[str, ...] = ()) -> dict[str, int]:
-    return plan_memory(Net(parsed(layers), minicaffe.TEST), keep).buffer_of()
+    return plan_of(parsed(layers), keep).buffer_of()
 
 
 def test_two_buffers_serve_a_chain() -> None:
@@ -88,7 +93,7 @@ def test_a_buffer_is_as_large_as_its_largest_blob() -> None:
         layer("Tile", "b", "c", "tile_param { tiles: 10 }"),
         layer("Power", "c", "y"),
     ]
-    plan = plan_memory(Net(parsed(layers), minicaffe.TEST))
+    plan = plan_of(parsed(layers))
     assert plan.buffer_of() == {"a": 0, "b": 1, "c": 0}
     assert plan.buffers == [120, 12]
     assert plan.bytes_alone == 4 * (12 + 12 + 12 + 120 + 120)
@@ -250,7 +255,7 @@ def test_a_layer_in_place_keeps_no_copy_for_a_backward_that_does_not_come(kind: 
 def test_golden_nets_give_the_same(name: str, goldens: Path) -> None:
     param = read_net(str(goldens / "nets" / f"{name}.prototxt"))
     same_results(param)
-    plan = plan_memory(Net(param, minicaffe.TEST))
+    plan = plan_of(param)
     own = 4 * sum(life.count for life in plan.lives if life.own)
     assert plan.bytes_shared - own < 0.8 * (plan.bytes_alone - own)
 
