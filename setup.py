@@ -1,5 +1,7 @@
 """The map of rooms to import names: three folders beside minicaffe/ are its sub-packages.
 
+The prototxts of examples/ are installed with them: `minicaffe warmup` runs some.
+
 Everything else about the package stands in pyproject.toml.
 """
 
@@ -24,8 +26,8 @@ def packages() -> list[str]:
 
 
 setup(
-    packages=packages(),
-    package_dir=dict(ROOMS),
-    package_data={"": ["*.proto", "*.pyi", "py.typed"]},
+    packages=[*packages(), "minicaffe.examples"],
+    package_dir={**ROOMS, "minicaffe.examples": "examples"},
+    package_data={"": ["*.proto", "*.pyi", "py.typed"], "minicaffe.examples": ["*/*.prototxt"]},
     scripts=["minicaffe_submit.py"],  # spark-submit takes a file, not a command
 )

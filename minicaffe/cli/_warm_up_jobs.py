@@ -1,8 +1,8 @@
 """What `minicaffe warmup` runs: nets and solvers that together call all kernels of the CPU.
 
 Machine code depends on the types of a kernel's arguments, not on the sizes of blobs, so the small
-nets of the layers' docstrings do, together with two that everybody trains and one with layers that
-run as one (`fusion.py`).
+nets of the layers' docstrings do, together with two of examples/ that everybody trains and one with
+layers that run as one (`fusion.py`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import minicaffe
+
 from .. import context
 from ..layer import Layer, known_types
 from ..layer_example import example_net, needs_files
 from ..machine.threads import num_threads, set_num_threads
 from ..net.net import Net
 from ..proto import minicaffe_pb2 as pb
+from ..proto.files import read_net
 from ..pycaffe.net_spec import NetSpec, Top
 from ..pycaffe.net_spec import layers as L
 from ..solver.solver import create_solver, known_solvers
@@ -150,30 +153,21 @@ def _wide() -> pb.NetParameter:
 
 
 def lenet(batch: int = 64) -> pb.NetParameter:
-    """LeNet for MNIST, as Caffe's examples have it, with inputs in place of the data layer."""
-    n = NetSpec()
-    top, label = _inputs(n, batch, 1, 28, 28)
-    for number, outputs in enumerate((20, 50), 1):
-        top = n[f"conv{number}"] = L.Convolution(top, num_output=outputs, kernel_size=5, **XAVIER)
-        top = n[f"pool{number}"] = L.Pooling(top, kernel_size=2, stride=2)
-    n.ip1 = L.InnerProduct(top, num_output=500, **XAVIER)
-    n.relu1 = L.ReLU(n.ip1, in_place=True)
-    return _scores(n, n.relu1, label)
+    """LeNet for MNIST, of the examples, with inputs in place of its data layers."""
+    return _example("mnist/lenet_train_test.prototxt", batch, 1, 28, 28)
 
 
 def cifar10_quick(batch: int = 100) -> pb.NetParameter:
-    """The quick net for CIFAR-10 of Caffe's examples, with inputs in place of the data layer."""
+    """The quick net for CIFAR-10, of the examples, with inputs in place of its data layers."""
+    return _example("cifar10/cifar10_quick_train_test.prototxt", batch, 3, 32, 32)
+
+
+def _example(name: str, *shape: int) -> pb.NetParameter:
+    """A net of examples/, which is installed with the package, for pictures of a shape."""
+    places = [Path(folder, "examples", name) for folder in minicaffe.__path__]
+    example = read_net(next(place for place in places if place.is_file()))
     n = NetSpec()
-    top, label = _inputs(n, batch, 3, 32, 32)
-    for number, outputs in enumerate((32, 32, 64), 1):
-        top = n[f"conv{number}"] = L.Convolution(
-            top, num_output=outputs, kernel_size=5, pad=2, **XAVIER
-        )
-        if number > 1:
-            top = n[f"relu{number}"] = L.ReLU(top, in_place=True)
-        pool = pb.PoolingParameter.AVE if number > 1 else pb.PoolingParameter.MAX
-        top = n[f"pool{number}"] = L.Pooling(top, kernel_size=3, stride=2, pool=pool)
-        if number == 1:
-            top = n[f"relu{number}"] = L.ReLU(top, in_place=True)
-    n.ip1 = L.InnerProduct(top, num_output=64, **XAVIER)
-    return _scores(n, n.ip1, label)
+    _inputs(n, *shape)
+    net = n.to_proto()
+    net.layer.extend(layer for layer in example.layer if layer.type != "Data")
+    return net

@@ -24,6 +24,9 @@ x, y = np.array([-1, 2], np.float32), np.zeros(2, np.float32)
 load_kernel("relu", "reference").forward(x, y, 0.0)
 load_kernel("relu", "cpu").forward(x, y, 0.0)
 assert y.tolist() == [0, 2]
+from minicaffe.cli._warm_up_jobs import lenet
+if not minicaffe.__file__.split(".zip")[1:]:  # nobody warms up from an archive
+    assert lenet().layer[1].name == "conv1"
 for bare in ("layers", "kernels", "distributed"):
     try:
         __import__(bare)
@@ -97,12 +100,15 @@ def test_the_wheel_holds_the_rooms_and_the_data(wheel: Path) -> None:
         "proto/minicaffe_pb2.py",
         "proto/minicaffe_pb2.pyi",
         "cli/train.py",
-        "convert/mnist.py",
+        "cli/convert/mnist.py",
+        "examples/mnist/lenet_train_test.prototxt",
+        "examples/cifar10/cifar10_quick_train_test.prototxt",
         "py.typed",
     ):
         assert f"minicaffe/{name}" in names
     assert any(name.endswith("entry_points.txt") for name in names)
     assert not any("__pycache__" in name for name in names)
+    assert not any("/examples/" in name and not name.endswith(".prototxt") for name in names)
 
 
 def test_installed_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
