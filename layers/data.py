@@ -33,6 +33,12 @@ class DataLayer(BatchedLayer):
     tops = (1, 2)
     reads = ("data_param.source", "memory_data_param.source")
 
+    @classmethod
+    def fed_by(cls, param: pb.LayerParameter) -> tuple[str, str]:
+        """The database."""
+        lmdb = param.data_param.backend == pb.DataParameter.LMDB
+        return "LMDB" if lmdb else "LevelDB", param.data_param.source
+
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Open the database and look at its first record."""
         param: pb.DataParameter = self.param.data_param
@@ -45,8 +51,7 @@ class DataLayer(BatchedLayer):
             here.rng.draw()  # Caffe seeds its transformer twice
             seed = here.rng.draw()
         here.rng.draw()  # and its reading thread
-        backend = "LMDB" if param.backend == pb.DataParameter.LMDB else "LevelDB"
-        source = open_source(backend, self.param, self.phase)
+        source = open_source(self.fed_by(self.param)[0], self.param, self.phase)
         rank, world_size = self.share()
         order = Order(
             len(source), param.batch_size, shuffle=False, rank=rank, world_size=world_size

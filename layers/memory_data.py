@@ -42,6 +42,11 @@ class MemoryDataLayer(BatchedLayer):
     tops = (2, 2)
     reads = ("memory_data_param.source", "data_param.source")
 
+    @classmethod
+    def fed_by(cls, param: pb.LayerParameter) -> tuple[str, str]:
+        """What `source_class` names; "" where the batches come from arrays."""
+        return param.source_class, param.memory_data_param.source
+
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Open the source, if there is one; give the tops their shapes."""
         param: pb.MemoryDataParameter = self.param.memory_data_param

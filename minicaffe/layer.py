@@ -15,6 +15,7 @@ from .aliases import install_as_caffe
 from .blob import Blob, BlobList
 from .device import load_kernel, missing_families
 from .errors import Error, LayerError
+from .proto import minicaffe_pb2 as pb
 
 # How the pixels of a top lie over those of its bottom: one over one; each over a window; a window
 # over each; over a part of them (minicaffe/pycaffe/coord_map.py).
@@ -111,6 +112,11 @@ class Layer:
     def close(self) -> None:
         """Data layers: end threads and close files."""
 
+    @classmethod
+    def fed_by(cls, param: Any) -> tuple[str, str] | None:
+        """Layers fed by a source that has a name: the `source_class` and the path; others: None."""
+        return None
+
     def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
         """Operations of one forward: one for each value that it reads, none where it moves them."""
         if type(self).moves or type(self).shares:
@@ -198,6 +204,20 @@ def known_types() -> dict[str, str]:
             if is_file_of(module.name, name):
                 found[name] = module.name
     return dict(sorted(found.items()))
+
+
+def parameter_field(layer_type: str) -> str | None:
+    """The field of LayerParameter that holds a type's parameters, None if it has none.
+
+    It is the one that the type's class names, or else the one whose message has the type's name.
+    """
+    named = layer_class(layer_type).parameters
+    if named is not None:
+        return f"{named}_param"
+    for name, field in pb.LayerParameter.DESCRIPTOR.fields_by_name.items():
+        if field.message_type is not None and field.message_type.name == f"{layer_type}Parameter":
+            return name
+    return None
 
 
 def given_fields(param: Any, fields: Iterable[str]) -> Iterator[tuple[Any, str]]:

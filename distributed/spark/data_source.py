@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minicaffe.errors import ClusterError
+from minicaffe.layer import layer_class, parameter_field
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from . import portable
@@ -23,17 +24,13 @@ class Source:
     @property
     def source_class(self) -> str:
         """The class of the source: LMDB, LevelDB, ..."""
-        if self.layer.type == "Data":
-            lmdb = self.layer.data_param.backend == pb.DataParameter.LMDB
-            return "LMDB" if lmdb else "LevelDB"
-        return self.layer.source_class.rpartition(".")[2]
+        name, _ = layer_class(self.layer.type).fed_by(self.layer) or ("", "")
+        return name.rpartition(".")[2]
 
     def batchSize(self) -> int:
         """Samples a batch and rank."""
-        param: Any = self.layer.data_param
-        if self.layer.type != "Data":
-            param = self.layer.memory_data_param
-        return int(param.batch_size)
+        field = parameter_field(self.layer.type)
+        return int(getattr(getattr(self.layer, field), "batch_size", 0)) if field else 0
 
 
 class DataSource:
@@ -53,8 +50,9 @@ class DataSource:
         else:
             net, phase = portable.test_net(conf.solverParameter), pb.TEST
         layer = net.layer[portable.data_layer(net, phase)]
-        if layer.type == "MemoryData" and not layer.source_class:
+        fed_by = layer_class(layer.type).fed_by(layer)
+        if fed_by is not None and not fed_by[0]:
             raise ClusterError(
-                f"layer '{layer.name}' (MemoryData): source_class must be given, such as LMDB"
+                f"layer '{layer.name}' ({layer.type}): source_class must be given, such as LMDB"
             )
         return Source(conf, bool(isTraining), layer)

@@ -13,7 +13,7 @@ from typing import Any
 from minicaffe.data.database import open_database
 from minicaffe.data.source import local_path, source_class
 from minicaffe.errors import ClusterError, DataError, SnapshotError
-from minicaffe.layer import create_layer, layer_type_list
+from minicaffe.layer import create_layer, layer_class, layer_type_list
 from minicaffe.net.weights import load_state, weights_of_state
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -228,18 +228,15 @@ def _check_types(net: pb.NetParameter) -> None:
 def _check_data(conf: Config, net: pb.NetParameter) -> None:
     """Check the sources that the driver can see; the executors may have others."""
     for layer in net.layer:
-        if layer.type == "MemoryData":
-            if not layer.source_class:
-                raise ClusterError(
-                    f"layer '{layer.name}' (MemoryData): source_class must be given, such as LMDB"
-                )
-            name = source_class(layer.source_class).__name__
-            path = layer.memory_data_param.source
-        elif layer.type == "Data":
-            lmdb = layer.data_param.backend == pb.DataParameter.LMDB
-            name, path = "LMDB" if lmdb else "LevelDB", layer.data_param.source
-        else:
+        fed_by = layer_class(layer.type).fed_by(layer)
+        if fed_by is None:
             continue
+        name, path = fed_by
+        if not name:
+            raise ClusterError(
+                f"layer '{layer.name}' ({layer.type}): source_class must be given, such as LMDB"
+            )
+        name = source_class(name).__name__
         if not path:
             raise ClusterError(f"layer '{layer.name}' ({layer.type}): source must be given")
         with contextlib.suppress(DataError):

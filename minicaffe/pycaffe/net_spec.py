@@ -22,7 +22,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 
 from ..errors import NetError
-from ..layer import layer_class
+from ..layer import parameter_field
 from ..proto import minicaffe_pb2 as pb
 
 LAYER_FIELDS = pb.LayerParameter.DESCRIPTOR.fields_by_name
@@ -35,20 +35,6 @@ def _parameter_messages() -> dict[str, Descriptor]:
         for name, field in LAYER_FIELDS.items()
         if name.endswith("_param") and field.message_type is not None
     }
-
-
-def _field_of(layer_type: str) -> str | None:
-    """The field of LayerParameter that holds a type's parameters, or None.
-
-    It is the one that the type's class names, or else the one whose message has the type's name.
-    """
-    named = layer_class(layer_type).parameters
-    if named is not None:
-        return f"{named}_param"
-    for name, field in LAYER_FIELDS.items():
-        if field.message_type is not None and field.message_type.name == f"{layer_type}Parameter":
-            return name
-    return None
 
 
 class Top:
@@ -101,7 +87,7 @@ class Function:
             else:
                 own[key] = value
         if own:
-            field = _field_of(self.type_name)
+            field = parameter_field(self.type_name)
             if field is None:
                 raise NetError(f"{self.type_name} has no parameters: {', '.join(own)}")
             for key, value in own.items():

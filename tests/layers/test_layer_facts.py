@@ -9,7 +9,7 @@ import pytest
 import minicaffe
 from minicaffe import layer as door
 from minicaffe import layers as room
-from minicaffe.layer import Layer, create_layer, known_types, layer_class
+from minicaffe.layer import Layer, create_layer, known_types, layer_class, parameter_field
 from minicaffe.net.cost import layer_cost
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.pycaffe.coord_map import UndefinedMapException, coord_map
@@ -47,6 +47,28 @@ def test_tops_that_lie_over_their_bottoms_are_pycaffes() -> None:
         "AbsVal", "BatchNorm", "Bias", "BNLL", "Clip", "Dropout", "Eltwise", "ELU", "Exp", "Log",
         "LRN", "MVN", "Power", "PReLU", "ReLU", "Scale", "Sigmoid", "Split", "Swish", "TanH",
         "Threshold",
+    }  # fmt: skip
+
+
+def test_the_field_of_a_types_parameters() -> None:
+    assert parameter_field("ReLU") == "relu_param"
+    assert parameter_field("HDF5Data") == "hdf5_data_param"
+    assert parameter_field("RNN") == "recurrent_param"
+    assert parameter_field("Python") == "python_param"
+    assert parameter_field("Silence") is None
+
+
+def test_which_source_feeds_a_layer() -> None:
+    data = pb.LayerParameter(type="Data", data_param=pb.DataParameter(source="a", backend=1))
+    memory = pb.LayerParameter(type="MemoryData", source_class="x.LMDB")
+    memory.memory_data_param.source = "b"
+    assert layer_class("Data").fed_by(data) == ("LMDB", "a")
+    assert layer_class("MemoryData").fed_by(memory) == ("x.LMDB", "b")
+    data.data_param.ClearField("backend")
+    assert layer_class("Data").fed_by(data) == ("LevelDB", "a")
+    assert Layer.fed_by(memory) is None
+    assert {name for name in known_types() if layer_class(name).needs_no_input} == {
+        "DummyData", "Input", "Parameter"
     }  # fmt: skip
 
 
