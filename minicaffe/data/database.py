@@ -51,7 +51,7 @@ def open_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Reader
 def create_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Writer:
     """Make a new database, at a path where there is nothing yet."""
     if _checked(backend) == "lmdb":
-        from .lmdb_file import LmdbWriter
+        from .lmdb_writer import LmdbWriter
 
         return LmdbWriter(path)
     from .leveldb_file import LeveldbWriter

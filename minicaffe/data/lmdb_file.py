@@ -1,4 +1,4 @@
-"""LMDB files: a reader that walks the B+ tree of the file, and a writer over the package lmdb.
+"""LMDB files: a reader that walks the B+ tree of the file. (The writer is in lmdb_writer.py.)
 
 Why a reader of our own: the C library may not open a file twice in a process (a train and a test
 net on one database do), needs a lock file (a read-only folder has none), and takes the process down
@@ -15,7 +15,6 @@ The format (LMDB 0.9, 64 bits, little endian; http://www.lmdb.tech/doc, lmdb's m
 """
 
 import os
-import shutil
 import struct
 from collections.abc import Iterator
 from itertools import count
@@ -244,80 +243,3 @@ def _data_file(path: Path) -> Path:
         hint = " (it looks like a LevelDB)" if (path / "CURRENT").exists() else ""
         raise DataError(f"no LMDB at {path}: the folder has no data.mdb{hint}")
     return data
-
-
-class LmdbWriter:
-    """A new LMDB, filled record by record, as Caffe's tools make them.
-
-    A context manager: leaving it with an exception removes what was written. The path must be new.
-    """
-
-    COMMIT_EVERY = 1000
-    FIRST_MAP_SIZE = 1 << 26
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        import lmdb
-
-        self.path = Path(path)
-        self._library = lmdb
-        self._pending: list[tuple[bytes, bytes]] = []
-        self._last = b""
-        try:
-            self.path.mkdir()
-        except FileExistsError:
-            raise DataError(f"{self.path} exists already: name a new database") from None
-        except OSError as error:
-            raise DataError(f"cannot make a database at {self.path}: {error.strerror}") from error
-        # One sync at the end instead of one a commit: a half-written database is removed anyway.
-        self._environment = lmdb.open(
-            str(self.path), map_size=self.FIRST_MAP_SIZE, sync=False, mode=0o664
-        )
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Add a record. A key may come once; keys in rising order make the smallest file."""
-        self._pending.append((key, value))
-        if len(self._pending) >= self.COMMIT_EVERY:
-            self._commit()
-
-    def _commit(self) -> None:
-        while True:
-            try:
-                last = self._last
-                with self._environment.begin(write=True) as transaction:
-                    for key, value in self._pending:
-                        rising = key > last
-                        if not transaction.put(key, value, overwrite=False, append=rising):
-                            raise DataError(f"key {key!r} comes twice in {self.path}")
-                        last = max(last, key)
-            except self._library.MapFullError:
-                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
-            except self._library.Error as error:
-                raise DataError(f"cannot write to LMDB {self.path}: {error}") from error
-            else:
-                self._last = last
-                self._pending.clear()
-                return
-
-    def close(self) -> None:
-        """Write what is pending, wait for the disk, and close."""
-        self._commit()
-        self._environment.sync(True)
-        self._environment.close()
-
-    def discard(self) -> None:
-        """Close and remove the database."""
-        self._environment.close()
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is not None:
-            self.discard()
-            return
-        try:
-            self.close()
-        except BaseException:
-            self.discard()
-            raise

@@ -93,19 +93,6 @@ class Generator:
         threshold = np.float32(p) * np.float32(4294967295.0)
         return self.draws(n).astype(np.float32) <= threshold
 
-    def uniform_int(self, low: int, high: int) -> int:
-        """A whole number in [low, high] as boost::uniform_int gives it; at most 2^32 - 1 apart."""
-        span = high - low
-        if not 0 <= span <= 0xFFFFFFFF:
-            raise Error(f"no whole numbers in [{low}, {high}], or more than 2^32 of them")
-        if span == 0:
-            return low
-        bucket = int(_buckets(np.array([span]))[0])
-        while True:
-            value = self.draw() // bucket
-            if value <= span:
-                return low + value
-
     def shuffle(self, items: MutableSequence[Any] | NDArray[Any]) -> None:
         """Permute a sequence (an array along its first axis) in place, as Caffe shuffles.
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from minicaffe.cli import main
-from minicaffe.cli.convert.imageset import Line, Options, convert_imageset, read_list
+from minicaffe.cli.convert.imageset import Options, convert_imageset
 from minicaffe.data.database import open_database, parse_datum
 from minicaffe.data.datum import picture_of
+from minicaffe.data.image_list import Entry, read_image_list
 from minicaffe.errors import DataError
 
 COMMANDS = {
@@ -66,7 +67,7 @@ def test_what_is_no_picture_is_left_out_and_named(
 
 
 def test_sizes_are_checked_when_asked(folder: Path) -> None:
-    lines = [Line("a.png", 0), Line("large.png", 1)]
+    lines = [Entry("a.png", 0, "list:1"), Entry("large.png", 1, "list:2")]
     assert convert_imageset(folder, lines, folder / "any") == 2
     with pytest.raises(DataError, match=r"large\.png: 120 bytes, the pictures before it have 60"):
         convert_imageset(folder, lines, folder / "same", options=Options(check_size=True))
@@ -74,7 +75,7 @@ def test_sizes_are_checked_when_asked(folder: Path) -> None:
 
 
 def test_files_are_kept_as_they_are_when_their_kind_fits(folder: Path) -> None:
-    lines = [Line("a.png", 0), Line("b c.JPG", 1)]
+    lines = [Entry("a.png", 0, "list:1"), Entry("b c.JPG", 1, "list:2")]
     convert_imageset(folder, lines, folder / "db", options=Options(encode_type="jpeg"))
     with open_database(folder / "db") as records:
         stored = [parse_datum(value, key, "").data for key, value in records.items()]
@@ -94,8 +95,8 @@ def test_shuffled_lists_hold_the_same(folder: Path) -> None:
 
 def test_lists_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read"):
-        read_list(tmp_path / "gone")
+        read_image_list(tmp_path / "gone")
     for text in ("a.png 1\nb.png\n", "a.png 1\nb.png two\n"):
         (tmp_path / "list").write_text(text)
-        with pytest.raises(DataError, match=r"list:2: 'PATH LABEL' is expected, not 'b\.png"):
-            read_list(tmp_path / "list")
+        with pytest.raises(DataError, match=r"list:2: 'path label' is expected, not 'b\.png"):
+            read_image_list(tmp_path / "list")

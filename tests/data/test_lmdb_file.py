@@ -10,7 +10,8 @@ import pytest
 
 from minicaffe.data.database import create_database, open_database, parse_datum
 from minicaffe.data.leveldb_file import LeveldbReader, LeveldbWriter
-from minicaffe.data.lmdb_file import LmdbReader, LmdbWriter
+from minicaffe.data.lmdb_file import LmdbReader
+from minicaffe.data.lmdb_writer import LmdbWriter
 from minicaffe.errors import DataError
 from minicaffe.proto import minicaffe_pb2 as pb
 

@@ -16,7 +16,8 @@ import minicaffe
 from minicaffe import context
 from minicaffe.data.database import parse_datum
 from minicaffe.data.datum import picture_of
-from minicaffe.data.lmdb_file import LmdbReader, LmdbWriter
+from minicaffe.data.lmdb_file import LmdbReader
+from minicaffe.data.lmdb_writer import LmdbWriter
 from minicaffe.layer import known_types
 from minicaffe.layer_example import example_text, needs_files
 from minicaffe.net.net import Net

@@ -7,9 +7,10 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...data.database import BACKENDS, create_database
+from ...data.image_list import Entry, read_image_list
 from ...errors import DataError, extra
 from ...proto import minicaffe_pb2 as pb
 from .._commands import Parser
@@ -18,13 +19,6 @@ from .._progress import progress
 log = logging.getLogger("minicaffe.convert")
 
 PathLike = str | os.PathLike[str]
-
-
-class Line(NamedTuple):
-    """A line of a list: a file's path, relative to the root, and its label."""
-
-    path: str
-    label: int
 
 
 @dataclass(frozen=True)
@@ -42,24 +36,6 @@ class Options:
     def keeps_size(self) -> bool:
         """Whether pictures keep their size: Caffe resizes only when both extents are given."""
         return not (self.resize_height > 0 and self.resize_width > 0)
-
-
-def read_list(path: PathLike) -> list[Line]:
-    """The lines `path label` of a file; the label stands after the last space."""
-    try:
-        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    lines = []
-    for number, line in enumerate(text.splitlines(), 1):
-        name, space, label = line.rpartition(" ")
-        try:
-            lines.append(Line(name, int(label)))
-        except ValueError:
-            space = ""
-        if not space:
-            raise DataError(f"{path}:{number}: 'PATH LABEL' is expected, not '{line}'")
-    return lines
 
 
 def picture_datum(file: Path, label: int, options: Options) -> pb.Datum | None:
@@ -95,32 +71,32 @@ def picture_datum(file: Path, label: int, options: Options) -> pb.Datum | None:
 
 def convert_imageset(
     root: PathLike,
-    lines: Iterable[Line],
+    entries: Iterable[Entry],
     database: PathLike,
     backend: str = "lmdb",
     options: Options | None = None,
 ) -> int:
     """Write the pictures of a list to a new database; returns how many.
 
-    Keys are the line's number, eight digits, and the path: "00000000_cat.jpg". Files that are no
-    pictures are left out and named in the log; with `check_size`, a picture of another size than
-    the first is a DataError.
+    Keys are the entry's number from 0, eight digits, and the path: "00000000_cat.jpg". Files that
+    are no pictures are left out and named in the log; with `check_size`, a picture of another size
+    than the first is a DataError.
     """
     options = options or Options()
-    lines = list(lines)
+    entries = list(entries)
     count, size = 0, None
     with create_database(database, backend) as records:
-        for number, line in enumerate(progress(lines, len(lines))):
-            datum = picture_datum(Path(f"{root}{os.sep}{line.path}"), line.label, options)
+        for number, entry in enumerate(progress(entries, len(entries))):
+            datum = picture_datum(Path(f"{root}{os.sep}{entry.path}"), entry.label, options)
             if datum is None:
-                log.error("Could not open or find file %s", line.path)
+                log.error("Could not open or find file %s", entry.path)
                 continue
             size = size or len(datum.data)
             if options.check_size and len(datum.data) != size:
                 raise DataError(
-                    f"{line.path}: {len(datum.data)} bytes, the pictures before it have {size}"
+                    f"{entry.path}: {len(datum.data)} bytes, the pictures before it have {size}"
                 )
-            key = f"{number:08d}_{line.path}".encode("utf-8", "surrogateescape")
+            key = f"{number:08d}_{entry.path}".encode("utf-8", "surrogateescape")
             records.put(key, datum.SerializeToString())
             count += 1
     return count
@@ -159,10 +135,10 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Convert, and say what was made."""
-    lines = read_list(args.list)
+    entries = read_image_list(args.list)
     if args.shuffle:
-        random.shuffle(lines)
+        random.shuffle(entries)
     names = Options.__dataclass_fields__
     options = Options(**{name: getattr(args, name) for name in names})
-    count = convert_imageset(args.root, lines, args.database, args.backend, options)
+    count = convert_imageset(args.root, entries, args.database, args.backend, options)
     print(f"{args.database}: {count} records")
