@@ -16,11 +16,13 @@ import logging
 import queue
 import socket
 import threading
+import time
 from typing import Any
 
 from minicaffe.errors import CommunicationError
 
-from ..auth import Half, Member, Refused, dialer, listener
+from ..auth import Member, Refused, dialer, listener
+from ..handshake import Conversation
 
 log = logging.getLogger("minicaffe.spark")
 
@@ -34,25 +36,6 @@ Message = dict[str, Any]
 def _seat(run: str, generation: int, secret: bytes) -> Member:
     """The one seat that drivers and ranks of a generation prove to hold, apart from the ring's."""
     return Member(rank=0, world_size=1, generation=generation, run=f"{run} control", secret=secret)
-
-
-def _talk(sock: socket.socket, half: Half) -> None:
-    """Run one half of the handshake on a blocking socket. Raises Refused."""
-    try:
-        say, awaited = next(half)
-        while True:
-            sock.sendall(say)
-            heard = b""
-            while len(heard) < awaited:
-                part = sock.recv(awaited - len(heard))
-                if not part:
-                    raise Refused("it hung up")
-                heard += part
-            say, awaited = half.send(heard)
-    except StopIteration:
-        return
-    except OSError as error:
-        raise Refused(f"its connection broke ({error})") from error
 
 
 class ControlServer:
@@ -105,9 +88,8 @@ class ControlServer:
     def _serve(self, connection: socket.socket, peer: str) -> None:
         rank: int | None = None  # of a line that may end in silence, which tells something
         try:
-            connection.settimeout(TIMEOUT)
-            _talk(connection, listener(self._member))
-            connection.settimeout(None)
+            deadline = time.monotonic() + TIMEOUT
+            Conversation(connection, listener(self._member), peer, deadline).finish()
             with connection.makefile("rb") as lines:
                 while line := lines.readline(LINE_LIMIT):
                     message = json.loads(line)
@@ -141,7 +123,9 @@ class ControlLine:
         self._socket: socket.socket | None = None
         try:
             self._socket = socket.create_connection(address, TIMEOUT)
-            _talk(self._socket, dialer(_seat(run, generation, secret)))
+            half = dialer(_seat(run, generation, secret))
+            deadline = time.monotonic() + TIMEOUT
+            Conversation(self._socket, half, "the driver", deadline).finish().settimeout(TIMEOUT)
         except (OSError, Refused) as error:
             self.close()
             host, port = address

@@ -1,5 +1,8 @@
 """Frames over two connected stream sockets, one to the right neighbour and one from the left.
 
+A transport over stream sockets brings `listen(url)`, which gives a StreamListener, and the
+`dial(address, timeout)` that this one calls (see tcp.py); who is there is proved here.
+
 One loop moves both directions, whatever either of them can take; it asks the kernel to wait only
 when neither moves. Nothing is copied here: the kernel reads from and writes into the arrays.
 """
@@ -14,8 +17,63 @@ from collections.abc import Callable, Iterator, Sequence
 
 from minicaffe.errors import CommunicationError
 
-from ..auth import Member
+from ..auth import Member, dialer
 from ..frames import HEADER_SIZE, Frame, check_header, check_payload, describe, seal
+from ..handshake import Conversation, Guests
+
+Dial = Callable[[str, float], socket.socket]  # (address, seconds) -> a connected socket
+
+DIAL_AGAIN = 0.05  # seconds between two tries to reach a neighbour that does not listen yet
+
+
+class StreamListener:
+    """A listening socket that turns into a place in the ring; see Listener."""
+
+    def __init__(self, sock: socket.socket, address: str, dial: Dial) -> None:
+        """`sock` listens at `address`. `dial` connects, or raises OSError: a
+        ConnectionRefusedError while the other side does not listen yet.
+        """
+        self.address = address
+        self._guests = Guests(sock, address)
+        self._dial = dial
+
+    @property
+    def refused(self) -> int:
+        """Connections turned away so far."""
+        return self._guests.refused
+
+    def join(
+        self, right: str, me: Member, timeout: float, handshake_timeout: float
+    ) -> StreamTransport:
+        """See Listener.join. The kernel completes connections to a rank that does not accept yet,
+        so dialing first and talking afterwards cannot lock the ring.
+        """
+        with contextlib.ExitStack() as hang_up:
+            talk = self._call(right, me, time.monotonic() + timeout)
+            hang_up.callback(talk.close)
+            left = self._guests.meet(talk, me, timeout, handshake_timeout)
+            hang_up.callback(left.close)
+            transport = StreamTransport(me, talk.socket, left, timeout)
+            hang_up.pop_all()
+        return transport
+
+    def _call(self, right: str, me: Member, deadline: float) -> Conversation:
+        """Connect to the right neighbour, as soon as it listens."""
+        peer = f"rank {me.right} at {right}"
+        while True:
+            rest = deadline - time.monotonic()
+            try:
+                sock = self._dial(right, max(rest, 0.001))
+            except OSError as error:
+                if isinstance(error, ConnectionRefusedError) and rest > 0:
+                    time.sleep(DIAL_AGAIN)
+                    continue
+                raise CommunicationError(f"rank {me.rank}: cannot reach {peer}: {error}") from error
+            return Conversation(sock, dialer(me), peer, deadline)
+
+    def close(self) -> None:
+        """Stop listening and send everyone away."""
+        self._guests.close()
 
 
 class StreamTransport:

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.distributed.auth import MAGIC, Half, Member, dialer, listener, new_secret
+from minicaffe.distributed.auth import MAGIC, Half, Member, Refused, dialer, listener, new_secret
+from minicaffe.distributed.handshake import Conversation
 from minicaffe.distributed.rendezvous import FixedRendezvous, connect
 from minicaffe.distributed.ring import RingCommunicator
 from minicaffe.distributed.transport import open_transport
-from minicaffe.distributed.transport.tcp import TcpListener
+from minicaffe.distributed.transport._stream import StreamListener
 from minicaffe.errors import CommunicationError
 from tests.ranks import SECRET, at_once, run_ranks
 
@@ -36,20 +37,8 @@ def call_at(address: str) -> socket.socket:
 
 
 def talk(sock: socket.socket, half: Half) -> None:
-    """One half of a handshake on a blocking socket."""
-    say, awaited = next(half)
-    while True:
-        sock.sendall(say)
-        heard = b""
-        while len(heard) < awaited:
-            part = sock.recv(awaited - len(heard))
-            if not part:
-                raise ConnectionError("refused")
-            heard += part
-        try:
-            say, awaited = half.send(heard)
-        except StopIteration:
-            return
+    """One half of a handshake."""
+    Conversation(sock, half, "the other side", time.monotonic() + 10).finish()
 
 
 class Door:
@@ -57,7 +46,7 @@ class Door:
 
     def __init__(self, handshake_timeout: float, timeout: float = 20) -> None:
         self.listener = open_transport(HERE)
-        assert isinstance(self.listener, TcpListener)
+        assert isinstance(self.listener, StreamListener)
         self._right = socket.create_server(("127.0.0.1", 0))
         self._settings = f"tcp://127.0.0.1:{self._right.getsockname()[1]}", ME, timeout
         self._patience = handshake_timeout
@@ -117,7 +106,7 @@ def is_closed(sock: socket.socket) -> bool:
 
 def with_member(member: Member) -> Callable[[socket.socket], None]:
     def speak(sock: socket.socket) -> None:
-        with pytest.raises(ConnectionError):
+        with pytest.raises(Refused, match="hung up|broke"):
             talk(sock, dialer(member))
 
     return speak
@@ -189,7 +178,7 @@ def test_many_strangers_do_not_keep_the_neighbour_waiting(caplog: pytest.LogCapt
 
 
 def test_more_strangers_than_places_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minicaffe.distributed.transport.tcp.MAX_GUESTS", 5)
+    monkeypatch.setattr("minicaffe.distributed.handshake.MAX_GUESTS", 5)
     with Door(handshake_timeout=0.3) as door, ExitStack() as stack:
         for _ in range(12):
             stack.enter_context(call_at(door.listener.address))
@@ -203,12 +192,14 @@ def test_a_recorded_handshake_is_of_no_use(door: Door) -> None:
 
     class Recorder:
         def __init__(self, sock: socket.socket) -> None:
-            self.recv = sock.recv
             self._sock = sock
 
-        def sendall(self, data: bytes) -> None:
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._sock, name)
+
+        def send(self, data: bytes) -> int:
             said.append(data)
-            self._sock.sendall(data)
+            return self._sock.send(data)
 
     with call_at(door.listener.address) as sock:
         talk(Recorder(sock), dialer(NEIGHBOUR))  # type: ignore[arg-type]
@@ -268,6 +259,21 @@ def free_ports(count: int) -> list[int]:
             stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
         ]
         return [server.getsockname()[1] for server in servers]
+
+
+def test_a_conversation_ends_at_its_deadline() -> None:
+    """Between two ends of one pair: both are proved, or neither; silence is no answer."""
+    one, other = socket.socketpair()
+    with one, other:
+        began = time.monotonic()
+        with pytest.raises(Refused, match="too slow"):
+            Conversation(one, dialer(NEIGHBOUR), "nobody", began + 0.1).finish()
+        assert time.monotonic() - began < 5
+    one, other = socket.socketpair()
+    with one, other:
+        halves = (one, dialer(NEIGHBOUR)), (other, listener(ME))
+        at_once([lambda sock=sock, half=half: talk(sock, half) for sock, half in halves])
+        assert one.getblocking() and other.getblocking()
 
 
 # --- after the handshake -----------------------------------------------------------------------
