@@ -13,11 +13,12 @@ from minicaffe.errors import ClusterError
 from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 
+from ..transport import known_schemes
 from . import portable
 
 log = logging.getLogger("minicaffe.spark")
 
-# Words of -connection, and the scheme of the transport that each stands for.
+# Words of -connection for transports; each other word is the scheme of one (distributed/transport).
 CONNECTIONS = {"ethernet": "tcp", "infiniband": "rdma", "rdma": "rdma"}
 
 SWITCHED_OFF = (None, False, "false", "False", "no", "0", 0)
@@ -42,10 +43,13 @@ OPTIONS = {
     "model": Option("modelPath", "text", "the .caffemodel[.h5] to write (-train) or to read"),
     "output": Option("outputPath", "text", "where -test or -features write; must not exist yet"),
     "devices": Option("devices", "number", "devices a rank (1)"),
+    "device": Option("device", "text", "with whose kernels: cpu (default), reference, ..."),
     "persistent": Option("isRddPersistent", "switch", "for CaffeOnSpark's sake, without effect"),
     "snapshot": Option("snapshotStateFile", "text", "the .solverstate[.h5] to go on from"),
     "weights": Option("snapshotModelFile", "text", "the .caffemodel[.h5] to start from"),
-    "connection": Option("connection", "text", "between the ranks: ethernet (default)"),
+    "connection": Option(
+        "connection", "text", "between the ranks: ethernet (default), or a transport"
+    ),
     "resize": Option("resize", "switch", "scale pictures to the data layer's height x width"),
     "clusterSize": Option("clusterSize", "number", "how many ranks train (1)"),
     "lmdb_partitions": Option("lmdb_partitions", "number", "tasks of -test and -features"),
@@ -71,6 +75,7 @@ class Config:
         self.outputFormat = "json"
         self.modelPath = ""
         self.devices = 1
+        self.device = "cpu"
         self.isRddPersistent = False
         self.snapshotStateFile = ""
         self.snapshotModelFile = ""
@@ -144,14 +149,18 @@ class Config:
 
     @property
     def connection(self) -> str:
-        """How the ranks talk to each other: a word of CONNECTIONS."""
+        """How the ranks talk to each other: a word of CONNECTIONS, or a transport's scheme."""
         return self._connection
 
     @connection.setter
     def connection(self, word: str) -> None:
-        if word.lower() not in CONNECTIONS:
-            known = ", ".join(CONNECTIONS)
-            raise ClusterError(f"-connection {word}: there is no such connection (known: {known})")
+        known = list(dict.fromkeys([*CONNECTIONS, *known_schemes()]))
+        if word.lower() not in known:
+            near = get_close_matches(word.lower(), known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ClusterError(
+                f"-connection {word}: there is no such connection ({hint}known: {', '.join(known)})"
+            )
         self._connection = word.lower()
 
     @property

@@ -132,6 +132,7 @@ class Generation:
             generation=number,
             secret=training.secret,
             scheme=plan.scheme,
+            device=plan.device,
             control=(host, self.server.address[1]),
             beacon=beacon,
             log_level=_log_levels(sc, self.report.screen.isatty()),

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe import context
+from minicaffe.device import check_available
 from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.layer import Layer
 from minicaffe.machine.threads import set_num_threads
@@ -89,6 +90,7 @@ def train_rank(
         context.fresh(job.device) as here,
         contextlib.ExitStack() as at_end,
     ):
+        check_available(job.device)
         here.solver_rank, here.solver_count, here.data_seed = rank, job.world_size, job.seed
         communicator = connect(
             rendezvous,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe import TEST, context
+from minicaffe.device import check_available
 from minicaffe.errors import DataError
 from minicaffe.net.net import Net
 from minicaffe.net.weights import load_weights
@@ -55,6 +56,7 @@ def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any]]:
     """The TEST net with its weights, and the layer that feeds it."""
     from pyspark import TaskContext
 
+    check_available(job.device)
     task = TaskContext.get()
     use_threads(task.cpus() if task else 1)
     with (

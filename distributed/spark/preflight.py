@@ -12,6 +12,7 @@ from typing import Any
 
 from minicaffe.data.database import open_database
 from minicaffe.data.source import local_path, source_class
+from minicaffe.device import known_families
 from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
 from minicaffe.net.weights import load_state, weights_of_state
@@ -35,6 +36,7 @@ class Plan:
     weights: tuple[Weights, ...]
     state: pb.SolverState | None
     scheme: str
+    device: str
     model: str  # path of the final model; "" for none
     snapshot_folder: str  # "" without snapshots
 
@@ -62,6 +64,7 @@ def plan_training(conf: Config, validate: bool) -> Plan:
         raise ClusterError(
             f"-devices {conf.devices}: a rank has one device here; use -clusterSize for more ranks"
         )
+    known_families(conf.device)  # DeviceError for a device that nobody has
     solver = pb.SolverParameter()
     solver.CopyFrom(conf.solverParameter)
     if not validate:
@@ -75,11 +78,13 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     if solver.random_seed < 0:
         solver.random_seed = secrets.randbelow(1 << 31)
     weights, state = _starting_point(conf, solver)
-    return Plan(solver, files, weights, state, scheme, model, _place_snapshots(solver, model))
+    snapshots = _place_snapshots(solver, model)
+    return Plan(solver, files, weights, state, scheme, conf.device, model, snapshots)
 
 
 def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
     """Check everything about a test or a feature job. Raises an error of minicaffe, in one line."""
+    known_families(conf.device)
     if not conf.modelPath:
         raise ClusterError("no model is given: -model FILE")
     solver = pb.SolverParameter()
@@ -92,7 +97,7 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
         raise ClusterError(f"the TEST net has no blob '{unknown[0]}' (it has: {', '.join(tops)})")
     level = logging.WARNING if is_local(conf.sc) else logging.INFO
     weights = read_weights(conf.modelPath)
-    return ForwardJob(net.SerializeToString(), files, weights, blobs, level)
+    return ForwardJob(net.SerializeToString(), files, weights, blobs, level, conf.device)
 
 
 def output_file(conf: Config) -> tuple[Any, Any]:
@@ -184,9 +189,10 @@ def read_weights(path: str) -> Weights:
 
 
 def _scheme(conf: Config) -> str:
-    scheme = CONNECTIONS[conf.connection]
+    scheme = CONNECTIONS.get(conf.connection, conf.connection)
     if scheme not in known_schemes():
         usable = [word for word, name in CONNECTIONS.items() if name in known_schemes()]
+        usable += known_schemes()
         raise ClusterError(
             f"-connection {conf.connection}: there is no transport '{scheme}' yet"
             f" (there is: {', '.join(usable)})"

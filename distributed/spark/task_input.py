@@ -43,7 +43,7 @@ class TrainJob:
     control: tuple[str, int]  # the driver's address
     beacon: str  # a file that the driver has made where snapshots go; "" without snapshots
     log_level: tuple[int, int]  # of rank 0 and of the others
-    device: str = "cpu"
+    device: str  # whose kernels are used
 
     def unpack(self, folder: str) -> tuple[pb.SolverParameter, str | None]:
         """Write the files into a folder; the solver that names them there, and the state's path."""
@@ -72,7 +72,7 @@ class ForwardJob:
     weights: Weights
     blobs: tuple[str, ...]  # whose values are wanted; empty: the net's outputs
     log_level: int
-    device: str = "cpu"
+    device: str
 
     def unpack(self, folder: str) -> tuple[pb.NetParameter, str]:
         """Write the files into a folder; the net that names them there, and the weights' path."""

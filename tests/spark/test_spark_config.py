@@ -100,7 +100,10 @@ def test_features_win_over_test_on_the_command_line(caplog: pytest.LogCaptureFix
         (["-conf"], "-conf needs a value"),
         (["-clusterSize", "0"], "whole number above 0"),
         (["-devices", "two"], "whole number above 0"),
-        (["-connection", "ethernt"], "known: ethernet, infiniband, rdma"),
+        (
+            ["-connection", "ethernt"],
+            "mean ethernet. known: ethernet, infiniband, rdma",
+        ),
         ({"nosuch": 1}, "no option -nosuch"),
     ],
 )
@@ -157,9 +160,25 @@ def test_what_a_plan_refuses(
 
 
 @pytest.mark.parametrize(
+    ("args", "plan"),
+    [
+        ([], ("tcp", "cpu")),
+        (["-connection", "Ethernet", "-device", "reference"], ("tcp", "reference")),
+        (["-connection", "inproc"], ("inproc", "cpu")),
+    ],
+)
+def test_transports_and_devices_are_found_by_name(
+    solver: str, args: list[str], plan: tuple[str, str]
+) -> None:
+    made = plan_training(Config(Cluster(), ["-conf", solver, *args]), validate=False)
+    assert (made.scheme, made.device) == plan
+
+
+@pytest.mark.parametrize(
     ("args", "message"),
     [
         (["-connection", "infiniband"], "no transport 'rdma' yet"),
+        (["-device", "quantum"], "no device 'quantum' .there are: cpu, "),
         (["-devices", "2"], "use -clusterSize"),
         (["-model", "none/m"], "no folder .*none"),
         (["-model", "."], "is a folder"),

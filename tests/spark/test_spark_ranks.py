@@ -63,7 +63,7 @@ def train(
         solver=plan.solver.SerializeToString(), files=plan.files, weights=plan.weights,
         state=plan.state.SerializeToString() if plan.state else None,
         seed=plan.solver.random_seed, world_size=ranks, run="run", generation=0, secret=b"s",
-        scheme="inproc", control=("", 0), beacon="", log_level=(0, 0),
+        scheme="inproc", device=plan.device, control=("", 0), beacon="", log_level=(0, 0),
     )  # fmt: skip
     notes = [Notes() for _ in range(ranks)]
     meeting = ThreadRendezvous.of(ranks)
