@@ -63,3 +63,7 @@ class BatchReindexLayer(Layer):
     def allow_force_backward(self, index: int) -> bool:
         """The indices have no gradient."""
         return index == 0
+
+    def rows_named(self, index: int, bottom: Sequence[Blob]) -> int:
+        """The indices name items."""
+        return bottom[0].shape[0] if index == 1 else 0

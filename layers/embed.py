@@ -87,6 +87,10 @@ class EmbedLayer(Layer):
         """Indices have no gradient."""
         return False
 
+    def rows_named(self, index: int, bottom: Sequence[Blob]) -> int:
+        """The vectors of the table."""
+        return self.input_dim
+
     def values_read(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
         """The vectors that are looked up, of the table."""
         return top[0].count()

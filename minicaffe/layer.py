@@ -127,6 +127,10 @@ class Layer:
         """Values that one forward reads: all of the bottoms and the parameters."""
         return sum(blob.count() for blob in (*bottom, *self.blobs))
 
+    def rows_named(self, index: int, bottom: Sequence[Blob]) -> int:
+        """How many rows the values of a bottom can name; 0 where they are plain values."""
+        return 0
+
     def error(self, message: str) -> LayerError:
         """An error that names this layer: `raise self.error("kernel_size 0 ...")`."""
         return LayerError(f"layer '{self.name}' ({self.type}): {message}")

@@ -61,13 +61,12 @@ def _rows_named_by(net: Net, blob: str) -> int:
     """How many rows the numbers of a blob can name; 0 if they are plain values."""
     names = {blob}
     for node in net.nodes:
-        taken = [name in names for name in node.bottom_names]
-        if node.layer.type == "Split" and any(taken):
-            names.update(node.top_names)
-        elif node.layer.type == "Embed" and any(taken):
-            return int(node.layer.blobs[0].shape[0])
-        elif node.layer.type == "BatchReindex" and taken[1]:
-            return int(node.bottoms[0].shape[0])
+        layer, kind = node.layer, type(node.layer)
+        for index, name in enumerate(node.bottom_names):
+            if name in names and kind.shares:  # the same values under other names
+                names.update(node.top_names)
+            elif name in names and kind.rows_named(layer, index, node.bottoms):
+                return kind.rows_named(layer, index, node.bottoms)
     return 0
 
 
