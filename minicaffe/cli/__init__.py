@@ -1,7 +1,7 @@
 """The command `minicaffe`: one file of this folder a subcommand, found by its name.
 
     minicaffe train -solver solver.prototxt      Caffe's flags, with one dash or two
-    minicaffe convert mnist IMAGES LABELS DB     one file of minicaffe/convert a converter
+    minicaffe convert mnist IMAGES LABELS DB     one file of convert/ a converter
 
 A subcommand is a module with a docstring (its help), `configure(parser)` and `run(args)`, which
 returns the exit status or nothing. It imports what is heavy inside `run`.

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _do(title: str, jobs: "Iterable[Job]") -> None:
-    """Run jobs behind a bar, which stderr shows where it is a terminal."""
+    """Run jobs and show a progress bar, which stderr shows where it is a terminal."""
     from tqdm import tqdm
 
     with tqdm(list(jobs), desc=title, disable=None, leave=False) as bar:

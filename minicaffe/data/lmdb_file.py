@@ -11,7 +11,7 @@ The format (LMDB 0.9, 64 bits, little endian; http://www.lmdb.tech/doc, lmdb's m
     branch  nodes (key -> page number of a child), leaf: nodes (key -> value)
     node    u16 low, u16 high, u16 flags, u16 key length, key, value
             (the offsets of a page's nodes follow its header)
-    a value too large for a leaf stands in overflow pages of its own, behind one page header
+    a value too large for a leaf stands in overflow pages of its own, after one page header
 """
 
 import os

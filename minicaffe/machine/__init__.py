@@ -1,1 +1,1 @@
-"""What the machine gives: threads, memory, a Java, files that are whole, and when to compile."""
+"""What the machine gives: threads, memory and its speed, a Java, whole files, when to compile."""

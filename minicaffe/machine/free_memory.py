@@ -1,7 +1,7 @@
-"""Memory for arrays: what cannot fit is refused, by an error instead of the end of the process.
+"""Memory for large arrays: one that does not fit raises an error before it is allocated.
 
-Linux promises memory that it does not have, and ends the process that asks for it to be kept. So a
-large array is compared with what is free before it is made.
+Linux hands out more memory than there is, and kills the process that then writes to it. So the size
+of a large array is compared with the free memory first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import Error
 
-LARGE = 256 << 20  # bytes from which on it is asked what is free
+LARGE = 256 << 20  # bytes; smaller arrays are allocated without asking
 
 MEMORY = "/proc/meminfo"
 GROUP_LIMIT = "/sys/fs/cgroup/memory.max"
@@ -19,7 +19,7 @@ GROUP_USE = "/sys/fs/cgroup/memory.current"
 
 
 def zeros(count: int) -> NDArray[np.float32]:
-    """So many zeros. Raises Error where there is no memory for them."""
+    """A float32 array of `count` zeros. Raises Error if there is not enough memory for it."""
     wanted = 4 * count
     if wanted >= LARGE:
         free = free_bytes()
@@ -35,12 +35,12 @@ def zeros(count: int) -> NDArray[np.float32]:
 
 
 def free_bytes() -> int | None:
-    """What this process can still have: of the machine, and of its control group (a container).
+    """How many bytes this process can still allocate, by the machine and by its control group.
 
-    None where the system does not tell.
+    (A container is one.) None where the system does not tell.
     """
-    rooms = [_of_machine(), _of_group()]
-    return min((room for room in rooms if room is not None), default=None)
+    limits = [_of_machine(), _of_group()]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _of_machine() -> int | None:

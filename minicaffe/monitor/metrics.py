@@ -1,4 +1,4 @@
-"""The course of a training: its rows in memory, as a CSV file, for TensorBoard, and as a table."""
+"""The metrics of a training: rows in memory, a CSV file, events for TensorBoard, and a table."""
 
 from __future__ import annotations
 

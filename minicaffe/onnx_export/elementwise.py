@@ -117,7 +117,7 @@ def _operand(graph: Graph, step: Step) -> str:
 
 
 def _spread(step: Step) -> tuple[int, ...]:
-    """The operand's shape, and ones for the axes of the bottom behind it."""
+    """The operand's shape, and ones for the axes of the bottom after it."""
     shape = step.shapes[1] if len(step.bottoms) == 2 else step.layer.blobs[0].shape
     axis = step.layer.first_axis if shape else 0
     first = axis + len(step.shape) if axis < 0 else axis

@@ -1,9 +1,9 @@
 """ONNX nodes of Pooling and SPP, with Caffe's number of windows and divisors.
 
-ONNX rounds the number of windows down. The padding behind the image is therefore made as large as
+ONNX rounds the number of windows down. The padding after the image is therefore made as large as
 the last window needs, which is what Caffe's rounding up does:
 
-    behind = (windows - 1) stride + kernel - extent - pad, at least 0
+    after = (windows - 1) stride + kernel - extent - pad, at least 0
 
 Padding never wins a maximum, in either. An average is the sum over the window by kernel_h *
 kernel_w here, by the part of the window inside the image and its padding in Caffe: windows that
@@ -46,17 +46,17 @@ def _pool(graph: Graph, step: Step, window: Any, maximum: bool, tops: int = 1) -
     extents = step.shape[2:]
     counts = window.pooled(extents)
     kernel, stride, pad = window.kernel, window.stride, window.pad
-    behind = [
+    after = [
         max((counts[axis] - 1) * stride[axis] + kernel[axis] - extents[axis] - pad[axis], 0)
         for axis in (0, 1)
     ]
-    x, pads = step.bottom, [*pad, *behind]
+    x, pads = step.bottom, [*pad, *after]
     if any(each >= size for each, size in zip(pads, kernel * 2, strict=True)):
         # A window lies outside of the image: runtimes refuse such a padding in the operator.
         if tops > 1:
             raise step.layer.error("ONNX has no place for the maximum of an empty window")
         outside = graph.constant(LOWEST if maximum else 0.0)
-        places = graph.integers([0, 0, *pad, 0, 0, *behind])
+        places = graph.integers([0, 0, *pad, 0, 0, *after])
         x, pads = graph.add("Pad", x, places, outside, mode="constant"), [0, 0, 0, 0]
     shape = {"kernel_shape": list(kernel), "strides": list(stride), "pads": pads}
     if maximum:

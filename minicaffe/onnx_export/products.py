@@ -61,7 +61,7 @@ def _window(window: object, group: int) -> dict[str, Attribute]:
     return {
         "kernel_shape": kernel,
         "strides": stride,
-        "pads": pad + pad,  # before, then behind
+        "pads": pad + pad,  # before each axis, then after
         "dilations": dilation,
         "group": group,
     }

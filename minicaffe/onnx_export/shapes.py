@@ -44,7 +44,7 @@ def split(graph: Graph, step: Step) -> list[str]:
 
 
 def concat(graph: Graph, step: Step) -> list[str]:
-    """Values one behind the other."""
+    """Values one after the other."""
     if len(step.bottoms) == 1:
         return [step.bottom]
     return [graph.add("Concat", *step.bottoms, axis=step.layer.along)]

@@ -1,6 +1,6 @@
 """Layers of the first form (V0: one flat message, types such as "conv") in the second form (V1).
 
-Padding was a layer of its own then; it goes into the `pad` of the layer behind it.
+Padding was a layer of its own then; it goes into the `pad` of the layer after it.
 """
 
 from google.protobuf.message import Message

@@ -82,7 +82,7 @@ class Layout:
         return chains
 
     def _sort(self, chains: list[list[str]]) -> None:
-        """Order the nodes of each rank by those of the rank before, then the one behind, ..."""
+        """Order the nodes of each rank by those of the rank before, then the next, ..."""
         before, behind = _neighbours(chains, self._ranks)
         ranks = sorted(self._orders)
         for sweep in range(SWEEPS):
@@ -150,7 +150,7 @@ def _in_order(graph: Graph) -> list[str]:
 def _neighbours(
     chains: list[list[str]], ranks: dict[str, int]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The neighbours of each node on the rank before, and on the rank behind."""
+    """The neighbours of each node on the rank before, and on the next rank."""
     before, behind = defaultdict(list), defaultdict(list)
     for chain in chains:
         for one, other in pairwise(chain):
