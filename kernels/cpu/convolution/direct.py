@@ -28,6 +28,7 @@ from .._compile.jit import inlined, inner, kernel
 from .._vector.instructions import LANES, ROWS
 from .._vector.lanes import copy_lanes
 from .._vector.scratch import Need, divide, room
+from ..gemm.matrix import Column, PackedColumns, PackedRows, Rows
 from ..gemm.micro_kernel import COLUMNS, VECTORS
 from ..gemm.packing import (
     DEPTH_BLOCK,
@@ -247,11 +248,16 @@ def _forward(
                         low, high = max(low, start), min(high, start + deep)
                         a = group * filters + o * plan.depth
                         multiply_packed(
-                            min(ROW_BLOCK, plan.outputs - o), wide, high - low,
-                            work, a, plan.depth, low,
-                            work, packed + panel - begin + (low - first) * PITCH, 0, int(PITCH),
-                            work, bias0 + group * plan.outputs + o, 1,
-                            y, y0 + o * plan.places + panel, plan.places, start > 0, work, tile,
+                            high - low, PackedRows(work, a, plan.depth, low),
+                            PackedColumns(
+                                work, packed + panel - begin + (low - first) * PITCH, 0, int(PITCH)
+                            ),
+                            Column(work, bias0 + group * plan.outputs + o, 1),
+                            Rows(
+                                y, y0 + o * plan.places + panel, min(ROW_BLOCK, plan.outputs - o),
+                                wide, plan.places,
+                            ),
+                            start > 0, work, tile,
                         )  # fmt: skip
             if slope != 1:
                 for o in range(first_row * ROW_BLOCK, min(last_row * ROW_BLOCK, plan.outputs)):

@@ -16,6 +16,7 @@ from .._compile.jit import inner, jitable, kernel
 from .._vector.instructions import LANES, ROWS
 from .._vector.lanes import add_lanes, fill_line
 from .._vector.scratch import Need, divide
+from ..gemm.matrix import Column, PackedColumns, PackedRows, Rows, Vectors
 from ..gemm.micro_kernel import COLUMNS
 from ..gemm.packing import depth_block, multiply_packed, pack, padded_rows, panel_of
 from .unfolded import BLOCK, PITCH, Plan, filter_at, fold
@@ -81,16 +82,21 @@ def _backward_data(
                 wide = min(BLOCK, plan.places - begin)
                 dy0 = item * plan.outputs * plan.places + begin
                 rows = plan.outputs
-                pack(dy, dy0, 1, plan.places, wide, rows, int(COLUMNS), work, packed, rows)
+                gradients = Vectors(dy, dy0, 1, plan.places)
+                pack(gradients, wide, rows, int(COLUMNS), work, packed, rows)
                 for k in range(0, plan.depth, TAPS):
                     count = min(TAPS, plan.depth - k)
                     a = item % plan.groups * filters + k * plan.outputs
                     for start in range(0, plan.outputs, deep):
                         multiply_packed(
-                            count, wide, min(deep, plan.outputs - start), work, a, plan.outputs,
-                            start, work, packed + start * COLUMNS, COLUMNS * plan.outputs,
-                            int(COLUMNS), work, zero, 0, work, columns, int(PITCH), start > 0,
-                            work, tile,
+                            min(deep, plan.outputs - start),
+                            PackedRows(work, a, plan.outputs, start),
+                            PackedColumns(
+                                work, packed + start * COLUMNS, COLUMNS * plan.outputs,
+                                int(COLUMNS),
+                            ),
+                            Column(work, zero, 0), Rows(work, columns, count, wide, int(PITCH)),
+                            start > 0, work, tile,
                         )  # fmt: skip
                     for i in range(count):
                         to = unfolded + plan.taps_by_channel[k + i]

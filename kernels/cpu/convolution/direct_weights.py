@@ -22,6 +22,7 @@ from .._vector.instructions import ROWS
 from .._vector.lanes import copy_line, fill_line
 from .._vector.scratch import CACHE_LINE, Need, divide, whole
 from ..gemm import add_products
+from ..gemm.matrix import Vectors
 from ..gemm.micro_kernel import COLUMNS, multiply_taps
 from ..gemm.packing import pack
 from .unfolded import Plan, filter_at, lines_that_see, unfold
@@ -146,7 +147,8 @@ def _sum_products(
                     deep = (bottom - top) * plan.out_width
                     dy0 = (item * plan.outputs + first * COLUMNS) * plan.places
                     dy0 += top * plan.out_width
-                    pack(dy, dy0, plan.places, 1, outputs, deep, int(COLUMNS), work, packed, deep)
+                    rows = Vectors(dy, dy0, plan.places, 1)
+                    pack(rows, outputs, deep, int(COLUMNS), work, packed, deep)
                     for panel in range(last - first):
                         _multiply_lines(
                             plan, image, image0, top, bottom, work, packed + panel * deep * COLUMNS,

@@ -34,6 +34,7 @@ from .._compile.jit import inlined, inner, kernel
 from .._vector.instructions import LANES, ROWS
 from .._vector.lanes import collect_lanes, copy_lanes, copy_line, fill_line
 from .._vector.scratch import CACHE_LINE, Need, divide, room
+from ..gemm.matrix import Column, PackedColumns, PackedRows, Rows, Vectors
 from ..gemm.micro_kernel import COLUMNS
 from ..gemm.packing import (
     DEPTH_BLOCK,
@@ -164,7 +165,7 @@ def _pack_a(p: Product, a: F32, a_step: int, a_k: int, out: F32) -> None:
         rows, depth = min(ROW_BLOCK, p.rows - i), min(deep, p.depth - k)
         to = (group * padded_rows(p.rows) + i) * p.depth + padded_rows(rows) * k
         source = group * p.rows * p.depth + i * a_step + k * a_k
-        pack_rows(a, source, a_step, a_k, rows, depth, out, to, depth, 0)
+        pack_rows(Vectors(a, source, a_step, a_k), rows, depth, out, to, depth, 0)
 
 
 @kernel
@@ -209,10 +210,10 @@ def _multiply(
                             to = c0 + (n * p.groups * p.c.image + row * p.c.map + place)
                             to_step, target = p.c.map, c
                         multiply_packed(
-                            rows, int(COLUMNS), depth, work, a0, depth, 0,
-                            work, packed + column - begin, 0, int(PITCH),
-                            work, start0 + group * p.rows + row, 1, target, to, to_step, k > 0,
-                            work, tile,
+                            depth, PackedRows(work, a0, depth, 0),
+                            PackedColumns(work, packed + column - begin, 0, int(PITCH)),
+                            Column(work, start0 + group * p.rows + row, 1),
+                            Rows(target, to, rows, int(COLUMNS), to_step), k > 0, work, tile,
                         )  # fmt: skip
             edge = edges
             for column in range(begin, end, kept):

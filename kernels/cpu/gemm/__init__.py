@@ -33,18 +33,20 @@ from numpy.typing import NDArray
 from minicaffe.errors import Error
 from minicaffe.machine.threads import num_threads
 
-from .._compile.jit import jitable, kernel, shared
+from .._compile.jit import inlined, jitable, kernel, shared
 from .._vector.instructions import LANES, ROWS
 from .._vector.scratch import CACHE_LINE, workspace
-from . import few_rows as thin
+from . import few_rows
+from .matrix import Column, Items, PackedColumns, PackedRows, Rows, Vectors
 from .micro_kernel import COLUMNS
 from .packing import ROW_BLOCK, depth_block, multiply_packed, pack, pack_rows
 
 F32 = NDArray[np.float32]
+Sizes = tuple[int, int, int, int]  # items, M, N, K
 Steps = tuple[int, int, int, int]  # the first number; floats to the next item, vector, and k
 
 COLUMN_BLOCK = 64 * COLUMNS
-JOINED = 400  # how deep items may become that are packed behind each other: two maps of 14 x 14
+JOINED = 400  # how deep items may become that are packed one after the other: two maps of 14 x 14
 
 _PARALLEL_FROM = 64 * 1024  # multiplications below which one thread is faster
 
@@ -72,14 +74,15 @@ def gemm(
             f"gemm: A {a.shape} and B {b.shape} with trans_a={trans_a}, trans_b={trans_b} "
             f"do not give C {c.shape}"
         )
-    if alpha != 0 and thin.serves(m, n, k, trans_a, trans_b):
-        thin.multiply(a, b, c, trans_a, trans_b, alpha, beta)
+    if alpha != 0 and few_rows.serves(m, n, k, trans_a, trans_b):
+        few_rows.multiply(a, b, c, trans_a, trans_b, alpha, beta)
         return
-    a_step, a_k = (1, m) if trans_a else (k, 1)
-    b_step, b_k = (k, 1) if trans_b else (1, n)
+    a_steps = (1, m) if trans_a else (k, 1)
+    b_steps = (k, 1) if trans_b else (1, n)
+    factors = float(alpha), float(beta)
     _run(
-        1, m, n, k, alpha, beta, a.ravel(), (0, 0, a_step, a_k),
-        b.ravel(), (0, 0, b_step, b_k), c.ravel(), 0,
+        (1, m, n, k), factors, a.ravel(), (0, 0, *a_steps), b.ravel(), (0, 0, *b_steps),
+        c.ravel(), 0,
     )  # fmt: skip
 
 
@@ -92,23 +95,22 @@ def add_products(a: F32, b: F32, c: F32, group: int) -> None:
     items, groups, m, k = a.shape
     n = b.shape[2]
     _run(
-        items, m, n, k, 1, 1, a.reshape(-1), (group * m * k, groups * m * k, k, 1),
+        (items, m, n, k), (1.0, 1.0), a.reshape(-1), (group * m * k, groups * m * k, k, 1),
         b.reshape(-1), (group * n * k, groups * n * k, k, 1), c.reshape(-1), group * m * n,
     )  # fmt: skip
 
 
 def _run(
-    items: int, m: int, n: int, k: int, alpha: float, beta: float,
-    a: F32, a_at: Steps, b: F32, b_at: Steps, c: F32, c0: int,
+    sizes: Sizes, factors: tuple[float, float], a: F32, a_at: Steps, b: F32, b_at: Steps,
+    c: F32, c0: int,
 ) -> None:  # fmt: skip
     """`multiply`, with C (m, n) from c0 on cut into blocks for the threads."""
+    items, m, n, k = sizes
     threads = num_threads() if items * m * n * k >= _PARALLEL_FROM else 1
-    across, down = grid(m, n, threads) if threads > 1 else (1, 1)
+    blocks = grid(m, n, threads) if threads > 1 else (1, 1)
     run = _gemm if threads > 1 else _gemm.on_one_thread
-    run(
-        items, m, n, k, float(alpha), float(beta), a, *a_at, b, *b_at, c, c0,
-        down, across, workspace(threads * work_size(items, m, n, k)),
-    )  # fmt: skip
+    work = workspace(threads * work_size(items, m, n, k))
+    run(sizes, factors, a, a_at, b, b_at, c, c0, blocks, work)
 
 
 def grid(m: int, n: int, threads: int) -> tuple[int, int]:
@@ -129,7 +131,7 @@ def grid(m: int, n: int, threads: int) -> tuple[int, int]:
 
 @jitable
 def items_together(items: int, k: int) -> int:
-    """How many items of depth k are packed behind each other."""
+    """How many items of depth k are packed one after the other."""
     return min(items, max(JOINED // max(k, 1), 1))
 
 
@@ -149,66 +151,75 @@ def work_size(items: int, m: int, n: int, k: int) -> int:
 
 @shared
 def multiply(
-    items: int, m: int, n: int, k: int, alpha: np.float32, beta: np.float32,
-    a: F32, a0: int, a_item: int, a_step: int, a_k: int,
-    b: F32, b0: int, b_item: int, b_step: int, b_k: int,
-    c: F32, c0: int, c_step: int, work: F32, work0: int,
+    items: Items, k: int, alpha: np.float32, beta: np.float32, a: Vectors, b: Vectors, c: Rows,
+    work: F32, work0: int,
 ) -> None:  # fmt: skip
     """C = alpha times the sum of the items' products A B, + beta C, on one thread.
 
-    A[i, k] of an item is a[a0 + item * a_item + i * a_step + k * a_k], one of whose steps is 1;
-    B[k, j] is b[b0 + item * b_item + j * b_step + k * b_k], likewise; C[i, j] is
-    c[c0 + i * c_step + j]. `work` has `work_size(items, m, n, k)` floats from `work0` on, which
-    best is at a cache line. Items that are not deep are packed behind each other.
+    The sums are over k. `work` has `work_size(items.count, m, n, k)` floats from `work0` on, which
+    best is at a cache line. Items that are not deep are packed one after the other.
     """
     if beta != 1 and (beta != 0 or k == 0 or alpha == 0):
-        for i in range(m):
-            for j in range(n):
-                at = c0 + i * c_step + j
-                c[at] = beta * c[at] if beta != 0 else np.float32(0)
+        _scale(c, beta)
     if alpha == 0:
         return
-    block, together = depth_block(k), items_together(items, k)
+    block, together = depth_block(k), items_together(items.count, k)
     deep = block * together
     zero = work0
     work[zero] = 0
     packed_b = zero + CACHE_LINE
-    tile = packed_b + min(COLUMN_BLOCK, (n + COLUMNS - 1) // COLUMNS * COLUMNS) * deep
+    tile = packed_b + min(COLUMN_BLOCK, (c.columns + COLUMNS - 1) // COLUMNS * COLUMNS) * deep
     packed_a = tile + ROWS * COLUMNS
-    for j in range(0, n, COLUMN_BLOCK):
-        wide = min(COLUMN_BLOCK, n - j)
-        for item in range(0, items, together):
-            last = min(item + together, items)
+    for j in range(0, c.columns, COLUMN_BLOCK):
+        wide = min(COLUMN_BLOCK, c.columns - j)
+        for item in range(0, items.count, together):
+            last = min(item + together, items.count)
             for depth0 in range(0, k, block):
                 depth = min(block, k - depth0)
                 add = item > 0 or depth0 > 0 or beta != 0
                 for at in range(item, last):
-                    source = b0 + at * b_item + j * b_step + depth0 * b_k
+                    source = b.start + at * items.b_step + j * b.step + depth0 * b.k_step
                     to = packed_b + (at - item) * depth * COLUMNS
-                    pack(b, source, b_step, b_k, wide, depth, int(COLUMNS), work, to, deep)
-                for i in range(0, m, ROW_BLOCK):
-                    high = min(ROW_BLOCK, m - i)
+                    vectors = Vectors(b.values, source, b.step, b.k_step)
+                    pack(vectors, wide, depth, int(COLUMNS), work, to, deep)
+                for i in range(0, c.rows, ROW_BLOCK):
+                    high = min(ROW_BLOCK, c.rows - i)
                     for at in range(item, last):
-                        source = a0 + at * a_item + i * a_step + depth0 * a_k
+                        source = a.start + at * items.a_step + i * a.step + depth0 * a.k_step
+                        vectors = Vectors(a.values, source, a.step, a.k_step)
                         k0 = (at - item) * depth
-                        pack_rows(a, source, a_step, a_k, high, depth, work, packed_a, deep, k0)
+                        pack_rows(vectors, high, depth, work, packed_a, deep, k0)
                     if alpha != 1:
                         for at in range(packed_a, packed_a + (high + ROWS) * deep):
                             work[at] *= alpha
                     multiply_packed(
-                        high, wide, depth * (last - item), work, packed_a, deep, 0,
-                        work, packed_b, COLUMNS * deep, int(COLUMNS), work, zero, 0,
-                        c, c0 + i * c_step + j, c_step, add, work, tile,
+                        depth * (last - item), PackedRows(work, packed_a, deep, 0),
+                        PackedColumns(work, packed_b, COLUMNS * deep, int(COLUMNS)),
+                        Column(work, zero, 0),
+                        Rows(c.values, c.start + i * c.step + j, high, wide, c.step),
+                        add, work, tile,
                     )  # fmt: skip
+
+
+@inlined
+def _scale(c: Rows, factor: np.float32) -> None:
+    """C *= factor; with factor 0, C is not read."""
+    for i in range(c.rows):
+        for j in range(c.columns):
+            at = c.start + i * c.step + j
+            c.values[at] = factor * c.values[at] if factor != 0 else np.float32(0)
 
 
 @kernel
 def _gemm(
-    items: int, m: int, n: int, k: int, alpha: float, beta: float,
-    a: F32, a0: int, a_item: int, a_step: int, a_k: int,
-    b: F32, b0: int, b_item: int, b_step: int, b_k: int,
-    c: F32, c0: int, down: int, across: int, work: F32,
+    sizes: Sizes, factors: tuple[float, float], a: F32, a_at: Steps, b: F32, b_at: Steps,
+    c: F32, c0: int, blocks: tuple[int, int], work: F32,
 ) -> None:  # fmt: skip
+    """A block of C each thread."""
+    items, m, n, k = sizes
+    a0, a_item, a_step, a_k = a_at
+    b0, b_item, b_step, b_k = b_at
+    across, down = blocks
     high = ((m + down - 1) // down + ROWS - 1) // ROWS * ROWS
     wide = ((n + across - 1) // across + COLUMNS - 1) // COLUMNS * COLUMNS
     share = work.size // (down * across) // CACHE_LINE * CACHE_LINE
@@ -217,8 +228,8 @@ def _gemm(
         j = block % across * wide
         if i < m and j < n:
             multiply(
-                items, min(high, m - i), min(wide, n - j), k, np.float32(alpha), np.float32(beta),
-                a, a0 + i * a_step, a_item, a_step, a_k,
-                b, b0 + j * b_step, b_item, b_step, b_k,
-                c, c0 + i * n + j, n, work, block * share,
+                Items(items, a_item, b_item), k, np.float32(factors[0]), np.float32(factors[1]),
+                Vectors(a, a0 + i * a_step, a_step, a_k), Vectors(b, b0 + j * b_step, b_step, b_k),
+                Rows(c, c0 + i * n + j, min(high, m - i), min(wide, n - j), n),
+                work, block * share,
             )  # fmt: skip

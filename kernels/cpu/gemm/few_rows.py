@@ -28,6 +28,7 @@ from .._compile.jit import inner, kernel
 from .._vector.instructions import ROWS
 from .._vector.scratch import CACHE_LINE, whole, workspace
 from .few_rows_tile import DOTS, PAIR, add_row, add_rows, dots
+from .matrix import Vectors
 from .micro_kernel import COLUMNS
 from .packing import pack
 
@@ -111,7 +112,7 @@ def _by_rows(
         sums = packed + m * (k + ROWS)
         j, end = part * wide, min(n, part * wide + wide)
         if j < end:
-            pack(a, 0, a_k, a_step, k, m, int(ROWS), work, packed, m)
+            pack(Vectors(a, 0, a_k, a_step), k, m, int(ROWS), work, packed, m)
         while j < end:
             width = min(block, max((end - j) // COLUMNS, 1) * COLUMNS)
             first = min(j, n - width)  # the last columns overlap the ones before

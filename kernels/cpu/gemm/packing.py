@@ -1,6 +1,6 @@
 """Panels: matrices copied into the order in which the micro-kernel reads them.
 
-A panel of A holds ROWS rows, for each k one behind the other: number k of row i is at k * ROWS + i.
+A panel of A holds ROWS rows, for each k one after the other: number k of row i is at k * ROWS + i.
 A panel of B holds COLUMNS columns in the same way. What the micro-kernel reads is then contiguous,
 whether the matrix was transposed or not, and a panel of B, DEPTH_BLOCK deep, fills two thirds of a
 first-level cache. Packing reads and writes each number once.
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .._compile.jit import inlined, inner, jitable, shared
 from .._vector.instructions import LANES, LOW_ROWS, ROWS
 from .._vector.lanes import copy_lanes, copy_line, transpose_lanes
+from .matrix import Column, PackedColumns, PackedRows, Rows, Vectors
 from .micro_kernel import COLUMNS, multiply_low, multiply_tall
 
 F32 = NDArray[np.float32]
@@ -70,64 +71,65 @@ def panel_of(row: int, rows: int) -> tuple[int, int]:
 
 @shared
 def pack(
-    matrix: F32, start: int, step: int, k_step: int, count: int, depth: int, width: int,
-    out: F32, out0: int, deep: int,
-) -> None:  # fmt: skip
-    """Pack `count` vectors of `depth` numbers into panels: of ROWS for A, of COLUMNS for B.
+    vectors: Vectors, count: int, depth: int, width: int, out: F32, out0: int, deep: int
+) -> None:
+    """Pack `count` vectors of `depth` numbers into panels of `width`: ROWS for A, COLUMNS for B.
 
-    Number k of vector i is matrix[start + i * step + k * k_step], where step or k_step is 1. It
-    goes to out[out0 + first * deep + k * width + i - first], `first` being the first vector of
-    its panel, and `deep` >= depth how deep panels are. The last panel is filled with zeros.
+    Number k of vector i goes to out[out0 + first * deep + k * width + i - first], `first` being
+    the first vector of its panel, and `deep` >= depth how deep panels are. The last panel is
+    filled with zeros.
     """
     whole = count // width * width
-    if k_step == 1:
-        _pack_transposing(matrix, start, step, whole, depth, width, out, out0, deep)
+    if vectors.k_step == 1:
+        _pack_transposing(vectors, whole, depth, width, out, out0, deep)
     else:
-        _pack_copying(matrix, start, k_step, whole, depth, width, out, out0, deep)
+        _pack_copying(vectors, whole, depth, width, out, out0, deep)
     if whole < count:
         to = out0 + whole * deep
         for k in range(depth):
             for i in range(width):
-                at = start + (whole + i) * step + k * k_step
-                out[to + k * width + i] = matrix[at] if whole + i < count else np.float32(0)
+                at = vectors.start + (whole + i) * vectors.step + k * vectors.k_step
+                number = vectors.values[at] if whole + i < count else np.float32(0)
+                out[to + k * width + i] = number
 
 
 @inlined
 def _pack_copying(
-    matrix: F32, start: int, k_step: int, count: int, depth: int, width: int,
-    out: F32, out0: int, deep: int,
-) -> None:  # fmt: skip
+    vectors: Vectors, count: int, depth: int, width: int, out: F32, out0: int, deep: int
+) -> None:
     """Whole panels of a matrix whose vectors lie side by side.
 
     Where `width` is not a multiple of LANES a copy has a surplus: what it reads is in the matrix,
     except in the last row, and what it writes is overwritten by the copy for the next k. So the
     last row is copied number by number.
     """
+    matrix = vectors.values
     group = 64 // width * width  # so many numbers in a row are read for each k: four cache lines
     smooth = depth if width % LANES == 0 else depth - 1
     for first in range(0, count, group):
         last = min(first + group, count)
         for k in range(smooth):
-            source = start + k * k_step
+            source = vectors.start + k * vectors.k_step
             for i in range(first, last, width):
                 for lane in range(0, width, LANES):
                     copy_lanes(matrix, source + i + lane, out, out0 + i * deep + k * width + lane)
         for k in range(smooth, depth):
+            source = vectors.start + k * vectors.k_step
             for i in range(first, last, width):
                 for j in range(width):
-                    out[out0 + i * deep + k * width + j] = matrix[start + k * k_step + i + j]
+                    out[out0 + i * deep + k * width + j] = matrix[source + i + j]
 
 
 @inlined
 def _pack_transposing(
-    matrix: F32, start: int, step: int, count: int, depth: int, width: int,
-    out: F32, out0: int, deep: int,
-) -> None:  # fmt: skip
+    vectors: Vectors, count: int, depth: int, width: int, out: F32, out0: int, deep: int
+) -> None:
     """Whole panels of a matrix whose vectors are contiguous, LANES by LANES numbers at once.
 
     Here too what is written beyond a row of the panel is overwritten, and the last row is copied
     number by number.
     """
+    matrix, start, step = vectors.values, vectors.start, vectors.step
     smooth = (depth if width % LANES == 0 else depth - 1) // LANES * LANES
     for i in range(0, count, width):
         to = out0 + i * deep
@@ -142,72 +144,66 @@ def _pack_transposing(
 
 
 @shared
-def pack_rows(
-    matrix: F32, start: int, step: int, k_step: int, rows: int, depth: int,
-    out: F32, out0: int, deep: int, k0: int,
-) -> None:  # fmt: skip
+def pack_rows(a: Vectors, rows: int, depth: int, out: F32, out0: int, deep: int, k0: int) -> None:
     """Pack up to ROW_BLOCK rows of A into columns [k0, k0 + depth) of panels that are `deep` deep.
 
     The panel of row i begins at out0 + i * deep.
     """
     tall = min(tall_rows(rows), rows)
-    pack(matrix, start, step, k_step, tall, depth, int(ROWS), out, out0 + k0 * ROWS, deep)
+    pack(a, tall, depth, int(ROWS), out, out0 + k0 * ROWS, deep)
     if tall < rows:
-        at, to = start + tall * step, out0 + tall * deep + k0 * LOW_ROWS
-        pack(matrix, at, step, k_step, rows - tall, depth, int(LOW_ROWS), out, to, deep)
+        low = Vectors(a.values, a.start + tall * a.step, a.step, a.k_step)
+        to = out0 + tall * deep + k0 * LOW_ROWS
+        pack(low, rows - tall, depth, int(LOW_ROWS), out, to, deep)
 
 
 @shared
 def multiply_packed(
-    rows: int, columns: int, depth: int,
-    a: F32, a0: int, a_step: int, a_first: int, b: F32, b0: int, b_panel: int, b_step: int,
-    start: F32, start0: int, start_step: int, c: F32, c0: int, c_step: int, add: bool,
+    depth: int, a: PackedRows, b: PackedColumns, start: Column, c: Rows, add: bool,
     tile: F32, tile0: int,
 ) -> None:  # fmt: skip
-    """C (rows, columns) += A B, or = start + A B, both packed; up to ROW_BLOCK rows.
+    """C += A B, or C = start + A B, both packed; C has up to ROW_BLOCK rows.
 
-    The panel of A with row i begins at a0 + i * a_step, and its first `a_first` columns are left
-    out. Panels of B are `b_panel` floats apart and their rows `b_step`; start[i] is
-    start[start0 + i * start_step]. `tile` has ROWS * COLUMNS floats of scratch from `tile0` on,
-    where tiles are put together that stick out of C.
+    `tile` has ROWS * COLUMNS floats of scratch from `tile0` on, where tiles are put together that
+    stick out of C.
 
     Each panel of B, in the first-level cache, is used for all rows of A; but up to a depth of
     SHORT_SUM, each panel of A for all columns of B. Then a tile of C is read and written after
     few multiply-adds, and what counts is to do that along the lines of memory.
     """
-    tall = tall_rows(rows)
+    tall = tall_rows(c.rows)
     along = depth <= SHORT_SUM
     i = j = 0
-    while i < rows and j < columns:
+    while i < c.rows and j < c.columns:
         height = ROWS if i < tall else LOW_ROWS
-        high, wide = min(height, rows - i), min(COLUMNS, columns - j)
-        c_at = c0 + i * c_step + j
+        high, wide = min(height, c.rows - i), min(COLUMNS, c.columns - j)
+        c_at = c.start + i * c.step + j
         whole = high == height and wide == COLUMNS
-        to, to0, to_step = (c, c_at, c_step) if whole else (tile, tile0, int(COLUMNS))
+        to, to0, to_step = (c.values, c_at, c.step) if whole else (tile, tile0, int(COLUMNS))
         if add and not whole:
             for r in range(high):
-                copy_line(wide, c, c_at + r * c_step, 1, tile, tile0 + r * COLUMNS)
-        a_at = a0 + i * a_step + a_first * height
-        b_at = b0 + j // COLUMNS * b_panel
-        start_at = start0 + i * start_step
+                copy_line(wide, c.values, c_at + r * c.step, 1, tile, tile0 + r * COLUMNS)
+        a_at = a.start + i * a.deep + a.skipped * height
+        b_at = b.start + j // COLUMNS * b.panel_step
+        start_at = start.start + i * start.step
         if height == ROWS:
             multiply_tall(
-                depth, a, a_at, b, b_at, b_step, start, start_at, start_step,
-                to, to0, to_step, add,
+                depth, a.values, a_at, b.values, b_at, b.row_step,
+                start.values, start_at, start.step, to, to0, to_step, add,
             )  # fmt: skip
         else:
             multiply_low(
-                depth, a, a_at, b, b_at, b_step, start, start_at, start_step,
-                to, to0, to_step, add,
+                depth, a.values, a_at, b.values, b_at, b.row_step,
+                start.values, start_at, start.step, to, to0, to_step, add,
             )  # fmt: skip
         if not whole:
             for r in range(high):
-                copy_line(wide, tile, tile0 + r * COLUMNS, 1, c, c_at + r * c_step)
+                copy_line(wide, tile, tile0 + r * COLUMNS, 1, c.values, c_at + r * c.step)
         if along:
             j += COLUMNS
-            if j >= columns:
+            if j >= c.columns:
                 i, j = i + height, 0
         else:
             i += height
-            if i >= rows:
+            if i >= c.rows:
                 i, j = 0, j + COLUMNS

@@ -34,6 +34,7 @@ from ..._compile.jit import inner, jitable, kernel
 from ..._vector.instructions import LANES, ROWS
 from ..._vector.lanes import fill_line, transpose_lanes
 from ..._vector.scratch import Need, divide, room
+from ...gemm.matrix import Column, PackedColumns, PackedRows, Rows
 from ...gemm.micro_kernel import COLUMNS
 from ...gemm.packing import DEPTH_BLOCK, ROW_BLOCK, multiply_packed, padded_rows, panel_of
 from ...relu import rectify_line
@@ -246,10 +247,14 @@ def _sum_place(
                 deep = min(DEPTH_BLOCK, taps * plan.channels - k)
                 for o in range(0, plan.outputs, ROW_BLOCK):
                     multiply_packed(
-                        min(ROW_BLOCK, plan.outputs - o), int(COLUMNS), deep,
-                        work, filters + o * plan.depth, plan.depth, k0 + k,
-                        work, b0 + k * COLUMNS, 0, int(COLUMNS), work, bias0 + o, 1,
-                        work, out0 + o * COLUMNS, int(COLUMNS), add, work, tile,
+                        deep, PackedRows(work, filters + o * plan.depth, plan.depth, k0 + k),
+                        PackedColumns(work, b0 + k * COLUMNS, 0, int(COLUMNS)),
+                        Column(work, bias0 + o, 1),
+                        Rows(
+                            work, out0 + o * COLUMNS, min(ROW_BLOCK, plan.outputs - o),
+                            int(COLUMNS), int(COLUMNS),
+                        ),
+                        add, work, tile,
                     )  # fmt: skip
                 add = True
 

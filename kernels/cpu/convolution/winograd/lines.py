@@ -33,6 +33,7 @@ from ..._compile.jit import inner, kernel
 from ..._vector.instructions import LANES, ROWS
 from ..._vector.lanes import fill_line
 from ..._vector.scratch import whole
+from ...gemm.matrix import Vectors
 from ...gemm.micro_kernel import COLUMNS
 from ...gemm.packing import pack
 from ...relu import rectify_line
@@ -129,7 +130,7 @@ def transform_filters(
             start, tap = (packed + (taps - 1) * high, -high) if mirrored else (packed, high)
             for k in range(t.channels):
                 at = source + k * k_step
-                pack(weight, at, row_step, 1, count, taps, high, work, packed, taps)
+                pack(Vectors(weight, at, row_step, 1), count, taps, high, work, packed, taps)
                 for lane in range(0, high, LANES):
                     transform(
                         FILTER, t.which, work, start + lane, t.r * tap, tap,

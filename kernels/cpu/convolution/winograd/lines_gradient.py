@@ -20,6 +20,7 @@ from ..._compile.jit import kernel
 from ..._vector.instructions import LANES
 from ..._vector.lanes import add_lanes, copy_lanes, fill_line
 from ..._vector.scratch import whole
+from ...gemm.matrix import Vectors
 from ...gemm.micro_kernel import COLUMNS
 from ...gemm.packing import pack
 from .products import add_products_of_lines
@@ -103,8 +104,8 @@ def _sum_products(
                         )  # fmt: skip
                     for element in range(squares):
                         pack(
-                            work, gradients + element * t.gradient_step, t.plane, 1, count, tiles,
-                            int(COLUMNS), work,
+                            Vectors(work, gradients + element * t.gradient_step, t.plane, 1),
+                            count, tiles, int(COLUMNS), work,
                             packed + (element * panels + panel - first) * tiles * COLUMNS, tiles,
                         )  # fmt: skip
                 for element in range(squares):
