@@ -17,6 +17,7 @@ from numba import prange
 from minicaffe.kernels.cpu._compile.jit import kernel
 from minicaffe.kernels.cpu._vector.instructions import LANES, ROWS
 from minicaffe.kernels.cpu.gemm import gemm
+from minicaffe.kernels.cpu.gemm.matrix import Column, PackedColumns, PackedRows, Rows, Vectors
 from minicaffe.kernels.cpu.gemm.micro_kernel import COLUMNS, multiply_tall
 from minicaffe.kernels.cpu.gemm.packing import (
     ROW_BLOCK,
@@ -203,7 +204,7 @@ def packing(a: F32, b: F32, c: F32) -> None:
 def _pack_columns(n: int, k: int, b: F32, out: F32) -> None:
     for panel in prange((n + COLUMNS - 1) // COLUMNS):
         j = panel * COLUMNS
-        pack(b, j, 1, n, min(COLUMNS, n - j), k, int(COLUMNS), out, j * k, k)
+        pack(Vectors(b, j, 1, n), min(COLUMNS, n - j), k, int(COLUMNS), out, j * k, k)
 
 
 @kernel
@@ -217,11 +218,11 @@ def _packing(
         panels = tile + ROWS * COLUMNS
         for k0 in range(0, k, deep):
             depth = min(deep, k - k0)
-            pack_rows(a, i * k + k0, k, 1, high, depth, work, panels, depth, 0)
+            pack_rows(Vectors(a, i * k + k0, k, 1), high, depth, work, panels, depth, 0)
             multiply_packed(
-                high, n, depth, work, panels, depth, 0,
-                b, k0 * COLUMNS, COLUMNS * k, int(COLUMNS),
-                start, 0, 0, c, i * n, n, k0 > 0, work, tile,
+                depth, PackedRows(work, panels, depth, 0),
+                PackedColumns(b, k0 * COLUMNS, COLUMNS * k, int(COLUMNS)),
+                Column(start, 0, 0), Rows(c, i * n, high, n, n), k0 > 0, work, tile,
             )  # fmt: skip
 
 
@@ -229,7 +230,7 @@ def _packing(
 
 
 def package(a: F32, b: F32, c: F32) -> None:
-    """The package's gemm (gemm.py): packing in blocks that fit the caches, low tiles at the edge.
+    """The package's gemm (gemm/__init__.py): packing in blocks that fit the caches, low tiles at the edge.
 
     B is packed by blocks of DEPTH_BLOCK rows, just before they are used. On several threads C is
     cut into a grid of blocks, one a thread.

@@ -156,14 +156,14 @@ def multiply(
 ) -> None:  # fmt: skip
     """C = alpha times the sum of the items' products A B, + beta C, on one thread.
 
-    The sums are over k. `work` has `work_size(items.count, m, n, k)` floats from `work0` on, which
+    The sums are over k. `work` has `work_size(items.number, m, n, k)` floats from `work0` on, which
     best is at a cache line. Items that are not deep are packed one after the other.
     """
     if beta != 1 and (beta != 0 or k == 0 or alpha == 0):
         _scale(c, beta)
     if alpha == 0:
         return
-    block, together = depth_block(k), items_together(items.count, k)
+    block, together = depth_block(k), items_together(items.number, k)
     deep = block * together
     zero = work0
     work[zero] = 0
@@ -172,8 +172,8 @@ def multiply(
     packed_a = tile + ROWS * COLUMNS
     for j in range(0, c.columns, COLUMN_BLOCK):
         wide = min(COLUMN_BLOCK, c.columns - j)
-        for item in range(0, items.count, together):
-            last = min(item + together, items.count)
+        for item in range(0, items.number, together):
+            last = min(item + together, items.number)
             for depth0 in range(0, k, block):
                 depth = min(block, k - depth0)
                 add = item > 0 or depth0 > 0 or beta != 0

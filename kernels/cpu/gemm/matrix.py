@@ -28,7 +28,7 @@ class Vectors(NamedTuple):
 class Items(NamedTuple):
     """So many products are summed; A and B of the next one are so many floats further."""
 
-    count: int
+    number: int
     a_step: int
     b_step: int
 
