@@ -230,7 +230,7 @@ def _packing(
 
 
 def package(a: F32, b: F32, c: F32) -> None:
-    """The package's gemm (gemm/__init__.py): packing in blocks that fit the caches, low tiles at the edge.
+    """The package's gemm: packing in blocks that fit the caches, low tiles at the edge.
 
     B is packed by blocks of DEPTH_BLOCK rows, just before they are used. On several threads C is
     cut into a grid of blocks, one a thread.
