@@ -2,8 +2,7 @@
 
 Arrays are (N, C, inner), those of a channel (C); m = N * inner values a channel. Sums are taken
 in float32 along a row, in float64 over the rows. With inner = 1 a task is a block of channels and
-the loops run along them. The moving averages, a few numbers a channel, are NumPy's, as on
-`reference`.
+the loops run along them.
 """
 
 import math
@@ -12,7 +11,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..reference.batch_norm import accumulate, averages
+from .._averages import accumulate, averages
 from ._compile.jit import inner, kernel
 
 __all__ = ["accumulate", "averages", "backward", "forward_batch", "forward_given"]
