@@ -15,7 +15,8 @@ import numpy as np
 from minicaffe.blob import Blob
 from minicaffe.net.fusion import find_groups
 from minicaffe.net.net import Net
-from minicaffe.solver.solver import Solver, create_solver
+from minicaffe.solver.create import create_solver
+from minicaffe.solver.solver import Solver
 
 from ..cases import (
     BACKWARD,

@@ -30,7 +30,8 @@ from minicaffe.net.net import Net
 from minicaffe.net.weights import save_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.callbacks import Iteration
-from minicaffe.solver.solver import Solver, create_solver
+from minicaffe.solver.create import create_solver
+from minicaffe.solver.solver import Solver
 
 from ..rendezvous import Rendezvous, SparkRendezvous, connect
 from ..sync.allreduce import AllreduceSync

@@ -15,8 +15,8 @@ from minicaffe.data.source import local_path, source_class
 from minicaffe.device import known_families
 from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
-from minicaffe.net.weights import load_state, weights_of_state
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.solver.state_file import load_state, weights_of_state
 
 from ..transport import known_schemes
 from . import portable

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from minicaffe.net.weights import save_state
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.solver.state_file import save_state
 
 from .portable import give_files, nets_of
 

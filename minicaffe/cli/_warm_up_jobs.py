@@ -24,7 +24,7 @@ from ..proto import minicaffe_pb2 as pb
 from ..proto.files import read_net
 from ..pycaffe.net_spec import NetSpec, Top
 from ..pycaffe.net_spec import layers as L
-from ..solver.solver import create_solver, known_solvers
+from ..solver.create import create_solver, known_solvers
 
 XAVIER = {"weight_filler": {"type": "xavier"}}
 

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
         args.error("give -snapshot to resume or -weights to fine-tune, not both")
     from ..proto import minicaffe_pb2 as pb
     from ..proto.files import read_solver
-    from ..solver.solver import create_solver
+    from ..solver.create import create_solver
 
     param = read_solver(args.solver)
     param.train_state.level = args.level

@@ -1,18 +1,15 @@
-"""Snapshots: weights (.caffemodel) and solver states (.solverstate), as protobuf or as HDF5.
+"""A net's weights: to and from messages and files (.caffemodel), as protobuf or as HDF5.
 
-Both kinds are Caffe's, byte for byte readable there, and recognised by their content. A file is
-written beside its place and then moved into it, so that it is complete or not there; a solver
-state is written after its weights, so that where there is a state there is a whole snapshot.
+Both kinds of files are Caffe's, byte for byte readable there, and recognised by their content. A
+file is written beside its place and then moved into it, so that it is complete or not there.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 from google.protobuf.message import Message
 
 from ..blob import Blob
@@ -22,7 +19,7 @@ from ..layer import Layer
 from ..machine.whole_file import whole_file
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import array_to_blob_proto, blob_from_proto, shape_matches
-from ..proto.files import read_binary, read_net_binary, write_binary
+from ..proto.files import read_net_binary, write_binary
 from .node import Node
 from .parameters import FlatParams
 
@@ -32,28 +29,6 @@ HDF5_PURPOSE = "a snapshot in HDF5 format"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 PROTOBUF_LIMIT = 2**31 - 1  # bytes of one message
 M = TypeVar("M", bound=Message)
-
-
-def snapshot_name(prefix: str, iteration: int, extension: str) -> str:
-    """The name of a snapshot's file: lenet_iter_500.caffemodel for the prefix lenet."""
-    return f"{prefix}_iter_{iteration}.{extension}"
-
-
-def check_writable(prefix: str) -> None:
-    """Raise SnapshotError unless files can be made at a snapshot prefix."""
-    probe = f"{prefix}.probe-{os.getpid()}"
-    try:
-        with open(probe, "wb"):
-            pass
-        os.remove(probe)
-    except OSError as error:
-        raise SnapshotError(
-            f"cannot write to snapshot_prefix '{prefix}' ({error.strerror}): the directory must"
-            " exist and be writable"
-        ) from error
-
-
-# --- weights ---------------------------------------------------------------------------------
 
 
 class TrainedNet(Protocol):
@@ -127,7 +102,7 @@ def _by_name(nodes: Sequence[Node]) -> dict[str, Layer]:
 
 def save_weights(net: TrainedNet, path: str, write_diff: bool = False) -> None:
     """Write a net's weights (and gradients) as a binary NetParameter."""
-    write_binary(path, _small_enough(to_proto(net.name, net.nodes, write_diff), path))
+    write_binary(path, small_enough(to_proto(net.name, net.nodes, write_diff), path))
 
 
 def save_weights_hdf5(net: TrainedNet, path: str, write_diff: bool = False) -> None:
@@ -154,7 +129,7 @@ def load_weights(net: TrainedNet, path: str) -> None:
     Raises SnapshotError when the file is not there, is not a weight file, or when a layer's blobs
     differ in number or shape; the net is then as it was.
     """
-    if _is_hdf5(path):
+    if is_hdf5(path):
         _load_weights_hdf5(net, path)
     else:
         copy_trained(net.nodes, read_net_binary(path), path)
@@ -162,7 +137,7 @@ def load_weights(net: TrainedNet, path: str) -> None:
 
 def _load_weights_hdf5(net: TrainedNet, path: str) -> None:
     pairs: list[tuple[Blob, Any]] = []
-    with _reading_hdf5(path) as file:
+    with reading_hdf5(path) as file:
         if file.names("data") is None:
             raise SnapshotError(f"{path}: an HDF5 file without the group 'data' holds no weights")
         for node in net.nodes:
@@ -193,93 +168,11 @@ def _owns(net: TrainedNet, blob: Blob) -> bool:
     return any(blob is owner for owner in net.flat_params.blobs)
 
 
-# --- solver states ---------------------------------------------------------------------------
-
-
-def save_state(state: pb.SolverState, path: str) -> None:
-    """Write a solver state as protobuf."""
-    write_binary(path, _small_enough(state, path))
-
-
-def save_state_hdf5(state: pb.SolverState, path: str) -> None:
-    """Write a solver state as HDF5: iter, learned_net, current_step, history/<index>."""
-    h5py = extra("h5py", "hdf5", HDF5_PURPOSE)
-    with whole_file(path, SnapshotError) as beside, h5py.File(beside, "w") as file:
-        file["iter"] = np.array([state.iter], np.int32)
-        name = state.learned_net.encode()
-        file["learned_net"] = np.array(name, f"S{len(name) + 1}")  # C readers need the final 0
-        file["current_step"] = np.array([state.current_step], np.int32)
-        history = file.create_group("history")
-        for index, proto in enumerate(state.history):
-            history[str(index)] = blob_from_proto(proto)
-        if state.random_state:
-            rows = [np.frombuffer(each, np.uint8) for each in state.random_state]
-            file["random_state"] = np.stack(rows)
-
-
-def load_state(path: str) -> pb.SolverState:
-    """Read a solver state of either format. Raises SnapshotError or ParseError if it is not one."""
-    state = _load_state_hdf5(path) if _is_hdf5(path) else read_binary(path, pb.SolverState())
-    if not state.HasField("iter"):
-        raise SnapshotError(f"{path}: not a solver state (it has no iteration)")
-    if state.iter < 0 or state.current_step < 0:
-        raise SnapshotError(
-            f"{path}: not a solver state (iteration {state.iter}, step {state.current_step})"
-        )
-    return state
-
-
-def _load_state_hdf5(path: str) -> pb.SolverState:
-    state = pb.SolverState()
-    with _reading_hdf5(path) as file:
-        there = file.names() or []
-        for name in ("iter", "learned_net", "history"):
-            if name not in there:
-                raise SnapshotError(f"{path}: not a solver state (it has no '{name}')")
-        state.iter = _int32(file, "iter")
-        state.learned_net = file.text("learned_net")
-        if "current_step" in there:
-            state.current_step = _int32(file, "current_step")
-        for index in range(len(file.names("history") or ())):
-            if file.shape(f"history/{index}") is None:
-                raise SnapshotError(f"{path}: no dataset history/{index}")
-            state.history.append(array_to_blob_proto(file.read_float32(f"history/{index}")))
-        if "random_state" in there:
-            rows = file.read("random_state")
-            if rows.ndim != 2 or rows.dtype != np.uint8:
-                raise SnapshotError(f"{path}: random_state holds no rows of bytes")
-            state.random_state.extend(row.tobytes() for row in rows)
-    return state
-
-
-def _int32(file: Hdf5File, name: str) -> int:
-    value = file.whole_number(name)
-    if not -(2**31) <= value < 2**31:
-        raise SnapshotError(f"{file.path}: {name} {value} is out of range")
-    return value
-
-
-def weights_of_state(state: pb.SolverState, path: str) -> str | None:
-    """The file of the weights that belong to a state read from `path`; None if it names none.
-
-    The name is taken as it stands (relative to the working directory); a snapshot that was moved,
-    or renamed with its state, is found beside it. Raises SnapshotError when there is none.
-    """
-    if not state.learned_net:
-        return None
-    beside = os.path.join(os.path.dirname(path), os.path.basename(state.learned_net))
-    renamed = path.replace(".solverstate", ".caffemodel")
-    candidates = list(dict.fromkeys((state.learned_net, beside, renamed)))
-    for candidate in candidates:
-        if candidate != path and os.path.isfile(candidate):
-            return candidate
-    raise SnapshotError(f"{path}: its weights are missing: no {', no '.join(candidates)}")
-
-
 # --- files -----------------------------------------------------------------------------------
 
 
-def _is_hdf5(path: str) -> bool:
+def is_hdf5(path: str) -> bool:
+    """Whether a file is HDF5, by its first bytes. Raises SnapshotError where it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
@@ -287,11 +180,13 @@ def _is_hdf5(path: str) -> bool:
         raise SnapshotError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _reading_hdf5(path: str) -> Hdf5File:
+def reading_hdf5(path: str) -> Hdf5File:
+    """An HDF5 file of a snapshot, open for reading in a `with` statement."""
     return Hdf5File(path, SnapshotError, HDF5_PURPOSE)
 
 
-def _small_enough(message: M, path: str) -> M:
+def small_enough(message: M, path: str) -> M:
+    """The message; SnapshotError if it is larger than protobuf can hold."""
     if message.ByteSize() > PROTOBUF_LIMIT:
         raise SnapshotError(
             f"{path}: cannot be written: {message.ByteSize()} bytes, a protobuf message holds 2 GiB"

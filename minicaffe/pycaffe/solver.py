@@ -7,7 +7,8 @@ from typing import Any
 from ..errors import SolverError
 from ..proto import minicaffe_pb2 as pb
 from ..proto.files import Name, read_solver
-from ..solver.solver import Solver, create_solver
+from ..solver.create import create_solver
+from ..solver.solver import Solver
 from .net import Net
 
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..net.net import Net
 from ..net.scores import Scores, output_values
-
-if TYPE_CHECKING:
-    from .solver import Solver
 
 log = logging.getLogger("minicaffe.solver")
 
@@ -54,21 +50,20 @@ class WindowMean:
             self.recent[place] = value
 
 
-def display(solver: Solver, clock: Clock) -> None:
-    """The loss and the outputs of the training net."""
-    rate, seconds = clock.lap(solver.iter)
+def display(clock: Clock, iteration: int, every: int, loss: float, net: Net) -> None:
+    """The loss and the outputs of the training net; `every` so many iterations they are shown."""
+    rate, seconds = clock.lap(iteration)
     log.info(
-        "Iteration %d (%g iter/s, %gs/%d iters), loss = %g",
-        solver.iter, rate, seconds, solver.param.display, solver.smoothed_loss,
-    )  # fmt: skip
-    _log_outputs("Train", solver.net, *output_values(solver.net))
+        "Iteration %d (%g iter/s, %gs/%d iters), loss = %g", iteration, rate, seconds, every, loss
+    )
+    _log_outputs("Train", net, *output_values(net))
 
 
-def display_test(solver: Solver, index: int, scores: Scores) -> None:
-    """The mean outputs of a test net."""
-    if solver.param.test_compute_loss:
+def display_test(net: Net, scores: Scores, with_loss: bool) -> None:
+    """The mean outputs of a test net, and its loss if it is wanted."""
+    if with_loss:
         log.info("Test loss: %g", scores.loss)
-    _log_outputs("Test", solver.test_nets[index], scores.names, scores.values)
+    _log_outputs("Test", net, scores.names, scores.values)
 
 
 def _log_outputs(kind: str, net: Net, names: list[str], values: NDArray[np.float32]) -> None:

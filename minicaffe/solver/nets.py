@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import SolverError
+from ..net.net import Net
 from ..proto import minicaffe_pb2 as pb
 from ..proto.files import read_net
 from ..proto.upgrade import upgrade_net
@@ -14,7 +15,7 @@ TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 @dataclass(frozen=True)
 class WantedNet:
-    """A net to build: its definition with the merged state, and the words that say whence it is."""
+    """A net to build: its definition with the merged state, and where it comes from, in words."""
 
     param: pb.NetParameter
     origin: str
@@ -83,3 +84,11 @@ def _wanted(
         state.MergeFrom(part)
     param.state.CopyFrom(state)
     return WantedNet(param, origin)
+
+
+def batch_size(net: Net) -> int:
+    """The items of a net's batch: the first axis of the first top that has one."""
+    for node in net.nodes:
+        if node.tops and node.tops[0].shape:
+            return node.tops[0].shape[0]
+    return 0

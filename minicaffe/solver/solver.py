@@ -6,29 +6,28 @@ displays and writes snapshots.
 
 from __future__ import annotations
 
-import importlib
 import logging
-import pkgutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from .. import context
 from ..blob import SyncedArray
-from ..device import known_families, load_kernel
 from ..errors import SolverError
 from ..net.debug_info import DebugInfo
 from ..net.net import Net
 from ..net.scores import Scores, score
-from ..net.weights import check_writable, load_weights
+from ..net.weights import load_weights
 from ..proto import minicaffe_pb2 as pb
 from . import log as solver_log
-from . import state as solver_state
+from . import state as snapshots
 from .callbacks import Callbacks, Functions, Iteration
 from .learning_rate import LearningRate
 from .log import Clock, WindowMean
-from .nets import WantedNet, testing_nets, training_net
-from .update import Step, update_parameters
+from .nets import WantedNet, batch_size, testing_nets, training_net
+from .state_file import check_writable
+from .update import choose_device, clip_factor, update_parameters
 
 log = logging.getLogger("minicaffe.solver")
 
@@ -38,18 +37,15 @@ REQUESTS = frozenset({"stop", "snapshot"})
 class Solver:
     """Trains a net as a SolverParameter says; one subclass an update rule, in `rules/`.
 
-    A subclass names its kernel family and its number of history sets, and defines `update`.
-    Attributes for all: `net`, `test_nets`, `iter`, `lr`, `param`, `history` (one flat array a set,
-    as long as all parameters), `smoothed_loss`, `callbacks`.
-
-    The random stream is seeded with random_seed + rank before the nets are built. `share_memory`:
-    the blobs of test nets share memory; then their outputs alone can be looked at. `fuse`:
-    neighbours in the nets run as one where they can (`fusion.py`). Raises
-    SolverError for parameters that are missing or contradict each other.
+    A subclass defines `type`, `rule`, and its `numbers` and `history_sets`. Attributes for all:
+    `net`, `test_nets`, `iter`, `lr`, `param`, `smoothed_loss`, `callbacks`, and `history` (a flat
+    array a set, as long as all parameters). The random stream is seeded with random_seed + rank
+    before the nets are built. `share_memory`: the blobs of test nets share memory; then their
+    outputs alone can be looked at. `fuse`: neighbours in the nets run as one where they can.
+    Raises SolverError for parameters that are missing or contradict each other.
     """
 
     type: ClassVar[str]
-    kernel: ClassVar[str]
     history_sets: ClassVar[int] = 1
 
     def __init__(
@@ -70,10 +66,8 @@ class Solver:
         self.check()
         if param.random_seed >= 0:
             context.set_random_seed(param.random_seed + self.rank)
-        self._net_class = net_class
-        self._device = device
+        self._build = partial(net_class, device=device, fuse=fuse)
         self._share_memory = share_memory
-        self._fuse = fuse
         wanted = training_net(self.param)
         self._log("Creating training net from %s", wanted.origin)
         self.net = self._create_net(wanted)
@@ -81,10 +75,9 @@ class Solver:
         self.test_nets: list[Net] = []
         if self.root:
             self.build_test_nets()
-        self.device = self._choose_device()
-        self.ops = load_kernel(self.kernel, self.device)
-        count = self.net.flat_params.count
-        self.history = [SyncedArray((count,)) for _ in range(self.history_sets)]
+        self.device = choose_device(self.net.device, self.root)
+        shape = (self.net.flat_params.count,)
+        self.history = [SyncedArray(shape) for _ in range(self.history_sets)]
         self.iter = 0
         self._mean_loss = WindowMean(self.param.average_loss)
         self._requests: set[str] = set()
@@ -107,16 +100,24 @@ class Solver:
                 raise SolverError(f"snapshot: {param.snapshot} needs a snapshot_prefix")
             check_writable(param.snapshot_prefix)
 
-    def update(self, data: Any, diff: Any, history: Sequence[Any], step: Step) -> None:
-        """Change one parameter (all arrays flat, on `device`); leave the change in `diff`."""
-        raise SolverError(f"solver class {type(self).__name__} does not define update")
+    def numbers(self) -> tuple[float, ...]:
+        """The rule's own numbers in this iteration."""
+        return ()
+
+    @staticmethod
+    def rule(w: Any, g: Any, rate: Any, *history_and_numbers: Any) -> tuple[Any, ...]:
+        """What is taken off a weight w with gradient g; after it, the new history of w.
+
+        After `rate` come the former history, a number for each of `history_sets`, and `numbers()`,
+        all float32. A device calls it with arrays or compiles it: no `if` on an element, but
+        arithmetic, numbers of its file, `np.sqrt`, `np.sign`, `np.where`, `np.maximum` ...
+        """
+        raise SolverError("a solver class must define its rule")
 
     # --- construction ------------------------------------------------------------------------
 
     def _create_net(self, wanted: WantedNet, share_memory: bool = False) -> Net:
-        net = self._net_class(
-            wanted.param, device=self._device, share_memory=share_memory, fuse=self._fuse
-        )
+        net = self._build(wanted.param, share_memory=share_memory)
         for entry in self.param.weights:
             for path in filter(None, map(str.strip, entry.split(","))):
                 self._log("Finetuning from %s", path)
@@ -126,8 +127,8 @@ class Solver:
     def build_test_nets(self) -> None:
         """Build the test nets where they are not yet (on ranks other than the root).
 
-        A callback whose `run_test` uses them on all ranks calls this on all ranks. The random
-        stream of a rank other than the root is not touched.
+        A callback whose `run_test` uses them on all ranks calls this on all ranks. It leaves the
+        random stream of ranks other than the root alone.
         """
         if self.test_nets:
             return
@@ -140,10 +141,6 @@ class Solver:
             self.test_nets.append(net)
         if not self.root:
             context.current().rng.set_state(state)
-
-    def _choose_device(self) -> str:
-        families = known_families(self.net.device)
-        return self.net.device if {self.kernel, "norm"} <= families else "cpu"
 
     def close(self) -> None:
         """End the threads and close the files of the nets' data layers."""
@@ -168,16 +165,16 @@ class Solver:
 
     def _advance(self, n: int) -> bool:
         """Make n iterations; False when they were cut short."""
-        last = self.iter + n
-        self._mean_loss = WindowMean(self.param.average_loss)
+        param, last = self.param, self.iter + n
+        self._mean_loss = WindowMean(param.average_loss)
         clock = Clock(self.iter)
         while self.iter < last:
             self.net.clear_param_diffs()
-            if self._test_is_due() and (self.iter > 0 or self.param.test_initialization):
+            if self._due(param.test_interval) and (self.iter > 0 or param.test_initialization):
                 self._test_all()
             self._iterate(clock)
             requests = self._agreed_requests()
-            if self._snapshot_is_due() or "snapshot" in requests:
+            if self._due(param.snapshot) or "snapshot" in requests:
                 self.snapshot()
             if "stop" in requests:
                 return False
@@ -185,14 +182,14 @@ class Solver:
 
     def _iterate(self, clock: Clock) -> None:
         """One iteration: gradients, display, update."""
-        started = time.perf_counter()
+        param, started = self.param, time.perf_counter()
         self.callbacks.call("on_start", self)
-        display = self._display_is_due()
-        self.debug_info.enabled = display and self.param.debug_info
+        display = self._due(param.display)
+        self.debug_info.enabled = display and param.debug_info
         loss = self._forward_backward()
         self._mean_loss.add(loss)
         if display and self.root:
-            solver_log.display(self, clock)
+            solver_log.display(clock, self.iter, param.display, self.smoothed_loss, self.net)
         self.callbacks.call("on_gradients_ready", self)
         rate = self.apply_update()
         self.iter += 1
@@ -201,7 +198,7 @@ class Solver:
             loss=loss,
             smoothed_loss=self.smoothed_loss,
             lr=rate,
-            samples=self.param.iter_size * _batch_size(self.net),
+            samples=param.iter_size * batch_size(self.net),
             seconds=time.perf_counter() - started,
         )
         self.callbacks.call("on_iteration", self, iteration)
@@ -214,36 +211,34 @@ class Solver:
             self._log("Restoring previous solver status from %s", resume)
             self.restore(resume)
         finished = self._advance(self.param.max_iter - self.iter)
-        if self.param.snapshot_after_train and not self._snapshot_is_due():
+        if self.param.snapshot_after_train and not self._due(self.param.snapshot):
             self.snapshot()
         if not finished:
             self._log("Optimization stopped early.")
             return
-        if self._display_is_due() and self.root:
+        if self._due(self.param.display) and self.root:
             self._mean_loss.add(self.net.forward_pass())
             self._log("Iteration %d, loss = %g", self.iter, self.smoothed_loss)
-        if self._test_is_due():
+        if self._due(self.param.test_interval):
             self._test_all()
         self._log("Optimization Done.")
 
     def _forward_backward(self) -> float:
-        loss = 0.0
-        for batch in range(self.param.iter_size):
-            self._last_backward = batch == self.param.iter_size - 1
+        loss, batches = 0.0, self.param.iter_size
+        for batch in range(batches):
+            self._last_backward = batch == batches - 1
             loss += self.net.forward_pass()
             self.net.backward_pass()
         self._last_backward = False
-        return loss / self.param.iter_size
+        return loss / batches
 
     def _after_backward(self, index: int) -> None:
         if self._last_backward:
             self.callbacks.call("after_backward", self, index)
 
-    def _display_is_due(self) -> bool:
-        return self.param.display > 0 and self.iter % self.param.display == 0
-
-    def _snapshot_is_due(self) -> bool:
-        return self.param.snapshot > 0 and self.iter % self.param.snapshot == 0
+    def _due(self, every: int) -> bool:
+        """Whether this iteration is one of those every so many; 0 is never."""
+        return every > 0 and self.iter % every == 0
 
     # --- update ------------------------------------------------------------------------------
 
@@ -254,21 +249,22 @@ class Solver:
         diffs hold the changes.
         """
         rate = self.rate(self.iter)
-        if self._display_is_due():
+        if self._due(self.param.display):
             self._log("Iteration %d, lr = %g", self.iter, rate)
-        update_parameters(self, rate)
+        params = self.net.flat_params
+        clip = clip_factor(params, self.param.clip_gradients, self.device, self.root)
+        update_parameters(
+            params, self.history, self.rule, rate, self.numbers(),
+            param=self.param, device=self.device, clip=clip,
+        )  # fmt: skip
         return float(rate)
 
     # --- tests -------------------------------------------------------------------------------
 
-    def _test_is_due(self) -> bool:
-        return self.param.test_interval > 0 and self.iter % self.param.test_interval == 0
-
     def _test_all(self) -> None:
         together = self.callbacks.first("run_test")
         for index in range(len(self.param.test_iter)):
-            if self.root:
-                self._log("Iteration %d, Testing net (#%d)", self.iter, index)
+            self._log("Iteration %d, Testing net (#%d)", self.iter, index)
             if together:
                 scores = together(self, index)
             elif self.root:
@@ -279,7 +275,8 @@ class Solver:
                 self._log("Test interrupted.")
                 return
             if self.root:
-                solver_log.display_test(self, index, scores)
+                net, with_loss = self.test_nets[index], self.param.test_compute_loss
+                solver_log.display_test(net, scores, with_loss)
             self.callbacks.call("on_test", self, index, scores.by_name())
 
     def run_test(self, index: int) -> Scores | None:
@@ -287,9 +284,9 @@ class Solver:
 
         None when a request "stop" interrupts it.
         """
-        net = self.test_nets[index]
-        net.share_trained_from(self.net)
-        return score(net, self.param.test_iter[index], lambda: "stop" in self._requests)
+        self.test_nets[index].share_trained_from(self.net)
+        batches = self.param.test_iter[index]
+        return score(self.test_nets[index], batches, lambda: "stop" in self._requests)
 
     # --- requests, callbacks, log ------------------------------------------------------------
 
@@ -319,14 +316,26 @@ class Solver:
         gather = self.callbacks.first("gather_random_states")
         states = gather(self) if gather else [context.current().rng.get_state()]
         if self.root:
-            solver_state.write(self, states)
+            flat = [array.read("cpu") for array in self.history]
+            history = snapshots.by_parameter(flat, self.net.flat_params)
+            state = snapshots.State(self.iter, self.rate.current_step, history, states)
+            snapshots.write(state, self.net, self.param)
 
     def restore(self, path: str) -> None:
         """Go back to a snapshot: weights, history, iteration, random stream, place in the data.
 
         Raises SnapshotError, and changes nothing, when the files do not fit this solver.
         """
-        solver_state.restore(self, path)
+        params = self.net.flat_params
+        state = snapshots.read(path, self.type, self.history_sets, params, self.rank)
+        if state.learned_net:
+            load_weights(self.net, state.learned_net)
+        self._log("%sSolver: restoring history", self.type)
+        snapshots.set_history([array.update("cpu") for array in self.history], params, state)
+        self.iter, self.rate.current_step = state.iteration, state.step
+        snapshots.seek(self.param, self.iter, self.net, self.test_nets)
+        here, seed = context.current(), self.param.random_seed
+        here.rng = snapshots.resume_stream(here.rng, state, self.rank, seed)
 
     # --- pycaffe -----------------------------------------------------------------------------
 
@@ -339,46 +348,3 @@ class Solver:
     def share_weights(self, net: Net) -> None:
         """Use the parameters of another net's layers of the same name."""
         self.net.share_trained_from(net)
-
-
-def _batch_size(net: Net) -> int:
-    """The items of a batch: the first axis of the first top that has one."""
-    for node in net.nodes:
-        if node.tops and node.tops[0].shape:
-            return node.tops[0].shape[0]
-    return 0
-
-
-def known_solvers() -> dict[str, type[Solver]]:
-    """The solver classes by type name, from the files in `rules/`."""
-    package = importlib.import_module("minicaffe.solver.rules")
-    found: dict[str, type[Solver]] = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Solver) and value is not Solver:
-                found[value.type] = value
-    return found
-
-
-def create_solver(
-    param: pb.SolverParameter,
-    *,
-    net_class: Callable[..., Net] = Net,
-    device: str | None = None,
-    share_memory: bool = True,
-    fuse: bool = True,
-) -> Solver:
-    """The solver of a SolverParameter's type, with its nets built by `net_class` on a device.
-
-    `share_memory` (for the test nets) and `fuse`: see Solver.
-
-    Raises SolverError for an unknown type, with the known ones.
-    """
-    solvers = known_solvers()
-    if param.type not in solvers:
-        known = ", ".join(sorted(solvers))
-        raise SolverError(f"no solver type '{param.type}' (there are: {known})")
-    return solvers[param.type](
-        param, net_class=net_class, device=device, share_memory=share_memory, fuse=fuse
-    )

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from .. import context
 from ..errors import Error, SnapshotError, SolverError
-from ..net.weights import (
-    load_state,
-    load_weights,
-    save_state,
-    save_state_hdf5,
-    save_weights,
-    save_weights_hdf5,
-    snapshot_name,
-    weights_of_state,
-)
+from ..net.net import Net
+from ..net.parameters import FlatParams
+from ..net.weights import save_weights, save_weights_hdf5
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import (
     array_to_blob_proto,
@@ -27,107 +20,125 @@ from ..proto.blob_proto import (
     stored_count,
 )
 from ..random_stream.generator import Generator
-
-if TYPE_CHECKING:
-    from .solver import Solver
+from .state_file import load_state, save_state, save_state_hdf5, snapshot_name, weights_of_state
 
 log = logging.getLogger("minicaffe.solver")
 
 
-def write(solver: Solver, random_states: Sequence[bytes]) -> None:
-    """Write both files of a snapshot: first the weights, then the state that names them."""
-    param = solver.param
-    if not param.HasField("snapshot_prefix"):
-        raise SolverError("a snapshot needs a snapshot_prefix")
-    hdf5 = param.snapshot_format == pb.SolverParameter.HDF5
-    suffix, kind = (".h5", "HDF5") if hdf5 else ("", "binary proto")
-    weights = snapshot_name(param.snapshot_prefix, solver.iter, f"caffemodel{suffix}")
-    log.info("Snapshotting to %s file %s", kind, weights)
-    (save_weights_hdf5 if hdf5 else save_weights)(solver.net, weights, param.snapshot_diff)
-    state = pb.SolverState(
-        iter=solver.iter,
-        learned_net=weights,
-        current_step=solver.rate.current_step,
-        random_state=random_states,
-    )
-    for values in _history_slices(solver):
-        state.history.append(array_to_blob_proto(values))
-    path = snapshot_name(param.snapshot_prefix, solver.iter, f"solverstate{suffix}")
-    log.info("Snapshotting solver state to %s file %s", kind, path)
-    (save_state_hdf5 if hdf5 else save_state)(state, path)
+@dataclass
+class State:
+    """What a solver knows between two iterations, besides the weights of its net."""
+
+    iteration: int
+    step: int  # the drops of the rate so far
+    history: list[Any]  # an array a parameter, of its shape: of the first set, then of the second
+    random_states: Sequence[bytes]  # of all ranks, in order
+    learned_net: str | None = None  # the file of the weights
 
 
-def restore(solver: Solver, path: str) -> None:
-    """Bring a solver to the state in a file; nothing changes when it does not fit."""
-    state = load_state(path)
-    places = _history_slices(solver)
-    _check_history(solver, state, places, path)
-    _check_random_state(solver, state, path)
-    weights = weights_of_state(state, path)
-    if weights:
-        load_weights(solver.net, weights)
-    if solver.root:
-        log.info("%sSolver: restoring history", solver.type)
-    for proto, values in zip(state.history, places, strict=True):
-        values[...] = blob_from_proto(proto).reshape(values.shape)
-    solver.iter = state.iter
-    solver.rate.current_step = state.current_step
-    _seek(solver)
-    _restore_random_state(solver, state)
-
-
-def _history_slices(solver: Solver) -> list[Any]:
-    """Live views of the history: all parameters of the first set, then those of the second."""
-    params = solver.net.flat_params
+def by_parameter(history: Sequence[Any], params: FlatParams) -> list[Any]:
+    """Flat arrays, one a set of history, as views of each parameter's shape, in a state's order."""
     return [
-        array.update("cpu")[where].reshape(blob.shape)
-        for array in solver.history
+        values[where].reshape(blob.shape)
+        for values in history
         for where, blob in zip(params.slices, params.blobs, strict=True)
     ]
 
 
-def _check_history(solver: Solver, state: pb.SolverState, places: Sequence[Any], path: str) -> None:
-    names = solver.net.flat_params.names
-    if len(state.history) != len(places):
+def set_history(history: Sequence[Any], params: FlatParams, state: State) -> None:
+    """Overwrite flat arrays, one a set of history, with those of a state."""
+    for place, values in zip(by_parameter(history, params), state.history, strict=True):
+        place[...] = values
+
+
+def write(state: State, net: Net, param: pb.SolverParameter) -> None:
+    """Write both files of a snapshot: first the weights, then the state that names them."""
+    if not param.HasField("snapshot_prefix"):
+        raise SolverError("a snapshot needs a snapshot_prefix")
+    hdf5 = param.snapshot_format == pb.SolverParameter.HDF5
+    suffix, kind = (".h5", "HDF5") if hdf5 else ("", "binary proto")
+    weights = snapshot_name(param.snapshot_prefix, state.iteration, f"caffemodel{suffix}")
+    log.info("Snapshotting to %s file %s", kind, weights)
+    (save_weights_hdf5 if hdf5 else save_weights)(net, weights, param.snapshot_diff)
+    message = pb.SolverState(
+        iter=state.iteration,
+        learned_net=weights,
+        current_step=state.step,
+        random_state=state.random_states,
+        history=map(array_to_blob_proto, state.history),
+    )
+    path = snapshot_name(param.snapshot_prefix, state.iteration, f"solverstate{suffix}")
+    log.info("Snapshotting solver state to %s file %s", kind, path)
+    (save_state_hdf5 if hdf5 else save_state)(message, path)
+
+
+def read(path: str, rule: str, sets: int, params: FlatParams, rank: int) -> State:
+    """The state in a file, for a solver with so many sets of history.
+
+    Raises SnapshotError when it does not fit these parameters, when this rank's random state is
+    none, or when the weights that it names are missing.
+    """
+    message = load_state(path)
+    _check_history(message, rule, sets, params, path)
+    if rank < len(message.random_state):
+        try:
+            Generator(0).set_state(message.random_state[rank])
+        except Error as error:
+            raise SnapshotError(f"{path}: {error}") from error
+    shapes = [blob.shape for blob in params.blobs] * sets
+    return State(
+        iteration=message.iter,
+        step=message.current_step,
+        history=[
+            blob_from_proto(proto).reshape(shape)
+            for proto, shape in zip(message.history, shapes, strict=True)
+        ],
+        random_states=list(message.random_state),
+        learned_net=weights_of_state(message, path),
+    )
+
+
+def _check_history(
+    message: pb.SolverState, rule: str, sets: int, params: FlatParams, path: str
+) -> None:
+    wanted = [(name, blob.shape, blob.count())
+              for name, blob in zip(params.names, params.blobs, strict=True)] * sets  # fmt: skip
+    if len(message.history) != len(wanted):
         raise SnapshotError(
-            f"{path}: {len(state.history)} history blobs; {solver.type} with {len(names)}"
-            f" parameters has {len(places)}"
+            f"{path}: {len(message.history)} history blobs; {rule} with {len(params)}"
+            f" parameters has {len(wanted)}"
         )
-    for index, (proto, values) in enumerate(zip(state.history, places, strict=True)):
-        if not shape_matches(proto, values.shape) or stored_count(proto) != values.size:
+    for index, (proto, (name, shape, count)) in enumerate(
+        zip(message.history, wanted, strict=True)
+    ):
+        if not shape_matches(proto, shape) or stored_count(proto) != count:
             raise SnapshotError(
                 f"{path}: history blob {index} has shape {blob_shape(proto)} and"
-                f" {stored_count(proto)} values, its parameter {names[index % len(names)]} has"
-                f" {values.shape}"
+                f" {stored_count(proto)} values, its parameter {name} has {shape}"
             )
 
 
-def _check_random_state(solver: Solver, state: pb.SolverState, path: str) -> None:
-    if solver.rank < len(state.random_state):
-        try:
-            Generator(0).set_state(state.random_state[solver.rank])
-        except Error as error:
-            raise SnapshotError(f"{path}: {error}") from error
-
-
-def _seek(solver: Solver) -> None:
+def seek(param: pb.SolverParameter, iteration: int, net: Net, test_nets: Sequence[Net]) -> None:
     """Move the data layers to where they would be if the run had not been stopped."""
-    param = solver.param
-    solver.net.seek(solver.iter * param.iter_size)
+    net.seek(iteration * param.iter_size)
     if param.test_interval > 0:
-        tests = -(-solver.iter // param.test_interval)
+        tests = -(-iteration // param.test_interval)
         if tests and not param.test_initialization:
             tests -= 1
-        for net, batches in zip(solver.test_nets, param.test_iter, strict=False):
-            net.seek(tests * batches)
+        for test_net, batches in zip(test_nets, param.test_iter, strict=False):
+            test_net.seek(tests * batches)
 
 
-def _restore_random_state(solver: Solver, state: pb.SolverState) -> None:
-    if solver.rank < len(state.random_state):
-        context.current().rng.set_state(state.random_state[solver.rank])
-        return
-    if solver.param.random_seed >= 0:
-        # Another stream than the one that the first iterations had.
-        seed = solver.param.random_seed + solver.rank + 2654435761 * solver.iter
-        context.current().rng = Generator(seed)
-    log.info("the snapshot has no random state for rank %d: the stream begins anew", solver.rank)
+def resume_stream(stream: Generator, state: State, rank: int, seed: int) -> Generator:
+    """The random stream with which a rank goes on; without a state of its own another begins.
+
+    `stream` is what the rank has now, `seed` the solver's random_seed.
+    """
+    if rank < len(state.random_states):
+        stream.set_state(state.random_states[rank])
+        return stream
+    log.info("the snapshot has no random state for rank %d: the stream begins anew", rank)
+    if seed < 0:
+        return stream
+    # Another stream than the one that the first iterations had.
+    return Generator(seed + rank + 2654435761 * state.iteration)

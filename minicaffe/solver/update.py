@@ -3,55 +3,70 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from ..device import load_kernel
-
-if TYPE_CHECKING:
-    from ..net.parameters import FlatParams
-    from .solver import Solver
+from ..blob import SyncedArray
+from ..device import load_kernel, missing_families
+from ..net.parameters import FlatParams
+from ..proto import minicaffe_pb2 as pb
 
 log = logging.getLogger("minicaffe.solver")
 
 F = np.float32
+FAMILIES = ("update", "norm")
+
+Rule = Callable[..., tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
-class Step:
-    """The scalars of an update that every rule takes."""
+def choose_device(net_device: str, root: bool) -> str:
+    """Where to update a net's parameters: on its device if that has the kernels, else on the CPU.
 
-    rate: float  # times the parameter's multiplier
-    clip: float  # the factor that brings the gradients down to the greatest norm
-    normalizer: float  # 1 / iter_size
-    decay: float  # times the parameter's multiplier
-    l1: bool  # decay by the sign of the weight instead of the weight
-
-    def scalars(self) -> tuple[float, float, float, float, bool]:
-        """As the kernels take them, at the end of their arguments."""
-        return self.rate, self.clip, self.normalizer, self.decay, self.l1
+    On the root, the log names the kernels that are missing.
+    """
+    missing = missing_families(net_device, FAMILIES)
+    if missing and root:
+        log.warning("The solver updates on the CPU, for want of kernels for %s: %s",
+                    net_device, ", ".join(missing))  # fmt: skip
+    return "cpu" if missing else net_device
 
 
-def update_parameters(solver: Solver, rate: np.float32) -> None:
-    """Change every parameter by the solver's rule, in one pass over the flat buffers."""
-    param, params = solver.param, solver.net.flat_params
-    clip = clip_factor(solver)
-    data = params.data.update(solver.device)
-    diff = params.diff.update(solver.device)
-    history = [array.update(solver.device) for array in solver.history]
+def update_parameters(
+    params: FlatParams,
+    history: Sequence[SyncedArray],
+    rule: Rule,
+    rate: np.float32,
+    numbers: Sequence[float],
+    *,
+    param: pb.SolverParameter,
+    device: str,
+    clip: float,
+) -> None:
+    """Change every parameter by a rule, in one pass over the flat buffers on a device.
+
+    The history has a flat array a set; the rule's numbers are its own. The gradients are multiplied
+    by `clip`, divided by the solver's iter_size and regularised; afterwards the diffs hold what was
+    taken off the parameters.
+    """
+    apply = load_kernel("update", device).apply
+    data, diff, *sets = (array.update(device) for array in (params.data, params.diff, *history))
     normalizer = float(F(1) / F(param.iter_size))
     decay, l1 = F(param.weight_decay), param.regularization_type == "L1"
     for where, lr_mult, decay_mult in runs(params):
-        step = Step(
-            rate=float(rate * F(lr_mult)),
-            clip=clip,
-            normalizer=normalizer,
-            decay=float(decay * F(decay_mult)),
-            l1=l1,
+        apply(
+            rule,
+            data[where],
+            diff[where],
+            [values[where] for values in sets],
+            numbers,
+            float(rate * F(lr_mult)),
+            clip,
+            normalizer,
+            float(decay * F(decay_mult)),
+            l1,
         )
-        solver.update(data[where], diff[where], [each[where] for each in history], step)
 
 
 def runs(params: FlatParams) -> list[tuple[slice, float, float]]:
@@ -64,17 +79,18 @@ def runs(params: FlatParams) -> list[tuple[slice, float, float]]:
     return found
 
 
-def clip_factor(solver: Solver) -> float:
-    """The factor that brings the norm of all gradients down to clip_gradients; 1 below it."""
-    limit = solver.param.clip_gradients
+def clip_factor(params: FlatParams, limit: float, device: str, root: bool) -> float:
+    """The factor that brings the norm of all gradients down to a limit; 1 below it.
+
+    A limit below 0 is none. On the root, the log tells of what is clipped.
+    """
     if limit < 0:
         return 1.0
-    diff = solver.net.flat_params.diff.read(solver.device)
-    norm = load_kernel("norm", solver.device).sum_of_squares(diff) ** 0.5
+    norm = load_kernel("norm", device).sum_of_squares(params.diff.read(device)) ** 0.5
     if not norm > limit:
         return 1.0
     factor = float(F(limit) / F(norm))
-    if solver.root:
+    if root:
         log.info(
             "Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g",
             norm, limit, factor,

@@ -17,7 +17,8 @@ from minicaffe.layer_example import example_net, needs_files
 from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
-from minicaffe.solver.solver import Solver, create_solver
+from minicaffe.solver.create import create_solver
+from minicaffe.solver.solver import Solver
 
 BATCH = 16
 NETS = {"LeNet": lenet, "CIFAR-10 quick": cifar10_quick}

@@ -51,7 +51,7 @@ from minicaffe.distributed.transport import known_schemes, open_transport
 from minicaffe.layers import _shared, sigmoid, twice
 from minicaffe.kernels import _mine
 from minicaffe.net import scores
-from minicaffe.solver.solver import known_solvers
+from minicaffe.solver.create import known_solvers
 from minicaffe.proto import minicaffe_pb2 as pb
 made = layer.create_layer(pb.LayerParameter(name="t", type="Twice"), "reference", 0)
 print(json.dumps({

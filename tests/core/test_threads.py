@@ -15,7 +15,7 @@ from minicaffe.errors import DeviceError
 from minicaffe.machine import threads
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
-from minicaffe.solver.solver import create_solver
+from minicaffe.solver.create import create_solver
 from tests.conftest import CHECKOUT
 
 NET = """

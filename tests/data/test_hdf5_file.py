@@ -11,9 +11,10 @@ import minicaffe
 from minicaffe.data.hdf5_file import UNSTORED, Hdf5File
 from minicaffe.errors import DataError, MissingExtra, SnapshotError
 from minicaffe.net.net import Net
-from minicaffe.net.weights import load_state, load_weights, save_state_hdf5, save_weights_hdf5
+from minicaffe.net.weights import load_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
+from minicaffe.solver.state_file import load_state, save_state_hdf5
 
 h5py: Any = pytest.importorskip("h5py")
 

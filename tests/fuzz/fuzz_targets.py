@@ -21,7 +21,7 @@ from minicaffe.data.lmdb_writer import LmdbWriter
 from minicaffe.layer import known_types
 from minicaffe.layer_example import example_text, needs_files
 from minicaffe.net.net import Net
-from minicaffe.net.weights import load_state, load_weights, save_weights_hdf5
+from minicaffe.net.weights import load_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.blob_proto import array_to_blob_proto, blob_from_proto
 from minicaffe.proto.files import (
@@ -32,7 +32,9 @@ from minicaffe.proto.files import (
     write_binary,
 )
 from minicaffe.proto.text import format_text, parse_text
-from minicaffe.solver.solver import Solver, create_solver
+from minicaffe.solver.create import create_solver
+from minicaffe.solver.solver import Solver
+from minicaffe.solver.state_file import load_state
 from tests.fuzz.fuzz_mutations import bytes_changed, message_changed, schema_words, text_changed
 
 DEVICE = "reference"

@@ -17,7 +17,7 @@ from minicaffe.layer import known_types
 from minicaffe.layer_example import needs_files
 from minicaffe.machine.compiling import Compiling, compiling
 from minicaffe.net.net import Net
-from minicaffe.solver.solver import known_solvers
+from minicaffe.solver.create import known_solvers
 from tests.conftest import CHECKOUT
 
 HEAVY = ("numba", "llvmlite", "pyspark", "pandas", "h5py", "cv2", "matplotlib", "onnx", "tqdm")
@@ -171,7 +171,7 @@ LENET = """
 import minicaffe
 from minicaffe.machine.compiling import compiling
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.solver import create_solver
+from minicaffe.solver.create import create_solver
 from minicaffe.cli._warm_up_jobs import lenet
 minicaffe.set_num_threads(2)
 param = pb.SolverParameter(base_lr=0.01, lr_policy="fixed", max_iter=1)

@@ -19,7 +19,8 @@ from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net
 from minicaffe.proto.text import format_text, parse_text
-from minicaffe.solver.solver import Solver, create_solver
+from minicaffe.solver.create import create_solver
+from minicaffe.solver.solver import Solver
 from tests.core.test_allocation import peak_of
 
 Array = NDArray[np.float32]

@@ -15,7 +15,7 @@ from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net
 from minicaffe.proto.text import parse_text
-from minicaffe.solver.solver import create_solver
+from minicaffe.solver.create import create_solver
 
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }'
 

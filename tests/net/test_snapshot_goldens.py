@@ -6,10 +6,11 @@ from google.protobuf import text_format
 
 from minicaffe import TEST, TRAIN
 from minicaffe.net.net import Net
-from minicaffe.net.weights import load_state, load_weights, save_state_hdf5, save_weights_hdf5
+from minicaffe.net.weights import load_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_net_binary, read_solver
-from minicaffe.solver.solver import create_solver
+from minicaffe.solver.create import create_solver
+from minicaffe.solver.state_file import load_state, save_state_hdf5
 from tests.solver.test_solver_goldens import check_params, expected, set_params
 
 NAMES = ["bin", "bin_diff", "h5", "h5_diff", "adam"]

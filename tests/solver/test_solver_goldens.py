@@ -6,7 +6,7 @@ from google.protobuf import text_format
 
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_solver
-from minicaffe.solver.solver import create_solver, known_solvers
+from minicaffe.solver.create import create_solver, known_solvers
 
 RTOL, ATOL = 1e-5, 1e-6
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from minicaffe.proto.files import read_solver
+from minicaffe.solver.create import create_solver
 from minicaffe.solver.log import Clock, WindowMean
-from minicaffe.solver.solver import create_solver
 
 # What parse_log and its relatives look for.
 PARSED = re.compile(

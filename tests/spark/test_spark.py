@@ -27,7 +27,7 @@ from minicaffe.distributed.spark.slots import count_slots
 from minicaffe.errors import ClusterError, Error
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net_binary, read_solver
-from minicaffe.solver.solver import create_solver
+from minicaffe.solver.create import create_solver
 from tests.spark_cluster import SmallSet, spark_context
 
 pytestmark = pytest.mark.xdist_group("spark")

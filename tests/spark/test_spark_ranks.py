@@ -21,7 +21,7 @@ from minicaffe.distributed.sync.allreduce import AllreduceSync
 from minicaffe.distributed.sync.validation import SharedTest
 from minicaffe.errors import ClusterError
 from minicaffe.proto.files import read_solver
-from minicaffe.solver.solver import create_solver
+from minicaffe.solver.create import create_solver
 from tests.ranks import at_once, run_ranks
 from tests.spark_cluster import SmallSet
 

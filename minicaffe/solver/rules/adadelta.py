@@ -1,10 +1,10 @@
 """AdaDelta (Zeiler, 2012)."""
 
-from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..solver import Solver
-from ..update import Step
 
 
 class AdaDeltaSolver(Solver):
@@ -14,10 +14,18 @@ class AdaDeltaSolver(Solver):
     """
 
     type = "AdaDelta"
-    kernel = "adadelta"
     history_sets = 2
 
-    def update(self, data: Any, diff: Any, history: Sequence[Any], step: Step) -> None:
+    def numbers(self) -> tuple[float, ...]:
+        """The decay of the means, and what is added to them."""
+        return self.param.momentum, self.param.delta
+
+    @staticmethod
+    def rule(
+        w: Any, g: Any, rate: Any, h: Any, u: Any, momentum: Any, delta: Any
+    ) -> tuple[Any, ...]:
         """Scale the gradient to the size of the steps so far."""
-        param = self.param
-        self.ops.update(data, diff, *history, param.momentum, param.delta, *step.scalars())
+        h = momentum * h + (1 - momentum) * (g * g)
+        step = g * np.sqrt((u + delta) / (h + delta))
+        u = momentum * u + (1 - momentum) * (step * step)
+        return rate * step, h, u

@@ -1,18 +1,17 @@
 """AdaGrad (Duchi, Hazan and Singer, 2011)."""
 
-from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from ...errors import SolverError
 from ..solver import Solver
-from ..update import Step
 
 
 class AdaGradSolver(Solver):
     """h += g^2,  w -= rate g / (sqrt(h) + delta)."""
 
     type = "AdaGrad"
-    kernel = "adagrad"
 
     def check(self) -> None:
         """AdaGrad has no momentum."""
@@ -20,6 +19,12 @@ class AdaGradSolver(Solver):
         if self.param.momentum != 0:
             raise SolverError(f"AdaGrad has no momentum, it must be 0, not {self.param.momentum:g}")
 
-    def update(self, data: Any, diff: Any, history: Sequence[Any], step: Step) -> None:
+    def numbers(self) -> tuple[float, ...]:
+        """What keeps the root above 0."""
+        return (self.param.delta,)
+
+    @staticmethod
+    def rule(w: Any, g: Any, rate: Any, h: Any, delta: Any) -> tuple[Any, ...]:
         """Each weight's rate falls with the squares of its gradients so far."""
-        self.ops.update(data, diff, *history, self.param.delta, *step.scalars())
+        h = h + g * g
+        return rate * (g / (np.sqrt(h) + delta)), h

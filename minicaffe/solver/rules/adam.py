@@ -1,14 +1,11 @@
 """Adam (Kingma and Ba, 2015), with epsilon added to the uncorrected root (their section 2)."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...errors import SolverError
 from ..solver import Solver
-from ..update import Step
 
 
 class AdamSolver(Solver):
@@ -18,7 +15,6 @@ class AdamSolver(Solver):
     """
 
     type = "Adam"
-    kernel = "adam"
     history_sets = 2
 
     def check(self) -> None:
@@ -29,10 +25,18 @@ class AdamSolver(Solver):
                 value = getattr(self.param, name)
                 raise SolverError(f"Adam needs {name} in [0, 1), not {value:g}")
 
-    def update(self, data: Any, diff: Any, history: Sequence[Any], step: Step) -> None:
+    def numbers(self) -> tuple[float, ...]:
+        """The decays of both means, what keeps the root above 0, and the correction of the bias
+        that the means have at first, from zeros."""
+        beta1, beta2, t = self.param.momentum, self.param.momentum2, self.iter + 1
+        correction = (1 - beta2**t) ** 0.5 / (1 - beta1**t)
+        return beta1, beta2, self.param.delta, correction
+
+    @staticmethod
+    def rule(
+        w: Any, g: Any, rate: Any, m: Any, v: Any, b1: Any, b2: Any, delta: Any, c: Any
+    ) -> tuple[Any, ...]:
         """A running mean of the gradient over the root of one of its square."""
-        param = self.param
-        beta1, beta2, t = param.momentum, param.momentum2, self.iter + 1
-        correction = np.float32((1 - beta2**t) ** 0.5 / (1 - beta1**t))
-        step = replace(step, rate=float(np.float32(step.rate) * correction))
-        self.ops.update(data, diff, *history, beta1, beta2, param.delta, *step.scalars())
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * (g * g)
+        return rate * c * (m / (np.sqrt(v) + delta)), m, v

@@ -1,18 +1,21 @@
 """Nesterov's accelerated gradient (Sutskever, Martens, Dahl and Hinton, 2013)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from ..solver import Solver
-from ..update import Step
 
 
 class NesterovSolver(Solver):
     """h' = momentum h + rate g,  w -= (1 + momentum) h' - momentum h."""
 
     type = "Nesterov"
-    kernel = "nesterov"
 
-    def update(self, data: Any, diff: Any, history: Sequence[Any], step: Step) -> None:
+    def numbers(self) -> tuple[float, ...]:
+        """The momentum."""
+        return (self.param.momentum,)
+
+    @staticmethod
+    def rule(w: Any, g: Any, rate: Any, h: Any, momentum: Any) -> tuple[Any, ...]:
         """Momentum, corrected by the gradient at the point it leads to."""
-        self.ops.update(data, diff, *history, self.param.momentum, *step.scalars())
+        after = momentum * h + rate * g
+        return (1 + momentum) * after - momentum * h, after

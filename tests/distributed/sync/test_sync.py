@@ -15,7 +15,8 @@ from minicaffe.errors import CommunicationError
 from minicaffe.net.parameters import FlatParams
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
-from minicaffe.solver.solver import Solver, create_solver
+from minicaffe.solver.create import create_solver
+from minicaffe.solver.solver import Solver
 from tests.ranks import URLS, outcomes, run_ranks
 
 SHAPES = [[], [(20, 5, 5), (20,)], [], [(300, 20), (300,)], [(10, 300), (10,)], []]

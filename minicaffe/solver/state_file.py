@@ -1,0 +1,118 @@
+"""Files of solver states (.solverstate), as protobuf or as HDF5, and the names of snapshots.
+
+Both kinds are Caffe's, recognised by their content. A state is written after its weights, so that
+where there is a state there is a whole snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from ..data.hdf5_file import Hdf5File
+from ..errors import SnapshotError, extra
+from ..machine.whole_file import whole_file
+from ..net.weights import HDF5_PURPOSE, is_hdf5, reading_hdf5, small_enough
+from ..proto import minicaffe_pb2 as pb
+from ..proto.blob_proto import array_to_blob_proto, blob_from_proto
+from ..proto.files import read_binary, write_binary
+
+
+def snapshot_name(prefix: str, iteration: int, extension: str) -> str:
+    """The name of a snapshot's file: lenet_iter_500.caffemodel for the prefix lenet."""
+    return f"{prefix}_iter_{iteration}.{extension}"
+
+
+def check_writable(prefix: str) -> None:
+    """Raise SnapshotError unless files can be made at a snapshot prefix."""
+    probe = f"{prefix}.probe-{os.getpid()}"
+    try:
+        with open(probe, "wb"):
+            pass
+        os.remove(probe)
+    except OSError as error:
+        raise SnapshotError(
+            f"cannot write to snapshot_prefix '{prefix}' ({error.strerror}): the directory must"
+            " exist and be writable"
+        ) from error
+
+
+def save_state(state: pb.SolverState, path: str) -> None:
+    """Write a solver state as protobuf."""
+    write_binary(path, small_enough(state, path))
+
+
+def save_state_hdf5(state: pb.SolverState, path: str) -> None:
+    """Write a solver state as HDF5: iter, learned_net, current_step, history/<index>."""
+    h5py = extra("h5py", "hdf5", HDF5_PURPOSE)
+    with whole_file(path, SnapshotError) as beside, h5py.File(beside, "w") as file:
+        file["iter"] = np.array([state.iter], np.int32)
+        name = state.learned_net.encode()
+        file["learned_net"] = np.array(name, f"S{len(name) + 1}")  # C readers need the final 0
+        file["current_step"] = np.array([state.current_step], np.int32)
+        history = file.create_group("history")
+        for index, proto in enumerate(state.history):
+            history[str(index)] = blob_from_proto(proto)
+        if state.random_state:
+            rows = [np.frombuffer(each, np.uint8) for each in state.random_state]
+            file["random_state"] = np.stack(rows)
+
+
+def load_state(path: str) -> pb.SolverState:
+    """Read a solver state of either format. Raises SnapshotError or ParseError if it is not one."""
+    state = _load_state_hdf5(path) if is_hdf5(path) else read_binary(path, pb.SolverState())
+    if not state.HasField("iter"):
+        raise SnapshotError(f"{path}: not a solver state (it has no iteration)")
+    if state.iter < 0 or state.current_step < 0:
+        raise SnapshotError(
+            f"{path}: not a solver state (iteration {state.iter}, step {state.current_step})"
+        )
+    return state
+
+
+def _load_state_hdf5(path: str) -> pb.SolverState:
+    state = pb.SolverState()
+    with reading_hdf5(path) as file:
+        there = file.names() or []
+        for name in ("iter", "learned_net", "history"):
+            if name not in there:
+                raise SnapshotError(f"{path}: not a solver state (it has no '{name}')")
+        state.iter = _int32(file, "iter")
+        state.learned_net = file.text("learned_net")
+        if "current_step" in there:
+            state.current_step = _int32(file, "current_step")
+        for index in range(len(file.names("history") or ())):
+            if file.shape(f"history/{index}") is None:
+                raise SnapshotError(f"{path}: no dataset history/{index}")
+            state.history.append(array_to_blob_proto(file.read_float32(f"history/{index}")))
+        if "random_state" in there:
+            rows = file.read("random_state")
+            if rows.ndim != 2 or rows.dtype != np.uint8:
+                raise SnapshotError(f"{path}: random_state holds no rows of bytes")
+            state.random_state.extend(row.tobytes() for row in rows)
+    return state
+
+
+def _int32(file: Hdf5File, name: str) -> int:
+    value = file.whole_number(name)
+    if not -(2**31) <= value < 2**31:
+        raise SnapshotError(f"{file.path}: {name} {value} is out of range")
+    return value
+
+
+def weights_of_state(state: pb.SolverState, path: str) -> str | None:
+    """The file of the weights that belong to a state read from `path`; None if it names none.
+
+    The name is taken as it stands (relative to the working directory); a snapshot that was moved,
+    or renamed with its state, is found beside it. Raises SnapshotError when there is none.
+    """
+    if not state.learned_net:
+        return None
+    beside = os.path.join(os.path.dirname(path), os.path.basename(state.learned_net))
+    renamed = path.replace(".solverstate", ".caffemodel")
+    candidates = list(dict.fromkeys((state.learned_net, beside, renamed)))
+    for candidate in candidates:
+        if candidate != path and os.path.isfile(candidate):
+            return candidate
+    raise SnapshotError(f"{path}: its weights are missing: no {', no '.join(candidates)}")
