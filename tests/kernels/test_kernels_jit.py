@@ -104,6 +104,12 @@ def test_damaged_code_is_made_again(tmp_path: Path) -> None:
     assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
 
 
+def test_a_disk_that_is_full_keeps_nothing_half_written(tmp_path: Path) -> None:
+    full = "import os\ndef full(*_): raise OSError('disk full')\nos.replace = full\n"
+    assert run(full + FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "0 1"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path / "file")) == "0 1"

@@ -141,10 +141,15 @@ class KernelCache(_Cache):  # type: ignore[misc]
         path = self._file(sig, data.codegen)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Without a sync: what a crash leaves of a file does not fit its hash.
             handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            os.replace(part, path)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(code).digest() + code)
+                os.replace(part, path)
+            except BaseException:
+                os.unlink(part)
+                raise
         except OSError as error:
             _cannot_write(str(error))
 
