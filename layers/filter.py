@@ -59,7 +59,7 @@ class FilterLayer(Layer):
             self.ops.gather(
                 x.data.read(self.device).reshape(x.shape[0], -1),
                 indices,
-                y.data.write(self.device).reshape(len(indices), x.count(1)),
+                y.data.write(self.device).reshape(indices.shape[0], x.count(1)),
             )
 
     def backward(
@@ -72,7 +72,7 @@ class FilterLayer(Layer):
         for x, y, wanted in zip(bottom, top, propagate_down, strict=False):
             if wanted:
                 self.ops.scatter_add(
-                    y.diff.read(self.device).reshape(len(indices), x.count(1)),
+                    y.diff.read(self.device).reshape(indices.shape[0], x.count(1)),
                     indices,
                     x.diff.write(self.device).reshape(x.shape[0], -1),
                 )

@@ -35,7 +35,7 @@ class PoolingLayer(Layer):
           pooling_param { kernel_size: 3 stride: 2 } }
     """
 
-    kernels = ("pooling",)
+    kernels = ("pooling", "copy")
     tops = (1, 2)
     in_place = False
     positions = "windows"
@@ -121,7 +121,7 @@ class PoolingLayer(Layer):
         mask = as_int32(self.mask, self.device, "write")
         self.ops.max_forward(x, y, mask, window.kernel, window.stride, window.pad)
         if len(top) > 1:
-            top[1].data.write(self.device)[...] = mask
+            self.ops_of("copy").copy(mask, top[1].data.write(self.device))
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

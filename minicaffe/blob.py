@@ -24,9 +24,8 @@ class Storage:
     """One flat float32 buffer with a copy in each place that asked for one, zero at first.
 
     `newest` holds the places whose copy is up to date (Caffe's SyncedMemory, for any number of
-    devices), `only` the one place if there is no other. A place other than "host" has a kernel
-    family `memory` with `allocate(count, device)`, `upload(host, device_array)` and
-    `download(device_array, host)`.
+    devices), `only` the one place if there is no other. A place other than "host" is a device that
+    has a file `memory.py` (`device.py` says what is in it).
     """
 
     def __init__(self, count: int) -> None:
@@ -127,6 +126,15 @@ class SyncedArray(HostArray):
         where = place(device)
         view = self._views.get(where) if self.storage.only == where else None
         return self._view(where, True, True) if view is None else view
+
+    def fill(self, device: str, value: float) -> None:
+        """Write one value into all of it, on a device."""
+        where = place(device)
+        array = self.write(device)
+        if where == "host":
+            array[...] = value
+        else:
+            load_kernel("memory", where).fill(array, value)
 
     def _view(self, where: str, load: bool, modify: bool) -> Any:
         flat = self.storage.get(where, load=load, modify=modify)

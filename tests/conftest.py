@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from tests import strange_device
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MINICAFFE_SHARED") or CHECKOUT.parent / "shared")
-DEVICES = ("reference", "cpu")
+HOST_DEVICES = ("reference", "cpu")
+DEVICES = (*HOST_DEVICES, strange_device.FOLDER, *strange_device.cards())
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +43,15 @@ def goldens(shared: Path) -> Path:
     return shared / "goldens"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _strange_device(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The device `apart`, in a folder of its own."""
+    strange_device.install(tmp_path_factory.mktemp("devices"))
+
+
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> str:
-    """Each device that this machine is sure to have."""
+    """Each device of this machine, and one whose arrays the host cannot touch."""
     return str(request.param)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from minicaffe.blob import Blob
+from minicaffe.device import synchronize
 from minicaffe.net.fusion import find_groups
 from minicaffe.net.net import Net
 from minicaffe.solver.create import create_solver
@@ -111,6 +112,10 @@ class NetWork(Work):
     def _update(self) -> None:
         assert self.solver is not None
         self.solver.apply_update()
+
+    def wait(self) -> None:
+        """Wait for the device."""
+        synchronize(self.net.device)
 
     def results(self) -> Arrays:
         """Outputs, gradients, or losses and the changes of parameters."""

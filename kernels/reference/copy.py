@@ -4,10 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 
 
-def copy(x: F32, y: F32) -> None:
-    """Write x into y, which has as many elements."""
+def copy(x: F32 | I32, y: F32) -> None:
+    """Write x (float32 or int32) into y, which has as many elements."""
     y[...] = x.reshape(y.shape)
 
 

@@ -85,16 +85,16 @@ def _time_layers(net: Net, iterations: int) -> tuple[list[float], list[float]]:
     forward, backward = [0.0] * len(layers), [0.0] * len(layers)  # seconds
     total = 0.0
     for iteration in range(1, iterations + 1):
-        start = time.perf_counter()
+        start = _now(net)
         for index in layers:
-            before = time.perf_counter()
+            before = _now(net)
             net.forward_pass(index, index)
-            forward[index] += time.perf_counter() - before
+            forward[index] += _now(net) - before
         for index in reversed(layers):
-            before = time.perf_counter()
+            before = _now(net)
             _backward(net, index)
-            backward[index] += time.perf_counter() - before
-        took = 1000 * (time.perf_counter() - start)
+            backward[index] += _now(net) - before
+        took = 1000 * (_now(net) - start)
         total += took
         log.info("Iteration: %d forward-backward time: %g ms.", iteration, took)
     forward_ms = [1000 * seconds / iterations for seconds in forward]
@@ -109,6 +109,14 @@ def _time_layers(net: Net, iterations: int) -> tuple[list[float], list[float]]:
     log.info("Total Time: %g ms.", total)
     log.info("*** Benchmark ends ***")
     return forward_ms, backward_ms
+
+
+def _now(net: Net) -> float:
+    """The time at which all that the net was told to do is done."""
+    from ..device import synchronize
+
+    synchronize(net.device)
+    return time.perf_counter()
 
 
 def _backward(net: Net, index: int) -> None:

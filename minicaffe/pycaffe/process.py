@@ -4,6 +4,7 @@ import logging
 import time
 
 from .. import context
+from ..device import synchronize
 
 LEVELS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
@@ -67,8 +68,10 @@ class Timer:
 
     def start(self) -> None:
         """Begin anew."""
+        synchronize(context.current().device)
         self._started = time.perf_counter()
 
     def stop(self) -> None:
-        """End; `ms` holds the time since `start`."""
+        """End, when the device is done; `ms` holds the time since `start`."""
+        synchronize(context.current().device)
         self.ms = 1000 * (time.perf_counter() - self._started)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from .. import context
 from ..blob import SyncedArray
+from ..device import synchronize
 from ..errors import SolverError
 from ..net.debug_info import DebugInfo
 from ..net.net import Net
@@ -193,6 +194,7 @@ class Solver:
         self.callbacks.call("on_gradients_ready", self)
         rate = self.apply_update()
         self.iter += 1
+        synchronize(self.net.device)  # the time is that of the whole iteration
         iteration = Iteration(
             number=self.iter - 1,
             loss=loss,

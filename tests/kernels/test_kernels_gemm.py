@@ -9,6 +9,7 @@ import pytest
 import minicaffe
 from minicaffe.device import load_kernel
 from minicaffe.errors import Error
+from tests.device_kernels import kernels_of
 
 # M, N, K: nothing, one, less than a tile, a multiple and not, more than one block of each loop
 SIZES = [
@@ -65,7 +66,7 @@ def test_gemm_is_its_definition(
     product = (a.T if trans_a else a).astype(np.float64) @ (b.T if trans_b else b)
     for alpha, beta in SCALES:
         actual = c.copy()
-        load_kernel("gemm", device).gemm(a, b, actual, trans_a, trans_b, alpha, beta)
+        kernels_of("gemm", device).gemm(a, b, actual, trans_a, trans_b, alpha, beta)
         expected = alpha * product + beta * c
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
@@ -73,21 +74,21 @@ def test_gemm_is_its_definition(
 def test_c_is_not_read_when_beta_is_0(device: str) -> None:
     a, b, c = operands(9, 20, 5, False, False)
     c[...] = np.nan
-    load_kernel("gemm", device).gemm(a, b, c)
+    kernels_of("gemm", device).gemm(a, b, c)
     np.testing.assert_allclose(c, a @ b, rtol=1e-5, atol=1e-5)
 
 
 def test_a_and_b_are_not_read_when_alpha_is_0(device: str) -> None:
     a, b, c = operands(9, 20, 5, False, False)
     expected = 3 * c
-    load_kernel("gemm", device).gemm(np.full_like(a, np.nan), b, c, alpha=0, beta=3)
+    kernels_of("gemm", device).gemm(np.full_like(a, np.nan), b, c, alpha=0, beta=3)
     np.testing.assert_array_equal(c, expected)
 
 
 def test_nan_and_infinity_stay_in_their_row(device: str) -> None:
     a, b, c = operands(14, 40, 30, False, False)
     a[3, 7], a[9, 0] = np.nan, np.inf
-    load_kernel("gemm", device).gemm(a, b, c)
+    kernels_of("gemm", device).gemm(a, b, c)
     assert np.isnan(c[3]).all()
     assert np.isinf(c[9]).all()
     assert np.isfinite(np.delete(c, [3, 9], axis=0)).all()

@@ -8,6 +8,8 @@ import pytest
 
 import minicaffe
 from minicaffe.device import load_kernel
+from tests.conftest import DEVICES
+from tests.device_kernels import kernels_of
 
 SMALLEST = float(np.finfo(np.float32).tiny)
 
@@ -36,15 +38,16 @@ def test_softmax(shape: Any, threads: int) -> None:
     x[-1, -1, -1] = -np.inf
     dy = rng.standard_normal(shape, np.float32)
     found = {}
-    for device in ("reference", "cpu"):
-        ops = load_kernel("softmax", device)
+    for device in DEVICES:
+        ops = kernels_of("softmax", device)
         y, dx = np.full_like(x, 7), np.full_like(x, 7)
         with np.errstate(invalid="ignore"):
             ops.forward(x, y)
             ops.backward(y, dy, dx)
         found[device] = y, dx
-    for expected, actual in zip(found["reference"], found["cpu"], strict=True):
-        np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
+    for device in DEVICES:
+        for expected, actual in zip(found["reference"], found[device], strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("where", [None, 0, 1500, 2499])
@@ -56,18 +59,18 @@ def test_cross_entropy(where: int | None, threads: int) -> None:
     label = rng.integers(0, 3, (5, 500)).astype(np.float32) + rng.random((5, 500), np.float32) / 2
     if where is not None:
         label.flat[where] = -2
-    for device in ("reference", "cpu"):
+    for device in DEVICES:
         losses, loss, found = np.full_like(label, 7), *results()
-        load_kernel("cross_entropy", device).forward(
+        kernels_of("cross_entropy", device).forward(
             prob, label, losses, loss, found, SMALLEST, 0, 2
         )
         if device == "reference":
             expected = found, loss, losses
-    assert found[0] == expected[0][0] == (-1 if where is None else where)
-    if where is None:
-        assert found[1] == expected[0][1]
-        assert loss == pytest.approx(expected[1], rel=1e-5)
-        np.testing.assert_allclose(losses, expected[2], rtol=1e-5, atol=1e-6)
+        assert found[0] == expected[0][0] == (-1 if where is None else where)
+        if where is None:
+            assert found[1] == expected[0][1]
+            assert loss == pytest.approx(expected[1], rel=1e-5)
+            np.testing.assert_allclose(losses, expected[2], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +84,8 @@ def test_cross_entropy_of_scores(shape: Any, threads: int) -> None:
     bad = label.copy()
     bad[-1, -1] = shape[1]
     found = {}
-    for device in ("reference", "cpu"):
-        ops = load_kernel("cross_entropy", device)
+    for device in DEVICES:
+        ops = kernels_of("cross_entropy", device)
         prob, losses = np.full_like(x, 7), np.full_like(label, 7)
         loss, counted = results()
         ops.forward_scores(x, label, prob, losses, loss, counted, SMALLEST, 0, 2)
@@ -92,8 +95,9 @@ def test_cross_entropy_of_scores(shape: Any, threads: int) -> None:
         ops.forward_scores(x, bad, *spoilt, SMALLEST, 0, 2)
         assert spoilt[3][0] == label.size - 1
     assert found["cpu"][1] == (label != 2).sum()
-    for expected, actual in zip(found["reference"], found["cpu"], strict=True):
-        np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
+    for device in DEVICES:
+        for expected, actual in zip(found["reference"], found[device], strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
 
 
 def test_sums_of_losses(threads: int) -> None:
@@ -101,16 +105,17 @@ def test_sums_of_losses(threads: int) -> None:
     a, b = rng.standard_normal((2, 5003), np.float32)
     target = rng.integers(0, 2, 5003).astype(np.float32)
     found = {}
-    for device in ("reference", "cpu"):
+    for device in DEVICES:
         difference = np.empty_like(a)
         total, _ = results()
-        load_kernel("euclidean_loss", device).forward(a, b, difference, total, 2)
+        kernels_of("euclidean_loss", device).forward(a, b, difference, total, 2)
         loss, counted = results()
-        ops = load_kernel("sigmoid_cross_entropy_loss", device)
+        ops = kernels_of("sigmoid_cross_entropy_loss", device)
         ops.forward(9 * a, target, loss, counted, 0, 1)
         found[device] = [total[0], loss[0], counted[1], difference.sum()]
         assert counted[0] == -1
-    np.testing.assert_allclose(found["cpu"], found["reference"], rtol=1e-5)
+    for device in DEVICES:
+        np.testing.assert_allclose(found[device], found["reference"], rtol=1e-5)
 
 
 def test_the_same_bits_on_any_number_of_threads() -> None:

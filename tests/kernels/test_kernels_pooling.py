@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minicaffe
-from minicaffe.device import load_kernel
+from tests.device_kernels import kernels_of
 
 LOWEST = np.finfo(np.float32).min
 
@@ -41,7 +41,7 @@ def image(height: int, width: int) -> np.ndarray:
 
 def pooled(device: str, size: Any, kernel: Any, stride: Any, pad: Any, out: Any) -> list[Any]:
     """All that the family computes for an image of this size."""
-    ops = load_kernel("pooling", device)
+    ops = kernels_of("pooling", device)
     x = image(*size)
     y, mean = (np.full((2, 3, *out), 7, np.float32) for _ in range(2))
     mask = np.full(y.shape, 7, np.int32)
@@ -75,7 +75,7 @@ def test_the_same_bits_on_any_number_of_threads(window: Any) -> None:
 def run_max(device: str, x: np.ndarray, kernel: Any, stride: Any, out: Any) -> tuple[Any, Any]:
     """Maxima and mask of one plane."""
     y, mask = np.empty((1, 1, *out), np.float32), np.empty((1, 1, *out), np.int32)
-    load_kernel("pooling", device).max_forward(
+    kernels_of("pooling", device).max_forward(
         np.array(x, np.float32)[None, None], y, mask, kernel, stride, (0, 0)
     )
     return y[0, 0], mask[0, 0]
@@ -98,7 +98,7 @@ def test_a_window_outside_of_the_image(device: str) -> None:
     y, mask = run_max(device, np.ones((1, 3)), (1, 1), (1, 4), (1, 2))
     np.testing.assert_array_equal(y, [[1, LOWEST]])
     np.testing.assert_array_equal(mask, [[0, -1]])
-    ops = load_kernel("pooling", device)
+    ops = kernels_of("pooling", device)
     dx = np.full((1, 1, 1, 3), 9, np.float32)
     ops.max_backward(np.ones((1, 1, 1, 2), np.float32), mask[None, None], dx)
     np.testing.assert_array_equal(dx, [[[[1, 0, 0]]]])
@@ -106,14 +106,14 @@ def test_a_window_outside_of_the_image(device: str) -> None:
 
 def test_the_divisor_counts_padding_but_not_what_is_beyond(device: str) -> None:
     """A 2x2 image, kernel 3, stride 2, pad 1: windows of 9, 6, 6 and 4 values."""
-    ops = load_kernel("pooling", device)
+    ops = kernels_of("pooling", device)
     mean = np.empty((1, 1, 2, 2), np.float32)
     ops.average_forward(np.ones((1, 1, 2, 2), np.float32), mean, (3, 3), (2, 2), (1, 1))
     np.testing.assert_allclose(mean[0, 0], [[4 / 9, 2 / 6], [2 / 6, 1 / 4]], rtol=1e-6)
 
 
 def test_an_average_of_nothing_is_nan(device: str) -> None:
-    ops = load_kernel("pooling", device)
+    ops = kernels_of("pooling", device)
     mean = np.empty((1, 1, 1, 2), np.float32)
     ops.average_forward(np.ones((1, 1, 1, 3), np.float32), mean, (1, 1), (1, 3), (0, 0))
     np.testing.assert_array_equal(mean, [[[[1, np.nan]]]])

@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minicaffe.device import load_kernel
+from tests.conftest import DEVICES
+from tests.device_kernels import kernels_of
 
 
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("size", [(1, 1, 1), (64, 10, 50), (7, 130, 3), (2, 200, 300)], ids=str)
 def test_inner_product_is_its_definition(size: Any, transpose: bool, device: str) -> None:
     m, n, k = size
-    ops = load_kernel("inner_product", device)
+    ops = kernels_of("inner_product", device)
     rng = np.random.default_rng(4)
     x, dy = rng.standard_normal((m, k), np.float32), rng.standard_normal((m, n), np.float32)
     weight, bias = rng.standard_normal((n, k), np.float32), rng.standard_normal(n, np.float32)
@@ -54,22 +55,23 @@ def test_im2col_agrees_with_reference(geometry: Any) -> None:
     rng = np.random.default_rng(5)
     x = rng.standard_normal((2, 3, *size), np.float32)
     found = {}
-    for device in ("reference", "cpu"):
-        ops = load_kernel("im2col", device)
+    for device in DEVICES:
+        ops = kernels_of("im2col", device)
         col = np.full((2, 3 * int(np.prod(kernel)), *out), np.nan, np.float32)
         dx = np.full_like(x, np.nan)
         ops.im2col(x, col, kernel, stride, pad, dilation)
         ops.col2im(col, dx, kernel, stride, pad, dilation)
         found[device] = col, dx
-    np.testing.assert_array_equal(found["cpu"][0], found["reference"][0])
-    np.testing.assert_allclose(found["cpu"][1], found["reference"][1], rtol=1e-5, atol=1e-5)
+    for device in DEVICES:
+        np.testing.assert_array_equal(found[device][0], found["reference"][0])
+        np.testing.assert_allclose(found[device][1], found["reference"][1], rtol=1e-5, atol=1e-5)
 
 
 def test_im2col_of_a_small_image(device: str) -> None:
     """Channel first, then the kernel's row, then its column; zeros outside of the image."""
     x = np.arange(1, 5, dtype=np.float32).reshape(1, 1, 2, 2)
     col = np.empty((1, 4, 1, 3), np.float32)
-    ops = load_kernel("im2col", device)
+    ops = kernels_of("im2col", device)
     ops.im2col(x, col, (2, 2), (1, 1), (0, 1), (1, 1))
     np.testing.assert_array_equal(col[0, :, 0], [[0, 1, 2], [1, 2, 0], [0, 3, 4], [3, 4, 0]])
     dx = np.empty_like(x)

@@ -10,6 +10,7 @@ from minicaffe import context
 from minicaffe.layer import known_types, layer_class
 from minicaffe.layer_example import example_net, needs_files
 from minicaffe.net.net import Net
+from tests.conftest import DEVICES
 
 FROM_FILES = {name for name in known_types() if needs_files(name)}
 DATA_LAYERS = FROM_FILES | {"DummyData"}
@@ -109,9 +110,9 @@ def test_gradient(layer_type: str) -> None:
 
 @pytest.mark.parametrize("layer_type", sorted(set(known_types()) - DATA_LAYERS))
 def test_devices_agree(layer_type: str) -> None:
-    """The cpu device gives what the reference device gives, forward and backward."""
+    """Every device gives what the reference device gives, forward and backward."""
     seen = []
-    for device in ("reference", "cpu"):
+    for device in DEVICES:
         net = build(layer_type, device)
         weights = top_weights(net)
         objective(net, weights)
@@ -120,8 +121,9 @@ def test_devices_agree(layer_type: str) -> None:
             backward(net, weights)
             values += [np.array(b.diff, copy=True) for b in differentiable_blobs(net, layer_type)]
         seen.append(values)
-    for expected, actual in zip(*seen, strict=True):
-        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+    for values in seen[1:]:
+        for expected, actual in zip(seen[0], values, strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_which_examples_need_files() -> None:

@@ -7,6 +7,8 @@ import minicaffe
 from minicaffe import context
 from minicaffe.device import load_kernel
 from minicaffe.errors import LayerError
+from tests.conftest import DEVICES
+from tests.device_kernels import kernels_of
 from tests.small_nets import backward, forward, small_net
 
 ACTIVATION = {  # what may run in place, with parameters
@@ -52,7 +54,7 @@ def test_exponentials_are_as_exact_as_float32(function: str, exact: object, devi
     x = np.concatenate([np.linspace(-87, 88, 20001), np.linspace(-1, 1, 20001)]).astype(np.float32)
     y = np.empty_like(x)
     params = (1.0, 1.0) if function == "exponential" else ()
-    load_kernel("activation", device).forward(function, x, y, *params)
+    kernels_of("activation", device).forward(function, x, y, *params)
     # The reference's sigmoid is (1 + tanh(x / 2)) / 2, as in Caffe: absolute, not relative error.
     np.testing.assert_allclose(y, exact(np.float64(x)), rtol=4e-7, atol=6e-8)  # type: ignore
 
@@ -72,14 +74,14 @@ def test_differences_of_exponentials_keep_their_digits_near_zero(
 def test_sigmoid_at_the_ends(device: str) -> None:
     x = np.array([-np.inf, -3e38, -90, 90, 3e38, np.inf], np.float32)
     y = np.empty_like(x)
-    load_kernel("activation", device).forward("sigmoid", x, y)
+    kernels_of("activation", device).forward("sigmoid", x, y)
     np.testing.assert_allclose(y, [0, 0, 0, 1, 1, 1], atol=1e-37)
 
 
 def test_exponential_at_the_ends(device: str) -> None:
     x = np.array([np.nan, np.inf, -np.inf, 88.7, 89.0, -103.0, -104.5, 0.0], np.float32)
     y = np.empty_like(x)
-    load_kernel("activation", device).forward("exponential", x, y, 1.0, 1.0)
+    kernels_of("activation", device).forward("exponential", x, y, 1.0, 1.0)
     with np.errstate(over="ignore"):
         np.testing.assert_allclose(y, np.exp(x), rtol=1e-6)
 
@@ -161,11 +163,11 @@ class TestDropout:
     def test_a_seed_gives_the_same_masks_on_every_device(self) -> None:
         x = np.ones((50, 20), np.float32)
         kept = {}
-        for device in ("reference", "cpu"):
+        for device in DEVICES:
             context.set_random_seed(9)
             net = small_net(layer("Dropout", ACTIVATION["Dropout"]), device, {"x": x})
             kept[device] = [forward(net), forward(net)]
-        np.testing.assert_array_equal(kept["reference"], kept["cpu"])
+            np.testing.assert_array_equal(kept["reference"], kept[device])
         assert (kept["cpu"][0] != kept["cpu"][1]).any()
 
     def test_the_mean_is_kept(self, device: str) -> None:
@@ -192,7 +194,7 @@ class TestDropout:
 
 
 def test_relu_gives_no_negative_zero_and_keeps_nan(device: str) -> None:
-    ops = load_kernel("relu", device)
+    ops = kernels_of("relu", device)
     x = np.array([-1, -0.0, 0, 2, np.nan], np.float32)
     y = np.empty_like(x)
     ops.forward(x, y, 0.0)

@@ -13,6 +13,7 @@ from minicaffe.layer_example import example_net, needs_files
 from minicaffe.net import roofline
 from minicaffe.net.cost import Cost, layer_cost
 from minicaffe.net.roofline import Peak, measure_peak, table
+from tests.conftest import HOST_DEVICES
 from tests.small_nets import small_net
 
 CONVOLUTION = (
@@ -135,6 +136,7 @@ def test_arithmetic_binds_where_memory_is_fast() -> None:
     assert Peak(1e9, 1e9).seconds(1e6, 2e6) == (0.002, "memory")
 
 
+@pytest.mark.parametrize("device", HOST_DEVICES)
 def test_the_peak_is_measured(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofline, "SIDE", 32)
     monkeypatch.setattr(roofline, "COPIED", 1 << 20)

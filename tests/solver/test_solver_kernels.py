@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from minicaffe.device import load_kernel
 from minicaffe.solver.create import known_solvers
+from tests.conftest import DEVICES
+from tests.device_kernels import kernels_of
 
 # rule: its numbers (values of float32)
 RULES = {
@@ -34,7 +35,7 @@ def arrays(sets, size=1003):
 
 def apply(rule, numbers, given, step, device):
     data, diff, *history = given
-    load_kernel("update", device).apply(rule, data, diff, history, numbers, *step)
+    kernels_of("update", device).apply(rule, data, diff, history, numbers, *step)
 
 
 def by_formula(rule, step, w, g, h, u=None):
@@ -78,11 +79,13 @@ def test_a_rule_follows_its_formula(name, step, device):
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_gives_the_same_bits_on_every_device(name, step):
     solver = known_solvers()[name]
-    reference, cpu = arrays(solver.history_sets), arrays(solver.history_sets)
+    reference = arrays(solver.history_sets)
     apply(solver.rule, RULES[name], reference, step, "reference")
-    apply(solver.rule, RULES[name], cpu, step, "cpu")
-    for one, other in zip(reference, cpu, strict=True):
-        assert np.array_equal(one, other)
+    for device in DEVICES:
+        given = arrays(solver.history_sets)
+        apply(solver.rule, RULES[name], given, step, device)
+        for one, other in zip(reference, given, strict=True):
+            assert np.array_equal(one, other)
 
 
 def sign(w, g, rate):
@@ -112,6 +115,6 @@ def test_rules_of_ones_own_have_any_number_of_histories(rule, sets, numbers):
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 1000, 40_000])
 def test_the_sum_of_squares(size, device):
     x = np.arange(size, dtype=np.float32) / 8
-    assert load_kernel("norm", device).sum_of_squares(x) == pytest.approx(
+    assert kernels_of("norm", device).sum_of_squares(x) == pytest.approx(
         float((x.astype(np.float64) ** 2).sum()), rel=1e-12
     )

@@ -159,7 +159,7 @@ def test_a_net_without_parameters_has_no_buckets() -> None:
 
 def test_a_device_with_memory_of_its_own_has_one_bucket() -> None:
     net = FakeSolver(0).net
-    net.device = "cuda"
+    net.device = "apart"
     assert plan_buckets(net, 1) == [Bucket(1, 0, 9830)]
 
 
