@@ -278,10 +278,10 @@ SOLVER = """
 """
 
 
-def real_solver(batch: int, part: slice) -> Solver:
+def real_solver(batch: int, part: slice, device: str = "reference") -> Solver:
     """A solver on some of eight samples."""
     text = SOLVER.replace("BATCH", str(batch))
-    solver = create_solver(parse_text(text, pb.SolverParameter()), device="reference")
+    solver = create_solver(parse_text(text, pb.SolverParameter()), device=device)
     values = np.random.default_rng(3)
     for name, width in (("x", 6), ("t", 3)):
         solver.net.blob_dict[name].data[...] = values.standard_normal((8, width))[part]
@@ -292,10 +292,10 @@ def weights(solver: Solver) -> Any:
     return solver.net.flat_params.data.read("cpu")
 
 
-def test_ranks_with_parts_of_a_batch_learn_what_one_learns_from_all_of_it() -> None:
+def test_ranks_with_parts_of_a_batch_learn_what_one_learns_from_all_of_it(device: str) -> None:
     def work(ring: Communicator) -> tuple[bytes, Any]:
         context.current().solver_rank = ring.rank
-        solver = real_solver(4, slice(4 * ring.rank, 4 * ring.rank + 4))
+        solver = real_solver(4, slice(4 * ring.rank, 4 * ring.rank + 4), device)
         sync = AllreduceSync(ring, bucket_bytes=64)
         solver.callbacks.append(sync)
         solver.solve()
@@ -304,6 +304,6 @@ def test_ranks_with_parts_of_a_batch_learn_what_one_learns_from_all_of_it() -> N
 
     (first, found), (second, _) = run_ranks(2, work, URLS[1])
     assert first == second
-    alone = real_solver(8, slice(0, 8))
+    alone = real_solver(8, slice(0, 8), device)
     alone.solve()
     np.testing.assert_allclose(found, weights(alone), rtol=1e-4, atol=1e-6)
