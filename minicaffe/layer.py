@@ -201,10 +201,7 @@ def known_types() -> dict[str, str]:
     package = importlib.import_module("minicaffe.layers")
     found: dict[str, str] = {}
     for module in pkgutil.iter_modules(package.__path__):
-        spec = module.module_finder.find_spec(module.name, None)
-        loader: Any = spec and spec.loader  # of files or of a zip
-        source = loader.get_source(module.name)
-        for name in re.findall(r"^class (\w+)Layer\(", source or "", re.MULTILINE):
+        for name in re.findall(r"^class (\w+)Layer\(", source_of(module), re.MULTILINE):
             if is_file_of(module.name, name):
                 found[name] = module.name
     return dict(sorted(found.items()))
@@ -222,6 +219,13 @@ def parameter_field(layer_type: str) -> str | None:
         if field.message_type is not None and field.message_type.name == f"{layer_type}Parameter":
             return name
     return None
+
+
+def source_of(module: pkgutil.ModuleInfo) -> str:
+    """The text of a module, which is not imported; it may lie in a zip."""
+    spec = module.module_finder.find_spec(module.name, None)
+    loader: Any = spec and spec.loader
+    return loader.get_source(module.name) or ""
 
 
 def given_fields(param: Any, fields: Iterable[str]) -> Iterator[tuple[Any, str]]:

@@ -1,1 +1,1 @@
-"""Neighbouring layers that run as one: one file a chain of types (minicaffe/net/fusion.py)."""
+"""Neighbouring layers that run as one: each file names its chains (minicaffe/net/fusion.py)."""

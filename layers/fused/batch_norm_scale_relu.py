@@ -17,6 +17,7 @@ class Group(FusionGroup):
     here the two of them keep it in one memory.
     """
 
+    replaces = (("BatchNorm", "Scale", "ReLU"), ("BatchNorm", "Scale"), ("BatchNorm", "ReLU"))
     kernel = "batch_norm_scale_relu"
 
     def __init__(self, *args: Any) -> None:

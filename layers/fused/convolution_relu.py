@@ -11,6 +11,7 @@ from ..relu import ReLULayer
 class Group(FusionGroup):
     """y = relu(W * x + b); the layers run back one by one, where nothing would be saved."""
 
+    replaces = (("Convolution", "ReLU"),)
     kernel = "convolution_relu"
 
     def __init__(self, *args: Any) -> None:

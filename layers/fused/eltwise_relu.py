@@ -12,6 +12,7 @@ from ..relu import ReLULayer
 class Group(FusionGroup):
     """The end of a residual block: y = relu(a + b), read by the next block and its shortcut."""
 
+    replaces = (("Eltwise", "ReLU", "Split"), ("Eltwise", "ReLU"))
     kernel = "eltwise_relu"
 
     def __init__(self, *args: Any) -> None:

@@ -5,10 +5,11 @@
     layer { name: "relu" type: "ReLU" bottom: "x" top: "x" }
 
 One by one, these three move the blob through memory again and again, and what the first two leave
-in `x` is overwritten before anything reads it. So a chain of layers of the TYPES below, in which
-each but the first works in place on the top of the one before it, runs as a group: with one kernel
-forward and one backward, where the device has a kernel family of that name. A Split, which only
-adds gradients, can be the last of a group.
+in `x` is overwritten before anything reads it. So layers of these types, of which each but the
+first works in place on the top of the one before it, run as a group: with one kernel forward and
+one backward, where the device has that kernel family. A Split, which only adds gradients, can be
+the last of a group. Each file of layers/fused/ has a class `Group` and names the chains of types
+that it stands for: a new one is a new file.
 
 All else is as it was. The layers stand in the net with their names, parameters and blobs, and after
 a pass all of these hold what they would hold without groups (up to the order of a sum: within 1e-6
@@ -19,34 +20,32 @@ group do so where a pass begins or ends inside it.
 
 from __future__ import annotations
 
+import ast
 import importlib
+import pkgutil
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, ClassVar
 
+from .. import overlay
 from ..device import known_families, load_kernel
-from ..layer import Layer
-from ..overlay import is_overlaid
+from ..errors import Error
+from ..layer import source_of
 from .node import Node
 
-# types of a chain -> the kernel family, and the module in layers/fused/ that has its Group
-TYPES = {
-    ("BatchNorm", "Scale", "ReLU"): "batch_norm_scale_relu",
-    ("BatchNorm", "Scale"): "batch_norm_scale_relu",
-    ("BatchNorm", "ReLU"): "batch_norm_scale_relu",
-    ("Convolution", "ReLU"): "convolution_relu",
-    ("Eltwise", "ReLU", "Split"): "eltwise_relu",
-    ("Eltwise", "ReLU"): "eltwise_relu",
-}
-LONGEST = max(map(len, TYPES))
+Chain = tuple[str, ...]  # layer types, in order
 
 
 class Group(ABC):
     """The layers `first` to `last` of a net, `nodes`. A subclass says what they do as one.
 
-    `top` is the blob that all but a Split write.
+    `top` is the blob that all but a Split write. `replaces` is written out in the file, as it is
+    read from there before the class is needed.
     """
 
+    replaces: ClassVar[tuple[Chain, ...]]  # the chains that it stands for
     kernel: ClassVar[str]  # family
 
     def __init__(self, first: int, nodes: Sequence[Node]) -> None:
@@ -91,6 +90,35 @@ class Group(ABC):
                 node.run_back()
 
 
+@cache
+def known_chains() -> dict[Chain, str]:
+    """The chains of types that run as one, and the module in layers/fused/ of each.
+
+    They are read from the files' text: a net without such a chain imports none of the files.
+    Raises Error for a file that names none.
+    """
+    package = importlib.import_module("minicaffe.layers.fused")
+    found: dict[Chain, str] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            for chain in _chains_in(source_of(module), module.name):
+                found.setdefault(chain, module.name)
+    return found
+
+
+def _chains_in(source: str, name: str) -> Sequence[Chain]:
+    # the statement: its first line, those that are indented further, a closing parenthesis
+    found = re.search(r"^    replaces\b.*?= *(.*\n(?:(?: {5}.*| {4}\))\n)*)", source, re.MULTILINE)
+    try:
+        chains = ast.literal_eval(found[1]) if found else None
+    except (SyntaxError, ValueError):
+        chains = None
+    if not chains or not all(isinstance(chain, tuple) and len(chain) > 1 for chain in chains):
+        raise Error(f"layers/fused/{name}.py does not say which types it stands for: its class"
+                    ' Group needs a line such as replaces = (("BatchNorm", "ReLU"),)')  # fmt: skip
+    return tuple(chains)
+
+
 def find_groups(nodes: Sequence[Node], device: str) -> list[Group]:
     """The groups of a net that has been built on a device, in order; each as long as can be."""
     groups: list[Group] = []
@@ -106,37 +134,39 @@ def find_groups(nodes: Sequence[Node], device: str) -> list[Group]:
 
 def _group_from(nodes: Sequence[Node], first: int, device: str) -> Group | None:
     """The longest group that begins with a layer."""
-    for length in range(_chain(nodes, first), 1, -1):
+    chains = known_chains()
+    for length in range(_in_place(nodes, first, max(map(len, chains), default=0)), 1, -1):
         part = nodes[first : first + length]
-        layers = [node.layer for node in part]
-        family = TYPES.get(tuple(layer.type for layer in layers))
-        if family not in known_families(device) or _has_overlaid(layers, family):
-            continue
-        if {layer.device for layer in layers} == {device}:
-            made: type[Group] = importlib.import_module(f"minicaffe.layers.fused.{family}").Group
-            group = made(first, part)
-            if group.fits():
-                return group
+        name = chains.get(tuple(node.layer.type for node in part))
+        if name and {node.layer.device for node in part} == {device} and _may_stand(name, part):
+            made: type[Group] = importlib.import_module(f"minicaffe.layers.fused.{name}").Group
+            if made.kernel in known_families(device):
+                group = made(first, part)
+                if group.fits():
+                    return group
     return None
 
 
-def _has_overlaid(layers: Sequence[Layer], family: str) -> bool:
-    """Whether layers, or their kernels, are of MINICAFFE_PATH and would be passed over.
+def _may_stand(name: str, nodes: Sequence[Node]) -> bool:
+    """Whether a group does not pass over layers, or kernels of theirs, that are of MINICAFFE_PATH.
 
     A group that is of MINICAFFE_PATH itself knows what it replaces.
     """
-    if is_overlaid(f"minicaffe.layers.fused.{family}"):
-        return False
-    modules = {base.__module__ for layer in layers for base in type(layer).__mro__}
-    modules |= {x.ops.__name__ for x in layers if x.ops is not None}
-    return any(is_overlaid(name) for name in modules if name.startswith("minicaffe."))
+    if not overlay.folders() or overlay.is_overlaid(f"minicaffe.layers.fused.{name}"):
+        return True
+    modules: set[str] = set()
+    for node in nodes:
+        layer = node.layer
+        modules.update(base.__module__ for base in type(layer).__mro__)
+        modules.update(layer.ops_of(family).__name__ for family in layer.kernels)
+    return not any(overlay.is_overlaid(name) for name in modules if name.startswith("minicaffe."))
 
 
-def _chain(nodes: Sequence[Node], first: int) -> int:
+def _in_place(nodes: Sequence[Node], first: int, most: int) -> int:
     """How many layers, from one on, have its top as their bottom and top; a Split may be last."""
     tops = nodes[first].tops
     index = first + 1
-    while index < min(first + LONGEST, len(nodes)) and nodes[index].bottoms == tops:
+    while index < min(first + most, len(nodes)) and nodes[index].bottoms == tops:
         if nodes[index].tops != tops:
             return index - first + (nodes[index].layer.type == "Split")
         index += 1

@@ -7,9 +7,7 @@ decide which of them go backward.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 
@@ -18,7 +16,9 @@ from ..blob import Blob
 from ..errors import NetError
 from ..layer import Layer, create_layer
 from ..proto import minicaffe_pb2 as pb
+from . import log as net_log
 from . import weights
+from .callbacks import NetCallbacks
 from .fusion import Group, find_groups, whole_groups
 from .graph import analyse_backward, filter_net, insert_splits
 from .memory_plan import MemoryPlan, plan_memory
@@ -28,24 +28,6 @@ from .parameters import ParamCollector
 log = logging.getLogger("minicaffe.net")
 
 AUTOMATIC = "(automatic)"  # name of a top that the prototxt leaves out; not an output
-
-LayerCallback = Callable[[int], Any]
-
-
-@dataclass
-class NetCallbacks:
-    """What is called, with the layer's index, around each layer of a pass.
-
-    Those of the first four lists see the blobs as this layer finds and leaves them, so while there
-    are any, a pass runs layer by layer. Those of `gradients_ready` only learn that the gradients
-    of the layer's parameters are complete; neighbours may have run as one.
-    """
-
-    before_forward: list[LayerCallback] = field(default_factory=list)
-    after_forward: list[LayerCallback] = field(default_factory=list)
-    before_backward: list[LayerCallback] = field(default_factory=list)
-    after_backward: list[LayerCallback] = field(default_factory=list)
-    gradients_ready: list[LayerCallback] = field(default_factory=list)
 
 
 class Net:
@@ -105,26 +87,18 @@ class Net:
                 layer_param.phase = self.phase  # type: ignore[assignment]
             node = self._append(layer_param, available, needs_gradient)
             memory += sum(4 * top.count() for top in node.tops)
-            _log_set_up(node, memory)
+            net_log.set_up(node, memory)
             node.needs_backward |= params.append(layer_param, node.layer)
             if node.needs_backward:
                 needs_gradient.update(node.top_names)
-        self._log_fallen_back()
+        net_log.fallen_back(self.nodes, self.device)
         analyse_backward(self.nodes)
         if self.param.force_backward:
             for node in self.nodes:
                 node.force_backward()
         self.output_names = sorted(available)
         self.flat_params = params.flatten()
-        self._log_summary(memory)
-
-    def _log_fallen_back(self) -> None:
-        """Say once which layers run on the CPU because the device lacks kernels."""
-        lacking = [f"{node.name} ({', '.join(node.layer.missing)})"
-                   for node in self.nodes if node.layer.missing]  # fmt: skip
-        if lacking:
-            log.warning("On the CPU, for want of kernels for %s: %s",
-                        self.device, ", ".join(lacking))  # fmt: skip
+        net_log.summary(self.nodes, self.output_names, self.flat_params.count, memory)
 
     def _append(
         self, param: pb.LayerParameter, available: set[str], needs_gradient: set[str]
@@ -176,18 +150,6 @@ class Net:
                 self.input_names.append(name)
         available.add(name)
         return self.blob_dict[name]
-
-    def _log_summary(self, memory: int) -> None:
-        for node in reversed(self.nodes):
-            verb = "needs" if node.needs_backward else "does not need"
-            log.info("%s %s backward computation.", node.name, verb)
-        for name in self.output_names:
-            log.info("This network produces output %s", name)
-        log.info(
-            "Network initialization done: %d learnable parameters, %d bytes of data.",
-            self.flat_params.count,
-            memory,
-        )
 
     def _share_memory(self, keep: Collection[str]) -> None:
         if self.phase != pb.TEST:
@@ -339,13 +301,3 @@ def _weighted(loss: Blob) -> np.float32:
     if values.size == 1:  # the usual case, and ten times as fast
         return np.float32(values.item() * weights.item())
     return np.vdot(values, weights)  # type: ignore[no-any-return]
-
-
-def _log_set_up(node: Node, memory: int) -> None:
-    log.info("Setting up %s", node.name)
-    for top, weight in zip(node.tops, node.loss_weights, strict=True):
-        dims = "".join(f"{dim} " for dim in top.shape)
-        log.info("Top shape: %s(%d)", dims, top.count())
-        if weight:
-            log.info("    with loss weight %g", weight)
-    log.info("Memory required for data: %d", memory)
