@@ -46,7 +46,7 @@ def goldens(shared: Path) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _strange_device(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The device `apart`, in a folder of its own."""
-    strange_device.install(tmp_path_factory.mktemp("devices"))
+    strange_device.enter(strange_device.write_folder(tmp_path_factory.mktemp("devices")))
 
 
 @pytest.fixture(params=DEVICES)

@@ -7,7 +7,7 @@ a kernel or a transfer fails, and transfers are counted. It enters as any device
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +137,8 @@ def cards() -> list[str]:
 # --- the folder ---------------------------------------------------------------------------------
 
 
-def install(root: Path, name: str = FOLDER, without: tuple[str, ...] = ()) -> None:
-    """Make kernels/<name>/ below `root`, with all families but some, and have it found."""
+def write_folder(root: Path, name: str = FOLDER, without: Sequence[str] = ()) -> Path:
+    """Make kernels/<name>/ below `root`, with all families of `reference` but some."""
     folder = root / "kernels" / name
     folder.mkdir(parents=True)
     files = {family: f"globals().update(strange_device.kernels({family!r}))\n"
@@ -147,4 +147,9 @@ def install(root: Path, name: str = FOLDER, without: tuple[str, ...] = ()) -> No
     files["__init__"] = '"""A device of the tests."""\n'
     for family, text in files.items():
         (folder / f"{family}.py").write_text(f"from tests import strange_device\n\n{text}")
+    return root
+
+
+def enter(root: Path) -> None:
+    """Let this process find what MINICAFFE_PATH would let a new one find."""
     importlib.import_module("minicaffe.kernels").__path__.append(str(root / "kernels"))
