@@ -59,7 +59,7 @@ def fill(net: Net, arrays: Arrays) -> None:
     for key, values in arrays.items():
         what, name, *index = key.split("/")
         if index:
-            blob = net.layers[net.layer_index(name)].blobs[int(index[0])]
+            blob = net.nodes[net.layer_index(name)].layer.blobs[int(index[0])]
         else:
             blob = net.blob_dict[name]
         array = blob.data if what in ("input", "param") else blob.diff
@@ -156,7 +156,7 @@ class NetWork(Work):
 
     def _parameter(self, key: str) -> Blob:
         _, name, index = key.split("/")
-        return self.net.layers[self.net.layer_index(name)].blobs[int(index)]
+        return self.net.nodes[self.net.layer_index(name)].layer.blobs[int(index)]
 
 
 def blas_core() -> str:

@@ -23,7 +23,7 @@ CONVOLUTION = (
 
 
 def costs(layers: str, force: bool = False, **shapes: tuple[int, ...]) -> list[Cost]:
-    """The costs of the layers behind the inputs."""
+    """The costs of the layers after the inputs."""
     inputs = "".join(
         f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{'
         + "".join(f" dim: {dim}" for dim in shape)

@@ -82,7 +82,7 @@ def test_views_of_a_blob_are_the_same_memory(more: tuple[str, str]) -> None:
     layers += [layer("Silence", "view", ""), layer("Power", "d", "y")]
     found = buffers(layers)
     assert found["b"] == found["view"]
-    assert found["b"] != found["c"], "the view is read behind c"
+    assert found["b"] != found["c"], "the view is read after c"
 
 
 def test_a_buffer_is_as_large_as_its_largest_blob() -> None:
