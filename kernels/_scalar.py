@@ -14,6 +14,7 @@ import numpy as np
 
 F = np.float32
 Real = Any  # a float32, typed by the device's compiler
+Made = dict[str, Any]  # functions by name
 Decorator = Callable[[Callable[..., Real]], Any]
 
 ZERO, HALF, ONE, TWO, MINUS_ONE = F(0), F(0.5), F(1), F(2), F(-1)
@@ -32,7 +33,14 @@ INFINITY, NAN = F(np.inf), F(np.nan)
 
 
 def formulas(compiled: Decorator, strict: Decorator) -> Any:
-    """The functions below, made by a device's decorators."""
+    """All functions of this file, made by a device's decorators, as attributes."""
+    made = _exponentials(strict) | _logarithm(strict)
+    made |= _sigmoids(compiled, **made) | _polynomials(compiled) | _powers(compiled, **made)
+    return SimpleNamespace(**made)
+
+
+def _exponentials(strict: Decorator) -> Made:
+    """e^x, and the pieces that it is made of."""
 
     @strict
     def split(x: Real) -> Any:
@@ -73,6 +81,12 @@ def formulas(compiled: Decorator, strict: Decorator) -> Any:
         n, q = split(x)
         return (TWO + (q + q)) * power_of_two(np.int32(n - np.int32(1)))
 
+    return {"split": split, "power_of_two": power_of_two, "exp": exp, "exp_or_zero": exp_or_zero}
+
+
+def _logarithm(strict: Decorator) -> Made:
+    """The natural logarithm."""
+
     @strict
     def log(x: Real) -> Real:
         # Cephes' logf (Moshier): x = m 2^n with m in [sqrt(1/2), sqrt(2)), a polynomial in m - 1.
@@ -97,6 +111,14 @@ def formulas(compiled: Decorator, strict: Decorator) -> Any:
         y = y if x < INFINITY else x  # infinity stays, and NaN
         y = y if x > ZERO or x != x else NAN
         return -INFINITY if x == ZERO else y
+
+    return {"log": log}
+
+
+def _sigmoids(
+    compiled: Decorator, split: Real, power_of_two: Real, exp: Real, exp_or_zero: Real, log: Real
+) -> Made:
+    """Functions that level off on one side or on both."""
 
     @compiled
     def tanh(x: Real) -> Real:
@@ -148,6 +170,12 @@ def formulas(compiled: Decorator, strict: Decorator) -> Any:
     def elu_slope(x: Real, y: Real, alpha: Real) -> Real:
         return ONE if x > ZERO else alpha + y
 
+    return locals()
+
+
+def _polynomials(compiled: Decorator) -> Made:
+    """Pieces of lines and parabolas."""
+
     @compiled
     def clip(x: Real, low: Real, high: Real) -> Real:
         return max(low, min(x, high))
@@ -163,22 +191,6 @@ def formulas(compiled: Decorator, strict: Decorator) -> Any:
     @compiled
     def abs_val_slope(x: Real, y: Real) -> Real:
         return ONE if x > ZERO else (MINUS_ONE if x < ZERO else ZERO)
-
-    @compiled
-    def exponential(x: Real, inner: Real, outer: Real) -> Real:
-        return outer * exp(inner * x)
-
-    @compiled
-    def exponential_slope(x: Real, y: Real, inner: Real, outer: Real) -> Real:
-        return inner * y
-
-    @compiled
-    def logarithm(x: Real, scale: Real, shift: Real, factor: Real) -> Real:
-        return factor * log(scale * x + shift)
-
-    @compiled
-    def logarithm_slope(x: Real, y: Real, scale: Real, shift: Real, factor: Real) -> Real:
-        return factor * scale / (scale * x + shift)
 
     @compiled
     def affine(x: Real, scale: Real, shift: Real) -> Real:
@@ -197,6 +209,12 @@ def formulas(compiled: Decorator, strict: Decorator) -> Any:
     def square_slope(x: Real, y: Real, scale: Real, shift: Real) -> Real:
         return TWO * scale * (scale * x + shift)
 
+    return locals()
+
+
+def _powers(compiled: Decorator, exp: Real, log: Real, **others: Real) -> Made:
+    """Powers, exponentials and logarithms with their parameters."""
+
     @compiled
     def power(x: Real, scale: Real, shift: Real, exponent: Real) -> Real:
         return (scale * x + shift) ** exponent
@@ -205,4 +223,20 @@ def formulas(compiled: Decorator, strict: Decorator) -> Any:
     def power_slope(x: Real, y: Real, scale: Real, shift: Real, exponent: Real) -> Real:
         return exponent * scale * (scale * x + shift) ** (exponent - ONE)
 
-    return SimpleNamespace(**locals())
+    @compiled
+    def exponential(x: Real, inner: Real, outer: Real) -> Real:
+        return outer * exp(inner * x)
+
+    @compiled
+    def exponential_slope(x: Real, y: Real, inner: Real, outer: Real) -> Real:
+        return inner * y
+
+    @compiled
+    def logarithm(x: Real, scale: Real, shift: Real, factor: Real) -> Real:
+        return factor * log(scale * x + shift)
+
+    @compiled
+    def logarithm_slope(x: Real, y: Real, scale: Real, shift: Real, factor: Real) -> Real:
+        return factor * scale / (scale * x + shift)
+
+    return locals()

@@ -23,7 +23,8 @@ everywhere else. So memory sees each array once:
 Each number is computed by the expressions of `batch_norm`, `scale` and `relu`, and rounded where
 these store it. That takes care: compiled freely, `scale * ((x - mean) * factor)` may become
 `(scale * factor) * (x - mean)`. So the kernels are strict, and only the functions that they call
-have the liberties of `_jit.FASTMATH`: sums in vectors, and multiplication and addition in one step.
+have the liberties of `FASTMATH` (`_compile/jit.py`): sums in vectors, and multiplication and
+addition in one step.
 """
 
 import math
@@ -36,6 +37,7 @@ from ._compile.jit import inner, kernel
 from .relu import rectified
 
 F32 = NDArray[np.float32]
+OfChannels = tuple[F32, bool, F32, bool]  # scale and bias: numbers, and whether there are any
 Sums = tuple[np.float32, np.float32, np.float32, np.float32]
 
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -50,7 +52,7 @@ def forward_batch(
     y may be x.
     """
     channel = _of_channels(mean, scale, bias)
-    _forward_batch(x, np.float32(eps), *channel, _slope(slope), mean, variance, x_norm, y)
+    _forward_batch(x, np.float32(eps), channel, _slope(slope), mean, variance, x_norm, y)
 
 
 def forward_given(
@@ -59,7 +61,7 @@ def forward_given(
 ) -> None:  # fmt: skip
     """Normalise by a mean and a variance, into y (y may be x), and into x_norm unless None."""
     channel = _of_channels(mean, scale, bias)
-    numbers = np.float32(eps), *channel, _slope(slope), mean, variance
+    numbers = np.float32(eps), channel, _slope(slope), mean, variance
     if x_norm is not None:
         _forward_given_kept(x, *numbers, x_norm, y)
     elif np.may_share_memory(x, y):
@@ -74,20 +76,19 @@ def backward(
 ) -> None:  # fmt: skip
     """Write the gradient into dx (dx may be dy), and add those of scale and bias unless None.
 
-    dy is left as the gradient of x_norm. `given`: mean and variance did not depend on x.
+    dy is left as the gradient of x_norm. `given`: mean and variance did not depend on x. So many
+    arguments, because those of three layers are in it.
     """
-    some = variance  # what is absent is not touched
     sign = x_norm if slope is None else y  # any number will do, and x_norm is read anyway
+    gain = (variance, False) if scale is None else (scale, True)  # what is absent is not touched
     _backward(
-        sign, x_norm, given, variance, np.float32(eps),
-        some if scale is None else scale, scale is not None, _slope(slope), dy,
-        some if dscale is None else dscale, dscale is not None,
-        some if dbias is None else dbias, dbias is not None, dx, np.may_share_memory(dy, dx),
+        sign, x_norm, (given, variance, np.float32(eps)), gain, _slope(slope), dy,
+        _of_channels(variance, dscale, dbias), dx, np.may_share_memory(dy, dx),
     )  # fmt: skip
 
 
-def _of_channels(some: F32, scale: F32 | None, bias: F32 | None) -> tuple[F32, bool, F32, bool]:
-    """Arrays for both, and whether they are to be read."""
+def _of_channels(some: F32, scale: F32 | None, bias: F32 | None) -> OfChannels:
+    """Arrays for both, and whether they are there; `some` array stands for what is absent."""
     return (
         some if scale is None else scale, scale is not None,
         some if bias is None else bias, bias is not None,
@@ -121,9 +122,10 @@ def _sum_of_squares(row: F32, centre: np.float32) -> np.float32:
 
 @kernel(strict=True)
 def _forward_batch(
-    x: F32, eps: np.float32, scale: F32, scaled: bool, bias: F32, biased: bool, slope: np.float32,
+    x: F32, eps: np.float32, channel: OfChannels, slope: np.float32,
     mean: F32, variance: F32, x_norm: F32, y: F32,
 ) -> None:  # fmt: skip
+    scale, scaled, bias, biased = channel
     count, channels, size = x.shape
     for c in prange(channels):
         total = np.float64(0)
@@ -147,9 +149,10 @@ def _forward_batch(
 
 @kernel(strict=True)
 def _forward_given_kept(
-    x: F32, eps: np.float32, scale: F32, scaled: bool, bias: F32, biased: bool, slope: np.float32,
+    x: F32, eps: np.float32, channel: OfChannels, slope: np.float32,
     mean: F32, variance: F32, x_norm: F32, y: F32,
 ) -> None:  # fmt: skip
+    scale, scaled, bias, biased = channel
     count, channels, size = x.shape
     for task in prange(count * channels):
         n = task // channels
@@ -166,9 +169,10 @@ def _forward_given_kept(
 
 @kernel(strict=True)
 def _forward_given(
-    x: F32, eps: np.float32, scale: F32, scaled: bool, bias: F32, biased: bool, slope: np.float32,
+    x: F32, eps: np.float32, channel: OfChannels, slope: np.float32,
     mean: F32, variance: F32, y: F32,
 ) -> None:  # fmt: skip
+    scale, scaled, bias, biased = channel
     count, channels, size = x.shape
     for task in prange(count * channels):
         n = task // channels
@@ -184,9 +188,9 @@ def _forward_given(
 
 @kernel(strict=True)
 def _forward_given_in_place(
-    eps: np.float32, scale: F32, scaled: bool, bias: F32, biased: bool, slope: np.float32,
-    mean: F32, variance: F32, y: F32,
-) -> None:  # fmt: skip
+    eps: np.float32, channel: OfChannels, slope: np.float32, mean: F32, variance: F32, y: F32
+) -> None:
+    scale, scaled, bias, biased = channel
     count, channels, size = y.shape
     for task in prange(count * channels):
         n = task // channels
@@ -222,10 +226,12 @@ def _centred(dy: np.float32, mean: np.float32, slope: np.float32, x_norm: np.flo
 
 @kernel(strict=True)
 def _backward(
-    y: F32, x_norm: F32, given: bool, variance: F32, eps: np.float32, scale: F32, scaled: bool,
-    slope: np.float32, dy: F32, dscale: F32, scale_learns: bool, dbias: F32, bias_learns: bool,
-    dx: F32, in_place: bool,
+    y: F32, x_norm: F32, statistics: tuple[bool, F32, np.float32], channel: tuple[F32, bool],
+    slope: np.float32, dy: F32, gradients: OfChannels, dx: F32, in_place: bool,
 ) -> None:  # fmt: skip
+    given, variance, eps = statistics
+    scale, scaled = channel
+    dscale, scale_learns, dbias, bias_learns = gradients
     count, channels, size = dy.shape
     for c in prange(channels):
         gain = scale[c] if scaled else ONE

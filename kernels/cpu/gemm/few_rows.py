@@ -33,6 +33,9 @@ from .micro_kernel import COLUMNS
 from .packing import pack
 
 F32 = NDArray[np.float32]
+Sizes = tuple[int, int, int]  # M, N, K
+Factors = tuple[float, float]  # alpha, beta
+Steps = tuple[int, int]
 
 FEW = 32  # rows at most,
 DEEP = 32  # and the sum so many times as long: what is done for each element of C is not much then
@@ -57,33 +60,34 @@ def multiply(
     m, n = c.shape
     k = a.size // m
     threads = num_threads() if m * n * k >= _PARALLEL_FROM else 1
-    scale, keep = float(alpha), float(beta)  # which Numba takes faster than NumPy's numbers
+    factors = float(alpha), float(beta)  # which Numba takes faster than NumPy's numbers
     a, b, c = a.ravel(), b.ravel(), c.ravel()
     if trans_b:
         few = min(m, n)
         along = _by_columns if threads > 1 else _by_columns.on_one_thread
         work = workspace(threads * whole((few + 1) * DOTS, CACHE_LINE))
         if m <= n:
-            along(m, n, k, scale, keep, a, b, c, n, 1, threads, work)
+            along((m, n, k), factors, a, b, c, (n, 1), threads, work)
         else:
-            along(n, m, k, scale, keep, b, a, c, 1, n, threads, work)
+            along((n, m, k), factors, b, a, c, (1, n), threads, work)
     else:
         across = _by_rows if threads > 1 else _by_rows.on_one_thread
-        a_step, a_k = (1, m) if trans_a else (k, 1)
+        a_steps = (1, m) if trans_a else (k, 1)
         block = max(BLOCK // m // COLUMNS, 1) * COLUMNS
         work = workspace(threads * whole(m * (k + ROWS + block), CACHE_LINE))
-        across(m, n, k, scale, keep, a, a_step, a_k, b, c, block, threads, work)
+        across((m, n, k), factors, a, a_steps, b, c, block, threads, work)
 
 
 @kernel
 def _by_columns(
-    m: int, n: int, k: int, alpha: float, beta: float,
-    a: F32, b: F32, c: F32, c_row: int, c_column: int, parts: int, work: F32,
-) -> None:  # fmt: skip
-    """C[i, j] is c[i * c_row + j * c_column]; A and B are kept along k."""
+    sizes: Sizes, factors: Factors, a: F32, b: F32, c: F32, c_steps: Steps, parts: int, work: F32
+) -> None:
+    """C[i, j] is c[i * c_steps[0] + j * c_steps[1]]; A and B are kept along k."""
+    m, n, k = sizes
+    c_row, c_column = c_steps
     wide = ((n + parts - 1) // parts + ROWS - 1) // ROWS * ROWS
     share = work.size // parts // CACHE_LINE * CACHE_LINE
-    scale, keep = np.float32(alpha), np.float32(beta)
+    scale, keep = np.float32(factors[0]), np.float32(factors[1])
     for part in prange(parts):
         sums = part * share
         for j in range(part * wide, min(n, part * wide + wide), ROWS):
@@ -100,13 +104,15 @@ def _by_columns(
 
 @kernel
 def _by_rows(
-    m: int, n: int, k: int, alpha: float, beta: float,
-    a: F32, a_step: int, a_k: int, b: F32, c: F32, block: int, parts: int, work: F32,
+    sizes: Sizes, factors: Factors, a: F32, a_steps: Steps, b: F32, c: F32,
+    block: int, parts: int, work: F32,
 ) -> None:  # fmt: skip
-    """A[i, k] is a[i * a_step + k * a_k]; B and C are kept by rows."""
+    """A[i, k] is a[i * a_steps[0] + k * a_steps[1]]; B and C are kept by rows."""
+    m, n, k = sizes
+    a_step, a_k = a_steps
     wide = ((n + parts - 1) // parts + COLUMNS - 1) // COLUMNS * COLUMNS
     share = work.size // parts // CACHE_LINE * CACHE_LINE
-    scale, keep = np.float32(alpha), np.float32(beta)
+    scale, keep = np.float32(factors[0]), np.float32(factors[1])
     for part in prange(parts):
         packed = part * share
         sums = packed + m * (k + ROWS)

@@ -54,6 +54,7 @@ def _multiply_panel(
 
     A[i, k] is a[a0 + k * rows + i]: a packed panel. B[k, j] is b[b0 + k * b_step + j], C[i, j] is
     c[c0 + i * c_step + j], start[i] is start[start0 + i * start_step]; k < depth.
+    So many arguments, because the intrinsic has as many: numbers that it keeps in registers.
     """
     for i in range(rows):
         for j in range(COLUMNS):
@@ -79,7 +80,8 @@ def _multiply_taps(
     """C += A B for a tile of C, where row i of A is an image seen from a tap of a filter.
 
     k counts the positions (h, w) of a window of height * width. A[i, k] is
-    x[x0 + taps[t0 + i] + h * x_step + w], B[k, j] is b[b0 + k * b_step + j].
+    x[x0 + taps[t0 + i] + h * x_step + w], B[k, j] is b[b0 + k * b_step + j]. So many arguments,
+    because the intrinsic has as many: numbers that it keeps in registers.
     """
     for i in range(ROWS):
         for j in range(COLUMNS):
@@ -175,6 +177,7 @@ def _tall_intrinsic(
     typing: Any, depth: Any, a: Any, a0: Any, b: Any, b0: Any, b_step: Any,
     start: Any, start0: Any, start_step: Any, c: Any, c0: Any, c_step: Any, add: Any,
 ) -> Any:  # fmt: skip
+    """`_multiply_tall`. So many arguments, because each is a register of the innermost loop."""
     n = types.int64
     signature = types.void(n, a, n, b, n, n, start, n, n, c, n, n, types.boolean)
     return signature, partial(_emit_panel, ROWS)
@@ -185,6 +188,7 @@ def _low_intrinsic(
     typing: Any, depth: Any, a: Any, a0: Any, b: Any, b0: Any, b_step: Any,
     start: Any, start0: Any, start_step: Any, c: Any, c0: Any, c_step: Any, add: Any,
 ) -> Any:  # fmt: skip
+    """`_multiply_low`. So many arguments, because each is a register of the innermost loop."""
     n = types.int64
     signature = types.void(n, a, n, b, n, n, start, n, n, c, n, n, types.boolean)
     return signature, partial(_emit_panel, LOW_ROWS)
@@ -195,6 +199,8 @@ def _taps_intrinsic(
     typing: Any, height: Any, width: Any, x: Any, x0: Any, x_step: Any, taps: Any, t0: Any,
     b: Any, b0: Any, b_step: Any, c: Any, c0: Any, c_step: Any,
 ) -> Any:  # fmt: skip
+    """`_multiply_taps`. So many arguments, because each is a register of the innermost loop."""
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         height, width, x, x0, x_step, taps, t0, b, b0, b_step, c, c0, c_step = args
         kinds = signature.args

@@ -9,7 +9,7 @@ Caffe's rule for the size of the output lets the last window lie wholly outside 
 larger than the kernel: its maximum is the lowest float and its mask -1, its average 0 / 0 = NaN.
 
 A line of outputs at a time. The windows that are wholly inside of the image go through vector
-code, LANES of them at once (`windows.py`); those that the border cuts, one by one. One
+code, LANES of them at once (`maxima.py`, `sums.py`); those that the border cuts, one by one. One
 comparison or addition a tap and output.
 """
 
@@ -24,7 +24,8 @@ from .._compile.jit import inner, kernel
 from .._vector.instructions import LANES
 from .._vector.lanes import weave_line
 from .._vector.reductions import sum_line
-from .windows import divide_lanes, sum_lines, sum_pairs, sum_windows, window_maxima
+from .maxima import Window, window_maxima
+from .sums import Lines, divide_lanes, sum_lines, sum_pairs, sum_windows
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -141,20 +142,15 @@ def _max_forward(windows: Windows, x: F32, y: F32, mask: I32) -> None:
         top, bottom = _lines_inside(windows, i)
         left_of_all = top * windows.width - windows.pad_w
         first, last = whole
+        window = Window(bottom - top, windows.kernel_w, windows.width, windows.stride_w)
         if last - first >= LANES:
             for start in range(first, last, LANES):  # the last overlaps the one before
                 j = min(start, last - LANES)
                 place = left_of_all + j * windows.stride_w
-                window_maxima(
-                    bottom - top, windows.kernel_w, x, image + place, windows.width,
-                    windows.stride_w, place, y, out + j, mask, out + j,
-                )  # fmt: skip
+                window_maxima(window, x, image + place, place, y, out + j, mask, out + j)
         elif image + _reaches(windows, first, bottom) <= x.size:
             place = left_of_all + first * windows.stride_w
-            window_maxima(
-                bottom - top, windows.kernel_w, x, image + place, windows.width, windows.stride_w,
-                place, maxima, 0, places, 0,
-            )  # fmt: skip
+            window_maxima(window, x, image + place, place, maxima, 0, places, 0)
             for j in range(first, last):
                 y[out + j], mask[out + j] = maxima[j - first], places[j - first]
         else:
@@ -233,7 +229,10 @@ def _average_forward(windows: Windows, areas: F32, table: I64, x: F32, y: F32) -
     for plane in prange(windows.planes):
         image = plane * windows.height * width
         if width >= LANES:
-            sum_lines(windows.out_height, table, width, x, image, width, sums, windows.pad_w, line)
+            sum_lines(
+                windows.out_height, table, width, Lines(x, image, width),
+                Lines(sums, windows.pad_w, line),
+            )  # fmt: skip
         else:
             for i in range(windows.out_height):
                 for w in range(width):
@@ -242,8 +241,8 @@ def _average_forward(windows: Windows, areas: F32, table: I64, x: F32, y: F32) -
                         total += x[image + h * width + w]
                     sums[i * line + windows.pad_w + w] = total
         sum_windows(
-            windows.out_height, out_width, windows.kernel_w, sums, 0, line, windows.stride_w,
-            totals, 0, out_width,
+            windows.out_height, out_width, windows.kernel_w, windows.stride_w,
+            Lines(sums, 0, line), Lines(totals, 0, out_width),
         )  # fmt: skip
         _divide(places, totals, 0, areas, y, plane * places)
 
@@ -273,21 +272,27 @@ def _average_backward(windows: Windows, areas: F32, table: I64, dy: F32, dx: F32
     skip = windows.pad_w
     for plane in prange(windows.planes):
         _divide(places, dy[plane * places : (plane + 1) * places], 0, areas, shares, 0)
-        sum_lines(height, table, out_width, shares, 0, out_width, sums, reach, line)
+        sum_lines(height, table, out_width, Lines(shares, 0, out_width), Lines(sums, reach, line))
         image = plane * height * width
         if stride == 1:
             begin = reach + skip - windows.kernel_w + 1
-            sum_windows(quick, width, windows.kernel_w, sums, begin, line, 1, dx, image, width)
+            source, target = Lines(sums, begin, line), Lines(dx, image, width)
+            sum_windows(quick, width, windows.kernel_w, 1, source, target)
         elif stride == 2:
             even, odd = _taps(windows, skip % 2), _taps(windows, (skip + 1) % 2)
             begin = reach + 1 + skip // 2 - even
             other = reach + 1 + (skip + 1) // 2 - odd
-            sum_pairs(quick, width, even, odd, sums, begin, other, line, dx, image, width)
+            sum_pairs(
+                quick, width, even, Lines(sums, begin, line), odd, Lines(sums, other, line),
+                Lines(dx, image, width),
+            )  # fmt: skip
         for h in range(quick, height):
             for phase in range(stride):
                 taps = _taps(windows, phase)
                 begin = h * line + reach + 1 - max(taps, 1)
-                sum_windows(1, seen, taps, sums, begin, line, 1, phases, phase * part, part)
+                sum_windows(
+                    1, seen, taps, 1, Lines(sums, begin, line), Lines(phases, phase * part, part)
+                )
             weave_line(few, width, stride, skip, part, phases, 0, dx, image + h * width)
 
 
