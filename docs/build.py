@@ -15,6 +15,7 @@ from typing import Any
 
 import minicaffe
 from minicaffe import context
+from minicaffe.device import known_devices
 from minicaffe.layer import known_types, layer_class
 from minicaffe.layer_example import example_net, example_text, needs_files
 from minicaffe.net.net import Net
@@ -105,7 +106,7 @@ def kernel_links(layer_type: str) -> str:
     links = [
         f"[{device}/{family}](../../kernels/{path})"
         for family in layer_class(layer_type).kernels
-        for device in ("reference", "cpu")
+        for device in sorted(known_devices(), key="reference".__ne__)
         for path in (f"{device}/{family}.py", f"{device}/{family}/__init__.py")
         if (ROOT / "kernels" / path).is_file()
     ]

@@ -9,7 +9,7 @@ import pytest
 
 import minicaffe
 from minicaffe import context
-from minicaffe.errors import NetError
+from minicaffe.errors import LayerError, NetError
 from minicaffe.net.memory_plan import MemoryPlan, plan_memory
 from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -103,6 +103,19 @@ def test_a_buffer_is_as_large_as_its_largest_blob() -> None:
 def test_losses_keep_their_memory() -> None:
     layers = [*CHAIN, layer("Power", "d", "label"), layer("EuclideanLoss", "d label", "loss")]
     assert "loss" not in buffers([*layers, layer("Power", "loss", "y")])
+
+
+def test_labels_are_there_when_the_pass_is_done(device: str) -> None:
+    """They are checked then, also where a layer has made them and large blobs come after."""
+    label = 'layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 2 } } }'
+    layers = [INPUT, label, layer("Power", "l", "m", "power_param { scale: 9 }"),
+              layer("Accuracy", "x m", "share"), *CHAIN[1:]]  # fmt: skip
+    param = parsed(layers)
+    assert "m" not in plan_of(param).buffer_of()
+    net = Net(param, minicaffe.TEST, device=device, share_memory=True)
+    net.blob_dict["l"].data[...] = [0, 1]
+    with pytest.raises(LayerError, match=r"label 9 of sample 1 is not in 0 \.\. 5"):
+        net.forward_pass()
 
 
 def test_what_a_python_layer_reads_and_writes_is_its_own() -> None:
