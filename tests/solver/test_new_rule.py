@@ -87,16 +87,42 @@ def test_only_the_file_of_the_type_is_imported():
 # --- what the kernels' cache sees ----------------------------------------------------------------
 
 
-def test_code_that_is_kept_belongs_to_the_source_of_its_rule(tmp_path, monkeypatch):
+def test_code_that_is_kept_belongs_to_the_numbers_of_its_rule(tmp_path, monkeypatch):
     from minicaffe.kernels.cpu._compile.cache import code_stamp
 
     monkeypatch.syspath_prepend(str(tmp_path))
+    for name, value in (("one", 0.1), ("three", 0.2)):
+        (tmp_path / f"setting_{name}.py").write_text(f"C = {value}\n")
     stamps = []
-    for name, momentum in (("rule_a", "0.9"), ("rule_b", "0.9"), ("rule_c", "0.8")):
-        text = f"def rule(w, g, rate, h):\n    h = {momentum} * h + rate * g\n    return h, h\n"
-        (tmp_path / f"{name}.py").write_text(text)
-        stamps.append(code_stamp(__import__(name).rule))
-    assert stamps[0] == stamps[1] != stamps[2]
+    for number, (momentum, name) in enumerate(
+        (("0.9", "one"), ("0.9", "one"), ("0.8", "one"), ("0.9", "three"))
+    ):
+        (tmp_path / f"rule_{number}.py").write_text(
+            f"from setting_{name} import C\n\n"
+            f"def rule(w, g, rate, h):\n    h = {momentum} * h + C * rate * g\n    return h, h\n"
+        )
+        stamps.append(code_stamp(__import__(f"rule_{number}").rule))
+    assert stamps[0] == stamps[1]
+    assert len(set(stamps)) == 3
+
+
+NOTEBOOK = """
+import numpy as np
+from minicaffe.device import load_kernel
+def rule(w, g, rate):
+    return (rate * NUMBER * g,)
+w, g = np.zeros((2, 4), np.float32)
+g += 1
+load_kernel("update", "cpu").apply(rule, w, g, [], (), 1.0, 1.0, 1.0, 0.0, False)
+print(*w)
+"""
+
+
+@pytest.mark.parametrize("number", ["0.5", "0.25"])
+def test_a_rule_needs_no_file(number):
+    code = NOTEBOOK.replace("NUMBER", number)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [f"-{number}"] * 4
 
 
 # --- devices without the kernels -----------------------------------------------------------------

@@ -26,6 +26,7 @@ from typing import Any
 
 import llvmlite.binding
 import numba
+import numpy as np
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
@@ -71,8 +72,31 @@ def code_stamp(body: Callable[..., Any]) -> str:
         for value in cells
     ]
     code = body.__code__
-    parts = (source_stamp(body.__module__), code.co_firstlineno, code.co_code, closed_over)
+    source = source_stamp(body.__module__) if _has_file(body.__module__) else ""
+    if not body.__module__.startswith(PACKAGE):
+        source += repr(_named_values(body))
+    parts = (source, code.co_firstlineno, code.co_code, closed_over)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _has_file(module_name: str) -> bool:
+    """False for what was typed into an interpreter or a notebook."""
+    return getattr(sys.modules.get(module_name), "__file__", None) is not None
+
+
+def _named_values(body: FunctionType) -> list[Any]:
+    """What code from elsewhere, such as a solver's rule, depends on besides its steps: constants,
+    and the numbers and functions that it names."""
+    code = body.__code__
+    found: list[Any] = [code.co_consts, code.co_names]
+    for name in code.co_names:
+        value = body.__globals__.get(name)
+        function = getattr(value, "py_func", value)
+        if isinstance(function, FunctionType) and function.__code__ is not code:
+            found.append(code_stamp(function))
+        elif isinstance(value, int | float | np.generic):
+            found.append(repr(value))
+    return found
 
 
 def _used_modules(module_name: str) -> set[str]:
