@@ -1,7 +1,11 @@
-"""Who may import whom: rooms import the core, the core no room, nobody the top floor."""
+"""Who may import whom: rooms import the core, the core no room, nobody the top floor.
+
+And the house: no circles, nothing private from elsewhere, no folder of many files.
+"""
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,6 +28,9 @@ AT_ONCE = {
     "distributed/spark": {"numpy", "pyspark"},
 }
 
+MOST_FILES = 25  # of a folder, on one level
+ONE_FILE_EACH = ("layers", "minicaffe/cli")  # a layer type, a command; in kernels/<device> a family
+
 
 def sources() -> list[Path]:
     """Every source file of the core and the rooms, relative to the checkout."""
@@ -42,12 +49,10 @@ def module_of(path: Path) -> str:
 
 
 def statements(body: list[ast.stmt], deep: bool) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The import statements of a body; with `deep`, those inside functions too."""
+    """The import statements of a body, those for types too; with `deep`, those inside functions."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
         elif deep or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             for field in ("body", "orelse", "finalbody", "handlers"):
                 inner = getattr(node, field, [])
@@ -124,6 +129,26 @@ def test_libraries_are_imported_where_they_are_used(path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("path", sources(), ids=str)
+def test_nobody_imports_what_is_private_elsewhere(path: Path) -> None:
+    module = module_of(path)
+    for name, line, _ in imports(path, deep=True):
+        owner = owner_of(name)
+        assert not owner or f"{module}.".startswith(f"{owner}."), (
+            f"{path}:{line} imports {name}, which is private to {owner}"
+        )
+
+
+def owner_of(module: str) -> str:
+    """The package that a module is private to: minicaffe.a for minicaffe.a._b.c; "" for none."""
+    if room_of(module):
+        parts = module.split(".")
+        for depth, part in enumerate(parts):
+            if part.startswith("_"):
+                return ".".join(parts[:depth])
+    return ""
+
+
 def test_no_module_imports_itself_in_a_circle() -> None:
     graph = {
         name: {
@@ -158,5 +183,23 @@ def test_the_rules_see_what_they_should() -> None:
     def names(deep: bool) -> list[str]:
         return [alias.name for node in statements(tree.body, deep) for alias in node.names]
 
-    assert names(deep=False) == ["a", "c", "d", "e"]
-    assert names(deep=True) == ["a", "c", "d", "e", "g"]
+    assert names(deep=False) == ["a", "b", "c", "d", "e"]
+    assert names(deep=True) == ["a", "b", "c", "d", "e", "g"]
+    assert owner_of("minicaffe.cli._commands") == "minicaffe.cli"
+    assert owner_of("minicaffe.kernels.cpu._compile.jit") == "minicaffe.kernels.cpu"
+    assert owner_of("minicaffe.net.net") == owner_of("_thread") == ""
+
+
+# --- measures ------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_seen_at_a_glance() -> None:
+    count = Counter(path.parent.as_posix() for path in sources())
+    many = {
+        folder: files
+        for folder, files in count.items()
+        if files > MOST_FILES
+        and folder not in ONE_FILE_EACH
+        and Path(folder).parent != Path("kernels")
+    }
+    assert not many
