@@ -113,10 +113,3 @@ def test_make_alone_lists_the_verbs() -> None:
         "clean",
         "help",
     }
-
-
-def test_links_of_the_readme_lead_somewhere() -> None:
-    for name in ("README.md", "CONTRIBUTING.md", "examples/mnist/README.md"):
-        page = CHECKOUT / name
-        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{name}: {target}"
