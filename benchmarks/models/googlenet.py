@@ -8,7 +8,7 @@ from minicaffe.pycaffe.net_spec import params as P
 
 from . import L, finish, start
 
-# Filters of a module: 1x1; 3x3 reduced, 3x3; 5x5 reduced, 5x5; behind the pooling.
+# Filters of a module: 1x1; 3x3 reduced, 3x3; 5x5 reduced, 5x5; after the pooling.
 MODULES = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),

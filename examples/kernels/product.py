@@ -1,6 +1,6 @@
 """The matrix product C = A B in steps, M = N = K: 2 M N K floating point operations in each.
 
-A (M, K), B (K, N) and C (M, N) are rows of float32, one row behind the other. What changes from
+A (M, K), B (K, N) and C (M, N) are rows of float32, one row after the other. What changes from
 step to step is the order of the same multiplications, and from where their operands come. Costs are
 given for each multiply-add, in bytes that the innermost loop reads and writes.
 
