@@ -23,7 +23,7 @@ Place = tuple[float, float]
 class Layout:
     """Where the nodes of a graph are, in inches: `places` (their middles) and `sizes`.
 
-    `paths` has the points of each edge, in the order of `graph.edges`; `labels` the place behind
+    `paths` has the points of each edge, in the order of `graph.edges`; `labels` the place after
     each edge's first node.
     """
 
@@ -83,10 +83,10 @@ class Layout:
 
     def _sort(self, chains: list[list[str]]) -> None:
         """Order the nodes of each rank by those of the rank before, then the next, ..."""
-        before, behind = _neighbours(chains, self._ranks)
+        before, after = _neighbours(chains, self._ranks)
         ranks = sorted(self._orders)
         for sweep in range(SWEEPS):
-            neighbours = behind if sweep % 2 else before
+            neighbours = after if sweep % 2 else before
             for rank in reversed(ranks) if sweep % 2 else ranks:
                 spots = {key: i for order in self._orders.values() for i, key in enumerate(order)}
                 self._orders[rank].sort(
@@ -95,12 +95,12 @@ class Layout:
 
     def _across(self, reach: dict[str, Size], chains: list[list[str]]) -> dict[str, float]:
         """Places within the ranks: close to the neighbours', never overlapping."""
-        before, behind = _neighbours(chains, self._ranks)
+        before, after = _neighbours(chains, self._ranks)
         places: dict[str, float] = {}
         for order in self._orders.values():
             places |= _apart(order, reach, dict.fromkeys(order, 0.0))
         for sweep in range(SWEEPS):
-            neighbours = behind if sweep % 2 else before
+            neighbours = after if sweep % 2 else before
             for rank in sorted(self._orders, reverse=sweep % 2 == 1):
                 order = self._orders[rank]
                 wanted = {
@@ -151,13 +151,13 @@ def _neighbours(
     chains: list[list[str]], ranks: dict[str, int]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """The neighbours of each node on the rank before, and on the next rank."""
-    before, behind = defaultdict(list), defaultdict(list)
+    before, after = defaultdict(list), defaultdict(list)
     for chain in chains:
         for one, other in pairwise(chain):
             low, high = sorted((one, other), key=ranks.__getitem__)
             before[high].append(low)
-            behind[low].append(high)
-    return before, behind
+            after[low].append(high)
+    return before, after
 
 
 def _mean(values: list[float] | list[int], otherwise: float) -> float:

@@ -145,7 +145,7 @@ class ShiftByOneLayer(Layer):
 
 @pytest.fixture
 def one_more_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of layers, behind the product's."""
+    """A folder of layers that comes after the product's."""
     (tmp_path / "shift_by_one.py").write_text(SHIFT)
     monkeypatch.setattr(room, "__path__", [*room.__path__, str(tmp_path)])
     known_types.cache_clear()

@@ -268,7 +268,7 @@ def test_accuracy_needs_as_many_classes_as_top_k() -> None:
 
 
 def test_euclidean_loss_pulls_both(device: str) -> None:
-    """The gradients are opposite; shapes may differ behind the first axis."""
+    """The gradients are opposite; shapes may differ after the first axis."""
     a, b = scores(3, 2, 2), scores(3, 4, seed=1)
     case = OneLayer('type: "EuclideanLoss"', a, b, device=device)
     difference = a.reshape(3, 4) - b

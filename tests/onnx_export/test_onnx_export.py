@@ -104,7 +104,7 @@ CASES = {
     ),
     "deconvolution 1-d": ({"x": (2, 3, 5)}, "Deconvolution", CONVOLUTION + "kernel_size: 3 }"),
     "im2col": (IMAGE, "Im2col", "convolution_param { kernel_size: 2 kernel_size: 3 axis: 1 }"),
-    "im2col behind axis 2": ({"x": (2, 1, 3, 5)}, "Im2col", "convolution_param { kernel_size: 2 "
+    "im2col after axis 2": ({"x": (2, 1, 3, 5)}, "Im2col", "convolution_param { kernel_size: 2 "
                              "axis: 2 }"),
     "transposed": (
         IMAGE,
@@ -153,7 +153,7 @@ CASES = {
         "Scale",
         "scale_param { axis: 0 bias_term: true }",
     ),
-    "a scale from behind": ({"x": (2, 3, 4)}, "Scale", "scale_param { axis: -1 }"),
+    "a scale counted from the last axis": ({"x": (2, 3, 4)}, "Scale", "scale_param { axis: -1 }"),
     "a bias that is a bottom": ({"x": (2, 3, 4), "b": (4,)}, "Bias", "bias_param { axis: 2 }"),
     "weighted sum": (
         {"x": (2, 3), "a": (2, 3), "b": (2, 3)},
@@ -167,7 +167,7 @@ CASES = {
     ),
     "maximum": ({"x": (2, 3), "a": (2, 3)}, "Eltwise", "eltwise_param { operation: MAX }"),
     "lone bottom": ({"x": (2, 3)}, "Concat", ""),
-    "concat from behind": ({"x": (2, 3), "a": (2, 1)}, "Concat", "concat_param { axis: -1 }"),
+    "concat counted from the last axis": ({"x": (2, 3), "a": (2, 1)}, "Concat", "concat_param { axis: -1 }"),
     "first axes flattened": (IMAGE, "Flatten", "flatten_param { axis: 0 end_axis: 2 }"),
     "axis appended": (IMAGE, "Reshape", "reshape_param { axis: -1 shape { dim: 1 } num_axes: 0 }"),
     "tiles": (IMAGE, "Tile", "tile_param { axis: 0 tiles: 3 }"),
