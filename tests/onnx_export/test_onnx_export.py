@@ -153,7 +153,7 @@ CASES = {
         "Scale",
         "scale_param { axis: 0 bias_term: true }",
     ),
-    "a scale counted from the last axis": ({"x": (2, 3, 4)}, "Scale", "scale_param { axis: -1 }"),
+    "a scale from the last axis": ({"x": (2, 3, 4)}, "Scale", "scale_param { axis: -1 }"),
     "a bias that is a bottom": ({"x": (2, 3, 4), "b": (4,)}, "Bias", "bias_param { axis: 2 }"),
     "weighted sum": (
         {"x": (2, 3), "a": (2, 3), "b": (2, 3)},
@@ -167,7 +167,7 @@ CASES = {
     ),
     "maximum": ({"x": (2, 3), "a": (2, 3)}, "Eltwise", "eltwise_param { operation: MAX }"),
     "lone bottom": ({"x": (2, 3)}, "Concat", ""),
-    "concat counted from the last axis": ({"x": (2, 3), "a": (2, 1)}, "Concat", "concat_param { axis: -1 }"),
+    "concat from the last axis": ({"x": (2, 3), "a": (2, 1)}, "Concat", "concat_param { axis: -1 }"),
     "first axes flattened": (IMAGE, "Flatten", "flatten_param { axis: 0 end_axis: 2 }"),
     "axis appended": (IMAGE, "Reshape", "reshape_param { axis: -1 shape { dim: 1 } num_axes: 0 }"),
     "tiles": (IMAGE, "Tile", "tile_param { axis: 0 tiles: 3 }"),
