@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ def whole_file(path: str | os.PathLike[str], error: type[Error] = Error) -> Iter
     where the system refuses to write.
     """
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}")
+    beside = target.with_name(f".{target.name[:40]}.{os.urandom(6).hex()}")
     try:
         try:
             yield beside
