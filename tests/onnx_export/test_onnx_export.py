@@ -167,7 +167,7 @@ CASES = {
     ),
     "maximum": ({"x": (2, 3), "a": (2, 3)}, "Eltwise", "eltwise_param { operation: MAX }"),
     "lone bottom": ({"x": (2, 3)}, "Concat", ""),
-    "concat from the last axis": ({"x": (2, 3), "a": (2, 1)}, "Concat", "concat_param { axis: -1 }"),
+    "concat on the last axis": ({"x": (2, 3), "a": (2, 1)}, "Concat", "concat_param { axis: -1 }"),
     "first axes flattened": (IMAGE, "Flatten", "flatten_param { axis: 0 end_axis: 2 }"),
     "axis appended": (IMAGE, "Reshape", "reshape_param { axis: -1 shape { dim: 1 } num_axes: 0 }"),
     "tiles": (IMAGE, "Tile", "tile_param { axis: 0 tiles: 3 }"),
