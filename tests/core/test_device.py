@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import minicaffe
 from minicaffe import device as devices
 from minicaffe.blob import SyncedArray
 from minicaffe.cli import main
+from minicaffe.cli._net_flags import choose_device
 from minicaffe.cli._warm_up_jobs import lenet
 from minicaffe.device import available, known_families, load_kernel, missing_families, place
 from minicaffe.errors import DeviceError
@@ -186,9 +188,14 @@ def partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     def make(name: str, *without: str) -> str:
         strange_device.enter(strange_device.write_folder(tmp_path / name, name, without))
+        made.append(f"minicaffe.kernels.{name}")
         return name
 
+    made: list[str] = []
     yield make
+    for name in [*sys.modules]:
+        if name.startswith(tuple(made)):
+            del sys.modules[name]
     for cached in (known_families, load_kernel, place):
         cached.cache_clear()
 
@@ -251,6 +258,23 @@ def test_a_device_that_cannot_be_used_is_refused_in_one_sentence(
     assert "device 'apart' cannot be used here: no card" in capsys.readouterr().err
     assert main(["device_query"]) == 0
     assert " families; device 'apart' cannot be used here: no card\n" in capsys.readouterr().out
+
+
+def test_a_card_that_cannot_be_used(
+    partial: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error where one is asked for, a warning where a solver would have it."""
+    if "cuda" not in devices.known_devices():
+        partial("cuda")
+    memory = load_kernel("memory", "cuda:2")
+    monkeypatch.setattr(memory, "available", lambda device: (False, "no card"))
+    with pytest.raises(DeviceError, match=r"^set_mode_gpu: device 'cuda' cannot be used here: no"):
+        minicaffe.set_mode_gpu()
+    with pytest.raises(DeviceError, match=r"^device 'cuda:1' cannot be used here: no card$"):
+        choose_device(Namespace(device="", gpu="1"), solver_gpu=2)
+    with caplog.at_level(logging.WARNING):
+        assert choose_device(Namespace(device="", gpu=""), solver_gpu=2) == "cpu"
+    assert caplog.messages == ["The solver asks for GPU 2; there is none here."]
 
 
 # --- the door -----------------------------------------------------------------------------------
