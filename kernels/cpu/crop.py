@@ -26,7 +26,7 @@ def backward(dy: F32, dx: F32, offsets: tuple[int, ...]) -> None:
 
 @inner
 def _start(row: int, whole: I64, part: I64, offsets: I64) -> int:
-    """Flat place in the whole of a row (along the last axis) of the part."""
+    """Where in the flat whole a row (along the last axis) of the part begins."""
     last = whole.size - 1
     start = offsets[last]
     stride = whole[last]

@@ -110,8 +110,8 @@ def _add_losses(
         mine[i] = np.float32(1)
         if number >= 0:
             valid += 1
-            place = (at // width * classes + number) * width + at % width
-            mine[i] = max(prob[place], least)
+            position = (at // width * classes + number) * width + at % width
+            mine[i] = max(prob[position], least)
         elif number == OUTSIDE and bad < 0:
             bad = at
     total = np.float32(0)

@@ -17,7 +17,7 @@ BLOCK = 64  # columns of the table that one task adds to
 def forward(index: F32, weight: F32, bias: F32 | None, y: F32, found: I32) -> None:
     """Write weight[index] + bias into y (indices, length), anything for a bad index.
 
-    Writes into found (1) the place of the first bad index or -1.
+    Writes into found (1) the position of the first bad index or -1.
     """
     bad = np.zeros(index.size, np.bool_)
     _forward(index, weight, np.zeros(weight.shape[1], np.float32) if bias is None else bias, y, bad)

@@ -1,9 +1,9 @@
-"""im2col and col2im, for any number of axes: C * taps * places reads and writes an image.
+"""im2col and col2im, for any number of axes: C * taps * positions reads and writes an image.
 
     col[n, (c, r), p] = x[n, c, stride * p + dilation * r - pad]     (0 outside of the image)
 
 A *line* is the innermost axis: for one tap it is read from the image with a fixed stride, between
-the places where the tap leaves the image. The other axes are counted through, so that one
+the positions where the tap leaves the image. The other axes are counted through, so that one
 compiled loop serves images of one, two, three and more axes.
 """
 
@@ -57,17 +57,17 @@ def window_table(
 
 @inner
 def line_start(tap: int, line: int, table: I64) -> int:
-    """Where in its plane the line begins that a tap reads for a line of places; -1 if outside.
+    """Where in its plane the line begins that a tap reads for a line of positions; -1 if outside.
 
-    `tap` counts all taps, `line` the places of all axes but the innermost.
+    `tap` counts all taps, `line` the positions along all axes but the innermost.
     """
     last = table.shape[1] - 1
     size = table[SPATIAL, last]
     tap //= table[KERNEL, last]
     start = 0
     for axis in range(last - 1, -1, -1):
-        place, r = line % table[OUT, axis], tap % table[KERNEL, axis]
-        at = place * table[STRIDE, axis] + r * table[DILATION, axis] - table[PAD, axis]
+        position, r = line % table[OUT, axis], tap % table[KERNEL, axis]
+        at = position * table[STRIDE, axis] + r * table[DILATION, axis] - table[PAD, axis]
         if at < 0 or at >= table[SPATIAL, axis]:
             return -1
         start += at * size
@@ -79,7 +79,7 @@ def line_start(tap: int, line: int, table: I64) -> int:
 
 @inner
 def places_inside(shift: int, stride: int, size: int, out: int) -> tuple[int, int]:
-    """The places p in [first, last) whose value, p * stride + shift, is in [0, size)."""
+    """The positions p in [first, last) whose value, p * stride + shift, is in [0, size)."""
     first = min(max(-(shift // stride), 0), out)
     last = max(min((size - 1 - shift) // stride + 1, out), first)
     return first, last

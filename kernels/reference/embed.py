@@ -12,7 +12,7 @@ I32 = NDArray[np.int32]
 def forward(index: F32, weight: F32, bias: F32 | None, y: F32, found: I32) -> None:
     """Write weight[index] + bias into y (indices, length), anything for a bad index.
 
-    Writes into found (1) the place of the first bad index or -1.
+    Writes into found (1) the position of the first bad index or -1.
     """
     row, _, bad = read_labels(index, weight.shape[0], None)
     y[...] = weight[row] if bias is None else weight[row] + bias

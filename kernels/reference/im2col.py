@@ -1,8 +1,8 @@
-"""im2col lays what a filter sees at each place of an image under each other; col2im adds it back.
+"""im2col: what a filter sees at each position of an image, a row for each tap; col2im adds it back.
 
     col[n, (c, r), p] = x[n, c, stride * p + dilation * r - pad]     (0 outside of the image)
 
-for taps r of the kernel and places p of the output, one number an axis; any number of axes.
+for taps r of the kernel and positions p of the output, one number an axis; any number of axes.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ def im2col(
     """Write col (N, C * taps, *out) from the images x (N, C, *spatial)."""
     images, channels, *_ = x.shape
     out = col.shape[2:]
-    margins = [(0, 0), (0, 0), *((p, p) for p in pad)]
+    padding = [(0, 0), (0, 0), *((p, p) for p in pad)]
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
-    seen = sliding_window_view(np.pad(x, margins), reach, axis=tuple(range(2, x.ndim)))
-    places = tuple(slice(None, None, s) for s in stride)
+    seen = sliding_window_view(np.pad(x, padding), reach, axis=tuple(range(2, x.ndim)))
+    positions = tuple(slice(None, None, s) for s in stride)
     taps = tuple(slice(None, None, d) for d in dilation)
-    seen = seen[(slice(None), slice(None), *places, *taps)]
+    seen = seen[(slice(None), slice(None), *positions, *taps)]
     # (N, C, *out, *kernel) -> (N, C, *kernel, *out)
     axes = len(kernel)
     order = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
@@ -52,5 +52,5 @@ def col2im(
 
 def _places(tap: Extents, out: Extents, stride: Extents, dilation: Extents) -> Iterator[slice]:
     """Where a tap reads the padded image, along each axis."""
-    for r, places, s, d in zip(tap, out, stride, dilation, strict=True):
-        yield slice(r * d, r * d + s * places, s)
+    for r, count, s, d in zip(tap, out, stride, dilation, strict=True):
+        yield slice(r * d, r * d + s * count, s)

@@ -45,12 +45,12 @@ def max_backward(dy: F32, mask: I32, dx: F32) -> None:
     """Overwrite dx: each gradient of dy is added where the maximum was."""
     planes = dx.shape[0] * dx.shape[1]
     count = dy.shape[2] * dy.shape[3]
-    gradients, places = dy.reshape(planes, count), mask.reshape(planes, count)
+    gradients, pixels = dy.reshape(planes, count), mask.reshape(planes, count)
     out = dx.reshape(planes, dx.shape[2] * dx.shape[3])
     out[...] = 0
     for plane in range(planes):
-        found = places[plane] >= 0
-        np.add.at(out[plane], places[plane][found], gradients[plane][found])
+        found = pixels[plane] >= 0
+        np.add.at(out[plane], pixels[plane][found], gradients[plane][found])
 
 
 def average_forward(x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
@@ -71,7 +71,7 @@ def average_backward(dy: F32, dx: F32, kernel: Pair, stride: Pair, pad: Pair) ->
 def _windows(
     x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair
 ) -> Iterator[tuple[int, int, slice, slice, int]]:
-    """Every place (i, j) of the output: the part of the image it sees, the area it averages."""
+    """Every output (i, j): the part of the image it sees, the area it averages."""
     for i in range(y.shape[2]):
         rows, high = _extent(i, x.shape[2], kernel[0], stride[0], pad[0])
         for j in range(y.shape[3]):
@@ -79,8 +79,8 @@ def _windows(
             yield i, j, rows, columns, high * wide
 
 
-def _extent(place: int, size: int, kernel: int, stride: int, pad: int) -> tuple[slice, int]:
-    start = place * stride - pad
+def _extent(output: int, size: int, kernel: int, stride: int, pad: int) -> tuple[slice, int]:
+    start = output * stride - pad
     end = min(start + kernel, size + pad)
     inside = slice(min(max(start, 0), size), max(min(end, size), 0))
     return inside, end - start

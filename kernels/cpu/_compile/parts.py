@@ -69,7 +69,7 @@ def in_parts(body: Callable[..., Any]) -> FunctionType:
     return parts
 
 
-def _cut(function: ast.FunctionDef, place: str) -> None:
+def _cut(function: ast.FunctionDef, where: str) -> None:
     """Replace `prange(n)` by the range of a part."""
     loop = function.body[-1]
     loops = [
@@ -79,7 +79,7 @@ def _cut(function: ast.FunctionDef, place: str) -> None:
     ]
     if not isinstance(loop, ast.For) or loops != [loop.iter] or len(loops[0].args) != 1:
         raise SyntaxError(
-            f"{place}: the last statement of kernel {function.name} must be its one loop over "
+            f"{where}: the last statement of kernel {function.name} must be its one loop over "
             "prange(n); what comes before it is done in every part, what must come after it is "
             "another kernel"
         )

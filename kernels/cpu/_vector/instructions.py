@@ -84,8 +84,8 @@ class Emitter:
         module = self.builder.module
         name = "llvm.prefetch.p0i8"
         function = module.globals.get(name) or ir.Function(module, kind, name)
-        place = self.builder.bitcast(pointer, byte)
-        self.builder.call(function, [place, SHORT(int(to_write)), SHORT(3), SHORT(1)])
+        address = self.builder.bitcast(pointer, byte)
+        self.builder.call(function, [address, SHORT(int(to_write)), SHORT(3), SHORT(1)])
 
     def spread(self, value: Any, kind: Any = VECTOR) -> Any:
         """A vector with a value in all its lanes."""
@@ -128,10 +128,10 @@ class Emitter:
             builder.branch(blocks[2])
         builder.position_at_end(blocks[2])
         chosen = []
-        for place, value in enumerate(found[0][0]):
+        for number, value in enumerate(found[0][0]):
             phi = builder.phi(value.type)
             for values, block in found:
-                phi.add_incoming(values[place], block)
+                phi.add_incoming(values[number], block)
             chosen.append(phi)
         return chosen
 

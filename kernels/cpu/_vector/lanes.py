@@ -181,9 +181,9 @@ def _add_intrinsic(typing: Any, count: Any, source: Any, s0: Any, target: Any, t
         count, source, s0, target, t0 = args
         kinds = signature.args
         e = Emitter(context, builder)
-        place = e.at(e.data(kinds[3], target), t0)
+        address = e.at(e.data(kinds[3], target), t0)
         terms = e.first_lanes(count, e.load(e.at(e.data(kinds[1], source), s0)))
-        e.store(builder.fadd(e.load(place), terms), place)
+        e.store(builder.fadd(e.load(address), terms), address)
         return context.get_dummy_value()
 
     n = types.int64

@@ -57,12 +57,12 @@ def _raise_intrinsic(typing: Any, source: Any, s0: Any, target: Any, t0: Any) ->
         kinds = signature.args
         e = Emitter(context, builder)
         values = e.load(e.at(e.data(kinds[0], source), s0))
-        place = e.at(e.data(kinds[2], target), t0)
+        address = e.at(e.data(kinds[2], target), t0)
         # Of a comparison and a choice LLVM would make a store under a mask, ten times as slow.
         kind = ir.FunctionType(VECTOR, [VECTOR] * 2)
         name = f"llvm.maxnum.v{LANES}f32"
         maximum = cgutils.get_or_insert_function(builder.module, kind, name)
-        e.store(builder.call(maximum, [e.load(place), values]), place)
+        e.store(builder.call(maximum, [e.load(address), values]), address)
         return context.get_dummy_value()
 
     n = types.int64
@@ -106,7 +106,7 @@ def _sum_intrinsic(typing: Any, count: Any, source: Any, s0: Any) -> Any:
         sums = [constant(0.0)]
         with e.loop(vectors, sums) as (vector, found):
             found[0] = builder.fadd(found[0], e.load(e.at(read, builder.mul(vector, INT(LANES)))))
-        # The rest is in the last LANES numbers, behind what has been added.
+        # The rest is in the last LANES numbers, after what has been added.
         done = builder.sub(INT(LANES), builder.sub(count, builder.mul(vectors, INT(LANES))))
         last = e.load(e.at(read, builder.sub(count, INT(LANES))))
         kind = ir.VectorType(SHORT, LANES)

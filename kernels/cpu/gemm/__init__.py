@@ -14,7 +14,7 @@ times, and what matters is from where it is read. The loops are those of Goto an
 so that the innermost loop reads B from the first-level cache and A from the second, and main memory
 is read M / ROW_BLOCK times less often than it is used. Packing (gemm/packing.py) costs K (M + N)
 reads and writes. The sum over K of each element is taken in the same order in every case, so that
-the bits of the result depend neither on the number of threads nor on the place of the element.
+the bits of the result depend neither on the number of threads nor on where the element lies.
 
 Where one matrix has only a few rows, packing the other costs as much as the product:
 `gemm/few_rows.py` does without. Where the sum is short, tiles are walked along C's rows, because

@@ -61,9 +61,9 @@ def max_forward(x: F32, y: F32, mask: I32, kernel: Pair, stride: Pair, pad: Pair
 def max_backward(dy: F32, mask: I32, dx: F32) -> None:
     """Overwrite dx: each gradient of dy is added where the maximum was."""
     planes = dx.shape[0] * dx.shape[1]
-    size, places = (maps.shape[2] * maps.shape[3] for maps in (dx, dy))
+    pixels, outputs = (maps.shape[2] * maps.shape[3] for maps in (dx, dy))
     _max_backward(
-        dy.reshape(planes, places), mask.reshape(planes, places), dx.reshape(planes, size)
+        dy.reshape(planes, outputs), mask.reshape(planes, outputs), dx.reshape(planes, pixels)
     )
 
 
@@ -110,7 +110,7 @@ def _whole_windows(windows: Windows) -> tuple[int, int]:
 
 @inner
 def _reaches(windows: Windows, first: int, line: int) -> int:
-    """One more than the last place that a vector reads for windows `first` on in lines to `line`.
+    """One more than the last pixel that a vector reads for windows `first` on in lines to `line`.
 
     Where there are fewer than LANES whole windows it reads on where more would be.
     """
@@ -134,7 +134,7 @@ def _columns_inside(windows: Windows, j: int) -> tuple[int, int]:
 
 @kernel
 def _max_forward(windows: Windows, x: F32, y: F32, mask: I32) -> None:
-    maxima, places = np.empty(LANES, np.float32), np.empty(LANES, np.int32)
+    maxima, pixels = np.empty(LANES, np.float32), np.empty(LANES, np.int32)
     whole = _whole_windows(windows)
     for line in prange(windows.planes * windows.out_height):
         plane, i = line // windows.out_height, line % windows.out_height
@@ -146,13 +146,13 @@ def _max_forward(windows: Windows, x: F32, y: F32, mask: I32) -> None:
         if last - first >= LANES:
             for start in range(first, last, LANES):  # the last overlaps the one before
                 j = min(start, last - LANES)
-                place = left_of_all + j * windows.stride_w
-                window_maxima(window, x, image + place, place, y, out + j, mask, out + j)
+                pixel = left_of_all + j * windows.stride_w
+                window_maxima(window, x, image + pixel, pixel, y, out + j, mask, out + j)
         elif image + _reaches(windows, first, bottom) <= x.size:
-            place = left_of_all + first * windows.stride_w
-            window_maxima(window, x, image + place, place, maxima, 0, places, 0)
+            pixel = left_of_all + first * windows.stride_w
+            window_maxima(window, x, image + pixel, pixel, maxima, 0, pixels, 0)
             for j in range(first, last):
-                y[out + j], mask[out + j] = maxima[j - first], places[j - first]
+                y[out + j], mask[out + j] = maxima[j - first], pixels[j - first]
         else:
             first = last
         for cut in range(windows.out_width - (last - first)):
@@ -172,14 +172,14 @@ def _max_backward(dy: F32, mask: I32, dx: F32) -> None:
     for plane in prange(dx.shape[0]):
         for at in range(dx.shape[1]):
             dx[plane, at] = 0
-        for place in range(dy.shape[1]):
-            if mask[plane, place] >= 0:
-                dx[plane, mask[plane, place]] += dy[plane, place]
+        for output in range(dy.shape[1]):
+            if mask[plane, output] >= 0:
+                dx[plane, mask[plane, output]] += dy[plane, output]
 
 
-def _overlap(place: int, size: int, kernel: int, stride: int, pad: int) -> int:
+def _overlap(output: int, size: int, kernel: int, stride: int, pad: int) -> int:
     """How much of a window is inside of the padded image (not positive if nothing)."""
-    start = place * stride - pad
+    start = output * stride - pad
     return min(start + kernel, size + pad) - start
 
 
@@ -194,9 +194,9 @@ def _lines_of_windows(windows: Windows) -> I64:
 @lru_cache(maxsize=256)
 def _windows_of_lines(windows: Windows) -> I64:
     """Which lines of windows see each line of the image: the first, and how many."""
-    place = np.arange(windows.height) + windows.pad_h
-    first = np.maximum((place - windows.kernel_h) // windows.stride_h + 1, 0)
-    return _ranges(first, np.minimum(place // windows.stride_h + 1, windows.out_height))
+    padded = np.arange(windows.height) + windows.pad_h
+    first = np.maximum((padded - windows.kernel_h) // windows.stride_h + 1, 0)
+    return _ranges(first, np.minimum(padded // windows.stride_h + 1, windows.out_height))
 
 
 def _ranges(first: I64, last: I64) -> I64:
@@ -207,7 +207,7 @@ def _ranges(first: I64, last: I64) -> I64:
 def _areas(windows: Windows) -> F32:
     """The divisors of the averages of a plane's windows (out_height * out_width)."""
     high, wide = (
-        [_overlap(place, size, kernel, stride, pad) for place in range(out)]
+        [_overlap(output, size, kernel, stride, pad) for output in range(out)]
         for out, size, kernel, stride, pad in (
             (windows.out_height, windows.height, windows.kernel_h, windows.stride_h, windows.pad_h),
             (windows.out_width, windows.width, windows.kernel_w, windows.stride_w, windows.pad_w),
@@ -219,13 +219,13 @@ def _areas(windows: Windows) -> F32:
 @kernel
 def _average_forward(windows: Windows, areas: F32, table: I64, x: F32, y: F32) -> None:
     width, out_width = windows.width, windows.out_width
-    places = windows.out_height * out_width
+    outputs = windows.out_height * out_width
     # For each line of outputs the sums over lines of the image, with zeros on both sides; and the
     # sums of these over columns.
     line = windows.out_width * windows.stride_w + windows.kernel_w + 2 * LANES * windows.stride_w
     line += windows.pad_w + width
     sums = np.zeros(windows.out_height * line, np.float32)
-    totals = np.empty(places + LANES, np.float32)
+    totals = np.empty(outputs + LANES, np.float32)
     for plane in prange(windows.planes):
         image = plane * windows.height * width
         if width >= LANES:
@@ -244,17 +244,17 @@ def _average_forward(windows: Windows, areas: F32, table: I64, x: F32, y: F32) -
             windows.out_height, out_width, windows.kernel_w, windows.stride_w,
             Lines(sums, 0, line), Lines(totals, 0, out_width),
         )  # fmt: skip
-        _divide(places, totals, 0, areas, y, plane * places)
+        _divide(outputs, totals, 0, areas, y, plane * outputs)
 
 
 @kernel
 def _average_backward(windows: Windows, areas: F32, table: I64, dy: F32, dx: F32) -> None:
     height, width, out_width = windows.height, windows.width, windows.out_width
-    places, stride = windows.out_height * out_width, windows.stride_w
+    outputs, stride = windows.out_height * out_width, windows.stride_w
     # All values of a window get the same share of its gradient. For each line of the image the
     # sums of the shares that reach it, with zeros on both sides; of these, by the phases of the
-    # stride, the sums that reach a place.
-    shares = np.empty(places + LANES, np.float32)
+    # stride, the sums that reach a pixel.
+    shares = np.empty(outputs + LANES, np.float32)
     reach = (windows.kernel_w - 1) // stride
     seen = (width - 1 + windows.pad_w) // stride + 1
     line = reach + max(out_width, seen) + 4 * LANES
@@ -262,7 +262,7 @@ def _average_backward(windows: Windows, areas: F32, table: I64, dy: F32, dx: F32
     part = seen + windows.pad_w + 2 * LANES
     phases = np.empty(stride * part, np.float32)
     few = np.empty(2 * LANES, np.float32)
-    # What is written behind a line is written again by the next one: but not at the end.
+    # What is written after a line is written again by the next one: but not at the end.
     quick = 0
     if stride == 2 or (stride == 1 and width >= LANES):
         quick = (
@@ -271,7 +271,7 @@ def _average_backward(windows: Windows, areas: F32, table: I64, dy: F32, dx: F32
     quick = max(quick, 0)
     skip = windows.pad_w
     for plane in prange(windows.planes):
-        _divide(places, dy[plane * places : (plane + 1) * places], 0, areas, shares, 0)
+        _divide(outputs, dy[plane * outputs : (plane + 1) * outputs], 0, areas, shares, 0)
         sum_lines(height, table, out_width, Lines(shares, 0, out_width), Lines(sums, reach, line))
         image = plane * height * width
         if stride == 1:
@@ -319,8 +319,8 @@ def _means(size: int, x: F32, y: F32) -> None:
         if size >= LANES:
             total = sum_line(size, x, plane * size)
         else:
-            for place in range(plane * size, (plane + 1) * size):
-                total += x[place]
+            for pixel in range(plane * size, (plane + 1) * size):
+                total += x[pixel]
         y[plane] = total / np.float32(size)
 
 
@@ -329,5 +329,5 @@ def _spread(dy: F32, dx: F32) -> None:
     size = np.float32(dx.shape[1])
     for plane in prange(dx.shape[0]):
         share = dy[plane] / size
-        for place in range(dx.shape[1]):
-            dx[plane, place] = share
+        for pixel in range(dx.shape[1]):
+            dx[plane, pixel] = share
