@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..net.net import Net
 from ..net.scores import Scores, output_values
+from ..proto import minicaffe_pb2 as pb
 
 log = logging.getLogger("minicaffe.solver")
 
@@ -59,9 +60,9 @@ def display(clock: Clock, iteration: int, every: int, loss: float, net: Net) -> 
     _log_outputs("Train", net, *output_values(net))
 
 
-def display_test(net: Net, scores: Scores, with_loss: bool) -> None:
-    """The mean outputs of a test net, and its loss if it is wanted."""
-    if with_loss:
+def display_test(net: Net, scores: Scores, param: pb.SolverParameter) -> None:
+    """The mean outputs of a test net, and its loss with test_compute_loss."""
+    if param.test_compute_loss:
         log.info("Test loss: %g", scores.loss)
     _log_outputs("Test", net, scores.names, scores.values)
 

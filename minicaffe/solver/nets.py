@@ -86,6 +86,12 @@ def _wanted(
     return WantedNet(param, origin)
 
 
+def weight_files(solver: pb.SolverParameter) -> list[str]:
+    """The files that the nets take their first weights from; a field may name several."""
+    names = (name.strip() for field in solver.weights for name in field.split(","))
+    return [name for name in names if name]
+
+
 def batch_size(net: Net) -> int:
     """The items of a net's batch: the first axis of the first top that has one."""
     for node in net.nodes:

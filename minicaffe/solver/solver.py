@@ -26,7 +26,7 @@ from . import state as snapshots
 from .callbacks import Callbacks, Functions, Iteration
 from .learning_rate import LearningRate
 from .log import Clock, WindowMean
-from .nets import WantedNet, batch_size, testing_nets, training_net
+from .nets import WantedNet, batch_size, testing_nets, training_net, weight_files
 from .state_file import check_writable
 from .update import choose_device, clip_factor, update_parameters
 
@@ -119,10 +119,9 @@ class Solver:
 
     def _create_net(self, wanted: WantedNet, share_memory: bool = False) -> Net:
         net = self._build(wanted.param, share_memory=share_memory)
-        for entry in self.param.weights:
-            for path in filter(None, map(str.strip, entry.split(","))):
-                self._log("Finetuning from %s", path)
-                load_weights(net, path)
+        for path in weight_files(self.param):
+            self._log("Finetuning from %s", path)
+            load_weights(net, path)
         return net
 
     def build_test_nets(self) -> None:
@@ -255,10 +254,8 @@ class Solver:
             self._log("Iteration %d, lr = %g", self.iter, rate)
         params = self.net.flat_params
         clip = clip_factor(params, self.param.clip_gradients, self.device, self.root)
-        update_parameters(
-            params, self.history, self.rule, rate, self.numbers(),
-            param=self.param, device=self.device, clip=clip,
-        )  # fmt: skip
+        update_parameters(params, self.history, self.rule, rate, self.numbers(),
+                          param=self.param, device=self.device, clip=clip)  # fmt: skip
         return float(rate)
 
     # --- tests -------------------------------------------------------------------------------
@@ -277,8 +274,7 @@ class Solver:
                 self._log("Test interrupted.")
                 return
             if self.root:
-                net, with_loss = self.test_nets[index], self.param.test_compute_loss
-                solver_log.display_test(net, scores, with_loss)
+                solver_log.display_test(self.test_nets[index], scores, self.param)
             self.callbacks.call("on_test", self, index, scores.by_name())
 
     def run_test(self, index: int) -> Scores | None:
