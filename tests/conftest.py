@@ -20,7 +20,7 @@ from tests import strange_device
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MINICAFFE_SHARED") or CHECKOUT.parent / "shared")
 HOST_DEVICES = ("reference", "cpu")
-DEVICES = (*HOST_DEVICES, strange_device.FOLDER, *strange_device.cards())
+DEVICES = (*HOST_DEVICES, strange_device.FOLDER, *strange_device.others(HOST_DEVICES))
 
 
 @pytest.fixture(scope="session")

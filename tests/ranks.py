@@ -6,11 +6,19 @@ from typing import Any, TypeVar
 
 from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import ThreadRendezvous, connect
+from minicaffe.distributed.transport import known_schemes
 
 T = TypeVar("T")
 
+# Where a rank listens, for every transport that there is; those of MINICAFFE_PATH come last.
 URLS = ("inproc://test", "tcp://127.0.0.1:0")
+URLS += tuple(f"{name}://127.0.0.1:0" for name in known_schemes() if name not in ("inproc", "tcp"))
 SECRET = b"the secret of the tests"
+
+
+def scheme_of(url: str) -> str:
+    """The name of a URL's transport, for a test's name."""
+    return url.partition(":")[0]
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[Any]:

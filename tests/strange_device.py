@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicaffe.device import available as is_available
-from minicaffe.device import known_devices, known_families, place
+from minicaffe.device import known_devices, known_families
 from minicaffe.host_array import HostArray
 
 FOLDER = "apart"
@@ -129,9 +129,9 @@ def available(device: str) -> tuple[bool, str]:
     return True, ""
 
 
-def cards() -> list[str]:
-    """The devices of this machine, besides those in main memory, that can be used."""
-    return [name for name in known_devices() if place(name) != "host" and is_available(name)[0]]
+def others(than: Sequence[str]) -> list[str]:
+    """The other devices that can be used: this machine's cards, and those of MINICAFFE_PATH."""
+    return [name for name in known_devices() if name not in than and is_available(name)[0]]
 
 
 # --- the folder ---------------------------------------------------------------------------------

@@ -115,7 +115,12 @@ class StreamTransport:
 
     def _move(self, outgoing: Frame | None, awaited: Frame | None) -> tuple[bool, bool]:
         """Do what can be done with either frame; (the one is gone, the other is there)."""
-        gone = outgoing is not None and self._right.push(outgoing)
+        try:
+            gone = outgoing is not None and self._right.push(outgoing)
+        except CommunicationError:
+            if awaited is not None:
+                self._left.pull(awaited)  # of what is there already, the error may tell more
+            raise
         there = awaited is not None and self._left.pull(awaited)
         if not gone and not there:
             wants = outgoing is not None, awaited is not None

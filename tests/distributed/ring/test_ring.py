@@ -9,7 +9,7 @@ import pytest
 from minicaffe.distributed.communicator import Array, Communicator, chunk_bounds
 from minicaffe.distributed.ring import SEGMENT_BYTES
 from minicaffe.errors import CommunicationError
-from tests.ranks import URLS, outcomes, run_ranks
+from tests.ranks import URLS, outcomes, run_ranks, scheme_of
 
 WORLD_SIZES = (1, 2, 3, 4, 7)
 SEGMENT = SEGMENT_BYTES // 4
@@ -33,7 +33,7 @@ def assert_sum(found: Array, world_size: int, dtype: type = np.float32) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
 
 
-@pytest.fixture(params=URLS, ids=["inproc", "tcp"])
+@pytest.fixture(params=URLS, ids=scheme_of)
 def url(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -17,7 +17,7 @@ from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
 from minicaffe.solver.create import create_solver
 from minicaffe.solver.solver import Solver
-from tests.ranks import URLS, outcomes, run_ranks
+from tests.ranks import URLS, outcomes, run_ranks, scheme_of
 
 SHAPES = [[], [(20, 5, 5), (20,)], [], [(300, 20), (300,)], [(10, 300), (10,)], []]
 ITERATIONS = 4
@@ -90,7 +90,7 @@ def by_hand(ranks: int) -> Any:
     return data
 
 
-@pytest.mark.parametrize("url", URLS, ids=["inproc", "tcp"])
+@pytest.mark.parametrize("url", URLS, ids=scheme_of)
 @pytest.mark.parametrize("bucket_bytes", [None, 1, 4000, 1 << 20])
 def test_weights_are_bit_equal_after_every_update(url: str, bucket_bytes: int | None) -> None:
     by_rank = run_ranks(4, lambda ring: train(ring, bucket_bytes), url)
@@ -100,7 +100,7 @@ def test_weights_are_bit_equal_after_every_update(url: str, bucket_bytes: int | 
 
 
 def test_every_run_gives_the_same_bits() -> None:
-    first, second = (run_ranks(3, train, url)[0] for url in URLS)
+    first, second = (run_ranks(3, train, url)[0] for url in URLS[:2])
     assert first == second
 
 

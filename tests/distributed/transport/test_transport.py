@@ -25,10 +25,10 @@ from minicaffe.distributed.frames import (
 from minicaffe.distributed.rendezvous import ThreadRendezvous, connect
 from minicaffe.distributed.transport import known_schemes, open_transport
 from minicaffe.errors import CommunicationError
-from tests.ranks import SECRET, URLS, at_once, outcomes, run_ranks
+from tests.ranks import SECRET, URLS, at_once, outcomes, run_ranks, scheme_of
 
 
-@pytest.fixture(params=URLS, ids=["inproc", "tcp"])
+@pytest.fixture(params=URLS, ids=scheme_of)
 def url(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
