@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "adding.md"
-EXAMPLE = re.compile(r"^\*\*`~/lab/([\w/]+\.py)`\*\*\n\n```python\n(.*?)```", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(r"^\*\*`~/lab/([\w/]+\.py)`\*\*\n\n```python\n(.*?)```", re.M | re.S)
 FILES = dict(EXAMPLE.findall(PAGE.read_text(encoding="utf-8")))
 
 
