@@ -45,8 +45,6 @@ class BaseConvolutionLayer(Layer):
             if self.bias_term:
                 fill(self.blobs.add_blob(self.num_output), param.bias_filler)
         self.param_propagate_down = [True] * len(self.blobs)
-        window = self.window
-        self.geometry = (window.kernel, window.stride, window.pad, window.dilation, self.group)
         self.scratch = Blob()
         self.bottom_shape: Shape | None = None
 
@@ -97,7 +95,20 @@ class BaseConvolutionLayer(Layer):
         image, output = self.bottom_view, self.top_view
         if self.transposed:
             image, output = output, image
-        self.scratch.reshape(self.ops.scratch_size(image, output, *self.geometry))
+        window = self.window
+        self.plan = self.ops.plan(
+            image, output, window.kernel, window.stride, window.pad, window.dilation, self.group
+        )
+        self.scratch.reshape(self.ops.scratch_size(self.plan))
+
+    def ways(self) -> str:
+        """Which way the kernels go for the top, the bottom's gradient and that of the filters."""
+        y, dx, dw = self.ops.ways(self.plan)
+        if y == dx == dw:
+            return str(y)
+        if self.transposed:
+            y, dx = dx, y
+        return f"y {y}, dx {dx}, dW {dw}"
 
     def workspace(self) -> Any:
         """The scratch array of the kernels."""

@@ -1,7 +1,6 @@
 """Convolution: filters that slide over images."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from minicaffe.blob import Blob
 
@@ -38,25 +37,13 @@ class ConvolutionLayer(BaseConvolutionLayer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Convolve, and add the bias."""
-        self.run_forward(self.ops, bottom, top)
-
-    def run_forward(
-        self, ops: Any, bottom: Sequence[Blob], top: Sequence[Blob], *slope: float
-    ) -> None:
-        """Forward by a kernel family that does more than `convolution`, with what that needs."""
         device = self.device
         weight = self.blobs[0].data.read(device)
         bias = self.blobs[1].data.read(device) if self.bias_term else None
         for image, output in zip(bottom, top, strict=True):
-            ops.forward(
-                image.data.read(device).reshape(self.bottom_view),
-                weight,
-                bias,
-                output.data.write(device).reshape(self.top_view),
-                self.workspace(),
-                *self.geometry,
-                *slope,
-            )
+            x = image.data.read(device).reshape(self.bottom_view)
+            y = output.data.write(device).reshape(self.top_view)
+            self.ops.forward(self.plan, x, weight, bias, y, self.workspace())
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
@@ -69,16 +56,12 @@ class ConvolutionLayer(BaseConvolutionLayer):
             if self.bias_term and self.param_propagate_down[1]:
                 self.ops.backward_bias(dy, self.blobs[1].diff.update(device))
             if self.param_propagate_down[0]:
-                self.ops.backward_weight(
-                    bottom[index].data.read(device).reshape(self.bottom_view),
-                    dy,
-                    self.blobs[0].diff.update(device),
-                    self.workspace(),
-                    *self.geometry,
-                )
+                x = bottom[index].data.read(device).reshape(self.bottom_view)
+                dweight = self.blobs[0].diff.update(device)
+                self.ops.backward_weight(self.plan, x, dy, dweight, self.workspace())
             if propagate_down[index]:
                 dx = bottom[index].diff.write(device).reshape(self.bottom_view)
-                self.ops.backward_data(dy, weight, dx, self.workspace(), *self.geometry)
+                self.ops.backward_data(self.plan, dy, weight, dx, self.workspace())
 
     def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
         """Each output is a sum over the weights of one filter."""

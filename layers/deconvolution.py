@@ -38,7 +38,7 @@ class DeconvolutionLayer(BaseConvolutionLayer):
         for values, image in zip(bottom, top, strict=True):
             y = image.data.write(device).reshape(self.top_view)
             x = values.data.read(device).reshape(self.bottom_view)
-            self.ops.backward_data(x, weight, y, self.workspace(), *self.geometry)
+            self.ops.backward_data(self.plan, x, weight, y, self.workspace())
             if self.bias_term:
                 self.ops.add_bias(self.blobs[1].data.read(device), y)
 
@@ -53,16 +53,12 @@ class DeconvolutionLayer(BaseConvolutionLayer):
             if self.bias_term and self.param_propagate_down[1]:
                 self.ops.backward_bias(dy, self.blobs[1].diff.update(device))
             if self.param_propagate_down[0]:
-                self.ops.backward_weight(
-                    dy,
-                    bottom[index].data.read(device).reshape(self.bottom_view),
-                    self.blobs[0].diff.update(device),
-                    self.workspace(),
-                    *self.geometry,
-                )
+                x = bottom[index].data.read(device).reshape(self.bottom_view)
+                dweight = self.blobs[0].diff.update(device)
+                self.ops.backward_weight(self.plan, dy, x, dweight, self.workspace())
             if propagate_down[index]:
                 dx = bottom[index].diff.write(device).reshape(self.bottom_view)
-                self.ops.forward(dy, weight, None, dx, self.workspace(), *self.geometry)
+                self.ops.forward(self.plan, dy, weight, None, dx, self.workspace())
 
     def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
         """Each input is spread over the weights of its channel."""

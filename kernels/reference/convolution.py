@@ -1,6 +1,6 @@
 """Convolution with any number of spatial axes, Caffe's way: im2col, then a matrix product an image.
 
-    N images, C channels, O outputs, G groups, K = C/G * taps, P = places of the output
+    N images, C channels, O outputs, G groups, K = C/G * taps, P = pixels of the output
     y (O/G, P) = W (O/G, K) @ col (K, P)         for each image and group
     dcol = W.T @ dy                              dW += dy @ col.T
 
@@ -9,6 +9,7 @@ x (N, C, *spatial), weight (O, C/G, *kernel), y (N, O, *out). What filters see i
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,78 +19,87 @@ from .im2col import Extents, col2im, im2col
 F32 = NDArray[np.float32]
 
 
-def scratch_size(
-    x_shape: Extents,
-    y_shape: Extents,
-    kernel: Extents,
-    stride: Extents,
-    pad: Extents,
-    dilation: Extents,
-    groups: int,
-) -> int:
-    """Floats of scratch that the functions below need for images and outputs of these shapes."""
-    return x_shape[1] * math.prod(kernel) * math.prod(y_shape[2:])
+@dataclass(frozen=True)
+class Plan:
+    """A convolution of images (N, C, *spatial) with outputs (N, O, *out)."""
+
+    x_shape: Extents
+    y_shape: Extents
+    window: tuple[Extents, Extents, Extents, Extents]  # kernel, stride, pad, dilation
+    groups: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of the columns: C * taps."""
+        return self.x_shape[1] * math.prod(self.window[0])
 
 
-def forward(
-    x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32,
-    kernel: Extents, stride: Extents, pad: Extents, dilation: Extents, groups: int,
-) -> None:  # fmt: skip
+def plan(
+    x_shape: Extents, y_shape: Extents, kernel: Extents, stride: Extents, pad: Extents,
+    dilation: Extents, groups: int,
+) -> Plan:  # fmt: skip
+    """How to convolve images of these shapes; `kernel` and so on have a number a spatial axis."""
+    return Plan(x_shape, y_shape, (kernel, stride, pad, dilation), groups)
+
+
+def scratch_size(plan: Plan) -> int:
+    """Floats of scratch that the functions below need: the columns of an image."""
+    return plan.rows * math.prod(plan.y_shape[2:])
+
+
+def ways(plan: Plan) -> tuple[str, str, str]:
+    """How forward, backward to the images and backward to the weights are done, in words."""
+    return "im2col", "im2col", "im2col"
+
+
+def forward(plan: Plan, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32) -> None:
     """y = W * x + bias."""
-    filters = _filters(weight, groups)
+    filters, col = _filters(plan, weight), _col(plan, scratch)
     for n in range(x.shape[0]):
-        col = _col(x.shape, y.shape, scratch, kernel)
-        im2col(x[n : n + 1], col, kernel, stride, pad, dilation)
-        y[n] = (filters @ _by_group(col[0], groups)).reshape(y.shape[1:])
+        im2col(x[n : n + 1], col, *plan.window)
+        y[n] = (filters @ _by_group(plan, col[0])).reshape(y.shape[1:])
     if bias is not None:
         add_bias(bias, y)
 
 
-def backward_data(
-    dy: F32, weight: F32, dx: F32, scratch: F32,
-    kernel: Extents, stride: Extents, pad: Extents, dilation: Extents, groups: int,
-) -> None:  # fmt: skip
+def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
     """Overwrite dx with the gradient to the images."""
-    filters = _filters(weight, groups)
+    filters, col = _filters(plan, weight), _col(plan, scratch)
     for n in range(dx.shape[0]):
-        col = _col(dx.shape, dy.shape, scratch, kernel)
-        _by_group(col[0], groups)[...] = filters.transpose(0, 2, 1) @ _by_group(dy[n], groups)
-        col2im(col, dx[n : n + 1], kernel, stride, pad, dilation)
+        columns, gradients = _by_group(plan, col[0]), _by_group(plan, dy[n])
+        columns[...] = filters.transpose(0, 2, 1) @ gradients
+        col2im(col, dx[n : n + 1], *plan.window)
 
 
-def backward_weight(
-    x: F32, dy: F32, dweight: F32, scratch: F32,
-    kernel: Extents, stride: Extents, pad: Extents, dilation: Extents, groups: int,
-) -> None:  # fmt: skip
+def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
     """Add the gradient to the filters to dweight."""
-    filters = _filters(dweight, groups)
+    filters, col = _filters(plan, dweight), _col(plan, scratch)
     for n in range(x.shape[0]):
-        col = _col(x.shape, dy.shape, scratch, kernel)
-        im2col(x[n : n + 1], col, kernel, stride, pad, dilation)
-        filters += _by_group(dy[n], groups) @ _by_group(col[0], groups).transpose(0, 2, 1)
+        im2col(x[n : n + 1], col, *plan.window)
+        columns, gradients = _by_group(plan, col[0]), _by_group(plan, dy[n])
+        filters += gradients @ columns.transpose(0, 2, 1)
 
 
 def backward_bias(dy: F32, dbias: F32) -> None:
-    """Add the sums of dy (N, O, *out) over images and places to dbias (O)."""
+    """Add the sums of dy (N, O, *out) over images and pixels to dbias (O)."""
     dbias += dy.sum(axis=(0, *range(2, dy.ndim)))
 
 
 def add_bias(bias: F32, y: F32) -> None:
-    """Add bias (O) to every place of y (N, O, *out)."""
+    """Add bias (O) to every pixel of y (N, O, *out)."""
     y += bias.reshape(-1, *(1,) * (y.ndim - 2))
 
 
-def _filters(weight: F32, groups: int) -> F32:
+def _filters(plan: Plan, weight: F32) -> F32:
     """(O, C/G, *kernel) -> (G, O/G, K)."""
-    return weight.reshape(groups, weight.shape[0] // groups, -1)
+    return weight.reshape(plan.groups, weight.shape[0] // plan.groups, -1)
 
 
-def _col(x_shape: Extents, y_shape: Extents, scratch: F32, kernel: Extents) -> F32:
+def _col(plan: Plan, scratch: F32) -> F32:
     """The part of the scratch that holds one image's columns, (1, C * taps, *out)."""
-    rows, places = x_shape[1] * math.prod(kernel), y_shape[2:]
-    return scratch[: rows * math.prod(places)].reshape(1, rows, *places)
+    return scratch[: scratch_size(plan)].reshape(1, plan.rows, *plan.y_shape[2:])
 
 
-def _by_group(maps: F32, groups: int) -> F32:
+def _by_group(plan: Plan, maps: F32) -> F32:
     """One image's maps or columns (channels, *out) -> (G, channels/G, P)."""
-    return maps.reshape(groups, maps.shape[0] // groups, -1)
+    return maps.reshape(plan.groups, maps.shape[0] // plan.groups, -1)

@@ -5,6 +5,7 @@ Parts begin at cache lines, so that no two threads write into the same one.
 
 import threading
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,15 @@ F32 = NDArray[np.float32]
 Need = tuple[int, int]  # floats that all threads share, and floats for each
 
 CACHE_LINE = 16  # floats
+
+
+class Scratch(NamedTuple):
+    """Scratch memory cut up; thread t has `each` floats from shared + t * each on."""
+
+    floats: F32
+    shared: int  # floats that all threads share, from 0 on
+    each: int
+    threads: int
 
 
 def whole(count: int, step: int) -> int:
@@ -30,12 +40,12 @@ def room(needs: Iterable[Need]) -> int:
     )
 
 
-def divide(scratch: F32, need: Need) -> tuple[F32, int, int, int]:
-    """The scratch from a cache line on, floats for all and for each, threads it is enough for."""
-    shared, each = (whole(floats, CACHE_LINE) for floats in need)
+def divide(scratch: F32, need: Need) -> Scratch:
+    """The scratch from a cache line on, cut up for as many threads as it is enough for."""
+    shared, each = whole(need[0], CACHE_LINE), whole(need[1], CACHE_LINE)
     start = -(scratch.ctypes.data // 4) % CACHE_LINE
     threads = min(num_threads(), (scratch.size - start - shared) // each)
-    return scratch[start:], shared, each, threads
+    return Scratch(scratch[start:], shared, each, threads)
 
 
 _kept = threading.local()

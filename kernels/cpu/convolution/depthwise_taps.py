@@ -1,9 +1,12 @@
 """Vector code for filters that see one plane at a time: blocks of outputs, tap after tap.
 
-What tap k sees from place (i, j) of the output stands at image[i * step + j + taps[k]], so LANES
-places in a line see LANES neighbours. A block of 8 vectors of outputs stays in registers while all
+What tap k sees from pixel (i, j) of the output stands at image[i * step + j + taps[k]], so LANES
+pixels in a line see LANES neighbours. A block of 8 vectors of outputs stays in registers while all
 taps go by: a number of the filter, once loaded, serves 8 multiplications. For the gradient of the
-filter the sums of TAPS taps stay in registers, while the places go by.
+filter the sums of TAPS taps stay in registers, while the pixels go by.
+
+The functions take many arguments: they are instructions, not calls, and an array in a tuple would
+have to be taken out of it at each.
 """
 
 from typing import Any
@@ -36,7 +39,7 @@ def _sum_wide(
 ) -> None:  # fmt: skip
     """Write y = value + the sum over k < count of weight[k] * image[.. + taps[k]].
 
-    That for `lines` <= WIDE lines, and in each for LANES places at 0 and LANES places at `second`,
+    That for `lines` <= WIDE lines, and in each for LANES pixels at 0 and LANES pixels at `second`,
     which may be the same in part.
     """
     for i in range(lines):
@@ -51,7 +54,7 @@ def _sum_tall(
     lines: int, count: int, image: F32, image0: int, step: int, taps: I64, taps0: int,
     weight: F32, weight0: int, value: np.float32, y: F32, y0: int, y_step: int,
 ) -> None:  # fmt: skip
-    """The same for `lines` <= TALL lines of LANES places.
+    """The same for `lines` <= TALL lines of LANES pixels.
 
     Lines are written in their order, so that y_step may be less than LANES.
     """
@@ -67,7 +70,7 @@ def _add_products(
     lines: int, vectors: int, image: F32, image0: int, step: int, taps: I64, taps0: int,
     dy: F32, dy0: int, dy_step: int, totals: F32, totals0: int,
 ) -> None:  # fmt: skip
-    """For k < TAPS, add dy * what tap k sees to totals[k], in LANES sums of every LANES-th place.
+    """For k < TAPS, add dy * what tap k sees to totals[k], in LANES sums of every LANES-th pixel.
 
     dy has `lines` lines of `vectors` vectors.
     """
@@ -130,6 +133,8 @@ def _wide_intrinsic(
     typing: Any, lines: Any, second: Any, count: Any, image: Any, image0: Any, step: Any,
     taps: Any, taps0: Any, weight: Any, weight0: Any, value: Any, y: Any, y0: Any, y_step: Any,
 ) -> Any:  # fmt: skip
+    """A block of two vectors a line; as many arguments as `_sum_wide`, which says what they are."""
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         lines, second, count, image, image0, step, taps, taps0, weight, weight0, value, *out = args
         kinds = signature.args
@@ -150,6 +155,8 @@ def _tall_intrinsic(
     typing: Any, lines: Any, count: Any, image: Any, image0: Any, step: Any, taps: Any, taps0: Any,
     weight: Any, weight0: Any, value: Any, y: Any, y0: Any, y_step: Any,
 ) -> Any:  # fmt: skip
+    """A block of one vector a line; as many arguments as `_sum_tall`, which says what they are."""
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         lines, count, image, image0, step, taps, taps0, weight, weight0, value, *out = args
         kinds = signature.args
@@ -170,16 +177,18 @@ def _add_products_intrinsic(
     typing: Any, lines: Any, vectors: Any, image: Any, image0: Any, step: Any, taps: Any,
     taps0: Any, dy: Any, dy0: Any, dy_step: Any, totals: Any, totals0: Any,
 ) -> Any:  # fmt: skip
+    """Sums of TAPS taps; as many arguments as `_add_products`, which says what they are."""
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         lines, vectors, image, image0, step, taps, taps0, dy, dy0, dy_step, totals, totals0 = args
         kinds = signature.args
         e = Emitter(context, builder)
         image = e.at(e.data(kinds[2], image), image0)
         gradients = e.at(e.data(kinds[7], dy), dy0)
-        places = e.at(e.data(kinds[10], totals), totals0)
+        kept = e.at(e.data(kinds[10], totals), totals0)
         table = e.at(e.data(kinds[5], taps), taps0)
         seen_by = [e.at(image, builder.load(e.at(table, k))) for k in range(TAPS)]
-        sums = [e.load(e.at(places, k * LANES)) for k in range(TAPS)]
+        sums = [e.load(e.at(kept, k * LANES)) for k in range(TAPS)]
         with e.loop(lines, sums) as (i, sums_of_line):
             line, dy_line = builder.mul(i, step), e.at(gradients, builder.mul(i, dy_step))
             with e.loop(vectors, sums_of_line) as (vector, found):
@@ -189,7 +198,7 @@ def _add_products_intrinsic(
                 for k in range(TAPS):
                     found[k] = e.multiply_add(gradient, e.load(e.at(seen_by[k], at)), found[k])
         for k in range(TAPS):
-            e.store(sums[k], e.at(places, k * LANES))
+            e.store(sums[k], e.at(kept, k * LANES))
         return context.get_dummy_value()
 
     n = types.int64
@@ -247,8 +256,8 @@ def _fetch_intrinsic(typing: Any, count: Any, source: Any, s0: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [byte, SHORT, SHORT, SHORT])
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         with e.loop(builder.sdiv(builder.add(count, INT(15)), INT(16)), []) as (turn, _):
-            place = e.at(begin, builder.mul(turn, INT(16)))
-            builder.call(prefetch, [builder.bitcast(place, byte), SHORT(0), SHORT(3), SHORT(1)])
+            line = e.at(begin, builder.mul(turn, INT(16)))
+            builder.call(prefetch, [builder.bitcast(line, byte), SHORT(0), SHORT(3), SHORT(1)])
         return context.get_dummy_value()
 
     return types.void(types.int64, source, types.int64), emit

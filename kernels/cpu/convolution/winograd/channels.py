@@ -17,23 +17,22 @@ Threads share the batch, and groups. The sums are taken for `_shares` shares of 
 over shares, in the same order for every number of threads.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..._compile.jit import inner, kernel, shared
+from ..._compile.jit import inner, jitable, kernel, shared
 from ..._vector.instructions import LANES
 from ..._vector.lanes import copy_line, fill_line, transpose_lanes
-from ..._vector.scratch import whole
+from ..._vector.scratch import Scratch, whole
 from ...gemm.micro_kernel import COLUMNS
-from .. import choice as choosing
-from ..unfolded import Plan
-from .choice import WEIGHT
+from ..plan import WEIGHT, Plan
 from .lines_gradient import add_shares, sums_of_a_share
 from .products import add_products_of_rows, rows_with_room
 from .tiles import Tiling, odd_lines, tiling, working_memory
-from .transform_tile import transform_tile
-from .transforms import GRADIENT, INPUT
+from .transforms import GRADIENT, INPUT, transform_tile
 
 F32 = NDArray[np.float32]
 ZERO = np.float32(0)
@@ -46,125 +45,147 @@ def scratch_size(plan: Plan) -> int:
     return 0
 
 
-def _image(t: Tiling) -> int:
-    """Floats of V and of a panel of gradients of an image."""
-    return t.n * t.n * t.tiles_h * t.tiles_w * (whole(t.channels, LANES) + COLUMNS)
+class Room(NamedTuple):
+    """What a thread works on at a time: how many images, and floats of what it makes of them."""
+
+    images: int
+    image: int  # the images with their padding, channels last
+    gradient: int  # the same of their gradients
+    lanes: int  # channels, in whole vectors
+    input_step: int  # from one element of the transformed tiles to the next
+    gradient_step: int  # and of those of a panel of gradients
+
+
+class Image(NamedTuple):
+    """An image of whole tiles, [line][column][channel]."""
+
+    channels: int
+    high: int
+    wide: int
+
+
+@jitable
+def _floats(image: Image) -> int:
+    return image.channels * image.high * image.wide
+
+
+def _room(t: Tiling) -> Room:
+    tiles, lanes = t.tiles_h * t.tiles_w, whole(t.channels, LANES)
+    images = max(1, min(t.images, ROOM // (t.n * t.n * tiles * (lanes + COLUMNS))))
+    high, wide = t.tiles_h * t.m, t.tiles_w * t.m
+    seen = (high + t.r - 1) * (wide + t.r - 1)
+    return Room(
+        images,
+        images * seen * t.channels + LANES * (t.channels + 1),
+        images * high * wide * t.outputs + LANES * (t.outputs + 1),
+        lanes,
+        odd_lines(images * tiles * lanes + rows_with_room(t.channels)),
+        odd_lines(images * tiles * COLUMNS),
+    )
 
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
     """Add to dweight."""
-    t = tiling(choosing.decide(plan, WEIGHT)[1], plan)
-    images = max(1, min(t.images, ROOM // _image(t)))
-    tiles = images * t.tiles_h * t.tiles_w
-    squares = t.n * t.n
-    channels = whole(t.channels, LANES)
-    high, wide = t.tiles_h * t.m, t.tiles_w * t.m
-    image = images * (high + t.r - 1) * (wide + t.r - 1) * t.channels + LANES * (t.channels + 1)
-    gradient = images * high * wide * t.outputs + LANES * (t.outputs + 1)
-    input_step = odd_lines(tiles * channels + rows_with_room(t.channels))
-    gradient_step = odd_lines(tiles * COLUMNS)
-    each = image + gradient + squares * (input_step + gradient_step)
+    t = tiling(plan.ways[WEIGHT].filtering, plan.sizes)
+    room, squares = _room(t), t.n * t.n
+    each = room.image + room.gradient + squares * (room.input_step + room.gradient_step)
     each = max(each, squares * LANES + t.r * t.r * LANES)
     shares = max(1, min(t.images, 8, (1 << 20) // sums_of_a_share(t)))
-    work, shared, each, threads = working_memory(shares * sums_of_a_share(t), each)
-    _sum_products(
-        t, x.reshape(-1), dy.reshape(-1), work, shared, each, threads, shares, images, image,
-        gradient, input_step, gradient_step,
-    )  # fmt: skip
-    add_shares(t, dweight.reshape(-1), work, shared, each, threads, shares)
+    work = working_memory(shares * sums_of_a_share(t), each)
+    _sum_products(t, room, x.reshape(-1), dy.reshape(-1), work, shares)
+    add_shares(t, dweight.reshape(-1), work, shares)
 
 
 @kernel
-def _sum_products(
-    t: Tiling, x: F32, dy: F32, work: F32, shared: int, each: int, threads: int, shares: int,
-    images: int, image: int, gradient: int, input_step: int, gradient_step: int,
-) -> None:  # fmt: skip
+def _sum_products(t: Tiling, room: Room, x: F32, dy: F32, work: Scratch, shares: int) -> None:
     """For each share, [group][panel of outputs][element][channel][COLUMNS]: the sums.
 
     A task is a share and a group.
     """
+    memory = work.floats
     panels = (t.outputs + COLUMNS - 1) // COLUMNS
     squares, depth = t.n * t.n, t.sum_rows * COLUMNS
     tasks = shares * t.groups
-    high, wide = t.tiles_h * t.m, t.tiles_w * t.m
-    margin = t.r - 1
-    for thread in prange(threads):
-        seen = shared + thread * each
-        given = seen + image
-        inputs = given + gradient
-        gradients = inputs + squares * input_step
-        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+    of_x = Image(t.channels, t.tiles_h * t.m + t.r - 1, t.tiles_w * t.m + t.r - 1)
+    of_dy = Image(t.outputs, t.tiles_h * t.m, t.tiles_w * t.m)
+    for thread in prange(work.threads):
+        seen = work.shared + thread * work.each
+        given = seen + room.image
+        inputs = given + room.gradient
+        gradients = inputs + squares * room.input_step
+        for task in range(thread * tasks // work.threads, (thread + 1) * tasks // work.threads):
             share, group = task // t.groups, task % t.groups
             sums = task * panels * squares * depth
-            fill_line(panels * squares * depth, ZERO, work, sums)
+            fill_line(panels * squares * depth, ZERO, memory, sums)
             last = (share + 1) * t.images // shares
-            for n in range(share * t.images // shares, last, images):
-                count = min(images, last - n)
+            for n in range(share * t.images // shares, last, room.images):
+                count = min(room.images, last - n)
                 for i in range(count):
                     item = (n + i) * t.groups + group
                     _lay_out(
-                        x, item * t.channels * t.height * t.width, t.channels, t.height, t.width,
-                        t.pad_h, t.pad_w, high + margin, wide + margin, work,
-                        seen + i * (high + margin) * (wide + margin) * t.channels,
+                        x, item * t.channels * t.height * t.width, t.height, t.width,
+                        t.pad_h, t.pad_w, of_x, memory, seen + i * _floats(of_x),
                     )  # fmt: skip
                     _lay_out(
-                        dy, item * t.outputs * t.out_height * t.out_width, t.outputs,
-                        t.out_height, t.out_width, 0, 0, high, wide, work,
-                        given + i * high * wide * t.outputs,
+                        dy, item * t.outputs * t.out_height * t.out_width,
+                        t.out_height, t.out_width, 0, 0, of_dy, memory, given + i * _floats(of_dy),
                     )  # fmt: skip
                 _transform(
-                    INPUT, t, count, t.channels, 0, t.channels, high + margin, wide + margin, work,
-                    seen, inputs, input_step, (t.channels + LANES - 1) // LANES * LANES,
+                    INPUT, t, count, of_x, 0, t.channels, memory, seen,
+                    inputs, room.input_step, room.lanes,
                 )  # fmt: skip
                 tiles = count * t.tiles_h * t.tiles_w
                 for panel in range(panels):
                     first = panel * COLUMNS
                     _transform(
-                        GRADIENT, t, count, t.outputs, first, min(first + COLUMNS, t.outputs),
-                        high, wide, work, given, gradients, gradient_step, int(COLUMNS),
+                        GRADIENT, t, count, of_dy, first, min(first + COLUMNS, t.outputs), memory,
+                        given, gradients, room.gradient_step, int(COLUMNS),
                     )  # fmt: skip
                     for element in range(squares):
                         add_products_of_rows(
-                            t.channels, tiles, work, inputs + element * input_step,
-                            (t.channels + LANES - 1) // LANES * LANES,
-                            gradients + element * gradient_step,
+                            t.channels, tiles, memory, inputs + element * room.input_step,
+                            room.lanes, gradients + element * room.gradient_step,
                             sums + (panel * squares + element) * depth,
                         )  # fmt: skip
 
 
 @inner
 def _transform(
-    kind: int, t: Tiling, images: int, channels: int, first: int, last: int, high: int, wide: int,
-    work: F32, source: int, to: int, step: int, tile_step: int,
+    kind: int, t: Tiling, images: int, image: Image, first: int, last: int, memory: F32,
+    source: int, to: int, step: int, tile_step: int,
 ) -> None:  # fmt: skip
-    """Transform channels [first, last); number k of tile p goes to k * step + p * tile_step."""
-    line = wide * channels
+    """Transform channels [first, last); number k of tile p goes to k * step + p * tile_step.
+
+    Eleven arguments: what is read and what is written are apart only in where they are.
+    """
+    line = image.wide * image.channels
     at = to
-    for image in range(images):
+    for n in range(images):
         for i in range(t.tiles_h):
             for j in range(t.tiles_w):
-                seen = source + (image * high + i * t.m) * line + j * t.m * channels
+                seen = source + (n * image.high + i * t.m) * line + j * t.m * image.channels
                 for c in range(first, last, LANES):
                     transform_tile(
-                        kind, t.which, work, seen + c, line, channels, ZERO,
-                        work, at + c - first, t.n * step, step,
+                        kind, t.which, memory, seen + c, line, image.channels, ZERO,
+                        memory, at + c - first, t.n * step, step,
                     )  # fmt: skip
                 at += tile_step
 
 
 @shared
 def _lay_out(
-    x: F32, x0: int, channels: int, height: int, width: int, pad_h: int, pad_w: int, high: int,
-    wide: int, out: F32, out0: int,
+    x: F32, x0: int, height: int, width: int, pad_h: int, pad_w: int, image: Image, out: F32,
+    out0: int,
 ) -> None:  # fmt: skip
-    """Write an image with margins, `high` lines of `wide` columns, channels last.
+    """Write an image of `height` lines of `width` columns with its padding, channels last.
 
-    In whole vectors: what one has beyond its place is overwritten, because lines are written in
+    In whole vectors: what one has beyond its end is overwritten, because lines are written in
     their order, and in each the last channels first, which may reach beyond a column.
     """
+    channels, wide = image.channels, image.wide
     first, skip = max(pad_w, 0), max(-pad_w, 0)
     inside = max(min(width - skip, wide - first), 0)
-    for line in range(high):
+    for line in range(image.high):
         h, to = line - pad_h, out0 + line * wide * channels
         if not 0 <= h < height or inside == 0:
             fill_line(wide * channels, ZERO, out, to)

@@ -3,7 +3,7 @@
 The filterings of winograd/transforms.py, y = A^T [(G g G^T) * (B^T d B)] A, forward and backward to
 the images. winograd/lines.py has neighbouring tiles of a line in the lanes of its transforms, and
 where a line has four tiles half of what it computes is in vain. Here a lane is an image: COLUMNS
-images are laid out as [line][column][channel][image], with their margins, and no lane is empty.
+images are laid out as [line][column][channel][image], with their padding, and no lane is empty.
 
 A tile of COLUMNS images is made at a time: its inputs are transformed, n^2 C vectors; for each of
 the n^2 elements there is a product (O, C) x (C, COLUMNS), with filters that come from the
@@ -11,9 +11,11 @@ second-level cache; and the n^2 O results are transformed to m^2 O outputs. Thes
 COLUMNS (C + O) bytes, stay in the second-level cache too. A row of tiles gives m lines of outputs,
 which are then turned back.
 
-Threads share blocks of images, groups, and rows of tiles. The order of
-every sum is the same for every number of threads.
+Threads share blocks of images, groups, and rows of tiles. The order of every sum is the same for
+every number of threads.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -22,19 +24,27 @@ from numpy.typing import NDArray
 from ..._compile.jit import inner, kernel, shared
 from ..._vector.instructions import LANES, ROWS
 from ..._vector.lanes import fill_line, transpose_lanes
+from ..._vector.scratch import Scratch
 from ...gemm.micro_kernel import COLUMNS
-from .. import choice as choosing
-from ..small.images import parts_of, turn_back
-from ..unfolded import Plan
-from .choice import DATA, FORWARD
-from .lines import transform_filters
+from ..images_in_lanes import parts_of, turn_back
+from ..plan import DATA, FORWARD, Plan, transposed
+from .lines import Filters, transform_filters
 from .products import multiply_packed_rows, rows_with_room
-from .tiles import Tiling, odd_lines, tiling, transposed, working_memory
-from .transform_tile import transform_tile
-from .transforms import INPUT, OUTPUT
+from .tiles import Tiling, odd_lines, tiling, working_memory
+from .transforms import INPUT, OUTPUT, transform_tile
 
 F32 = NDArray[np.float32]
 ZERO = np.float32(0)
+
+
+class Room(NamedTuple):
+    """Floats of what a thread works with."""
+
+    images: int  # COLUMNS images with their padding
+    lines: int  # lines of outputs that a row of tiles gives
+    line: int  # one of them
+    input_step: int  # from one element of a tile's transformed inputs to the next
+    output_step: int  # and of its products
 
 
 def scratch_size(plan: Plan) -> int:
@@ -42,115 +52,102 @@ def scratch_size(plan: Plan) -> int:
     return 0
 
 
-def forward(
-    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, slope: float = 1
-) -> None:
-    """y = W * x + bias; what is negative times the slope."""
-    t = tiling(choosing.decide(plan, FORWARD)[1], plan)
-    taps = t.r * t.r
-    _convolve(t, x, weight, (t.channels * taps, taps), False, bias, y, slope)
+def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
+    """y = W * x + bias."""
+    t = tiling(plan.ways[FORWARD].filtering, plan.sizes)
+    filters = Filters(t.channels * t.r * t.r, t.r * t.r, False)
+    _convolve(t, filters, x, weight, bias, y)
 
 
 def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
     """Overwrite dx."""
-    t = transposed(choosing.decide(plan, DATA)[1], plan)
-    taps = t.r * t.r
-    bias = np.zeros(dx.shape[1], np.float32)
-    _convolve(t, dy, weight, (taps, plan.channels * taps), True, bias, dx, 1)
+    t = tiling(plan.ways[DATA].filtering, transposed(plan.sizes))
+    filters = Filters(t.r * t.r, t.outputs * t.r * t.r, True)
+    _convolve(t, filters, dy, weight, np.zeros(dx.shape[1], np.float32), dx)
 
 
-def _convolve(
-    t: Tiling, x: F32, weight: F32, steps: tuple[int, int], mirrored: bool, bias: F32, y: F32,
-    slope: float,
-) -> None:  # fmt: skip
+def _convolve(t: Tiling, filters: Filters, x: F32, weight: F32, bias: F32, y: F32) -> None:
     squares = t.n * t.n
     high, wide = t.tiles_h * t.m + t.r - 1, t.tiles_w * t.m + t.r - 1
-    image = high * wide * t.channels * COLUMNS
-    line = t.m * t.tiles_w * t.m * t.outputs * COLUMNS
-    input_step = odd_lines(t.channels * COLUMNS)
-    output_step = odd_lines(rows_with_room(t.outputs) * COLUMNS)
-    each = image + line + squares * (input_step + output_step) + t.r * t.r * ROWS + 2 * LANES
-    work, shared, each, threads = working_memory(t.groups * squares * t.filter_step, each)
-    transform_filters(t, weight.reshape(-1), work, *steps, mirrored, shared, each, threads)
-    blocks = -(-t.images // COLUMNS) * t.groups
-    parts = parts_of(t.tiles_h, blocks, threads)
-    _run(
-        t, x.reshape(-1), bias, y.reshape(-1), np.float32(slope), work, shared, each, threads,
-        parts, image, line, input_step, output_step,
+    line = t.tiles_w * t.m * t.outputs * COLUMNS
+    room = Room(
+        high * wide * t.channels * COLUMNS, t.m * line, line,
+        odd_lines(t.channels * COLUMNS), odd_lines(rows_with_room(t.outputs) * COLUMNS),
     )  # fmt: skip
+    tile = squares * (room.input_step + room.output_step)
+    each = room.images + room.lines + tile + t.r * t.r * ROWS + 2 * LANES
+    work = working_memory(t.groups * squares * t.filter_step, each)
+    transform_filters(t, filters, weight.reshape(-1), work)
+    parts = parts_of(t.tiles_h, -(-t.images // COLUMNS) * t.groups, work.threads)
+    _run(t, room, x.reshape(-1), bias, y.reshape(-1), work, parts)
 
 
 @kernel
-def _run(
-    t: Tiling, x: F32, bias: F32, y: F32, slope: np.float32, work: F32, shared: int, each: int,
-    threads: int, parts: int, image: int, line: int, input_step: int, output_step: int,
-) -> None:  # fmt: skip
+def _run(t: Tiling, room: Room, x: F32, bias: F32, y: F32, work: Scratch, parts: int) -> None:
     """A task is a block of images, a group, and a part of the rows of tiles."""
+    memory = work.floats
     tasks = (t.images + COLUMNS - 1) // COLUMNS * t.groups * parts
-    line_step = t.tiles_w * t.m * t.outputs * COLUMNS
-    for thread in prange(threads):
-        images = shared + thread * each
-        lines = images + image
-        inputs = lines + line
-        products = inputs + t.n * t.n * input_step
+    plane = t.out_height * t.out_width
+    for thread in prange(work.threads):
+        images = work.shared + thread * work.each
+        lines = images + room.images
+        tile_memory = lines + room.lines
         present = -1
-        for task in range(thread * tasks // threads, (thread + 1) * tasks // threads):
+        for task in range(thread * tasks // work.threads, (thread + 1) * tasks // work.threads):
             item, part = task // parts, task % parts
             group, n = item % t.groups, item // t.groups * COLUMNS
             count = min(COLUMNS, t.images - n)
             if item != present:
                 present = item
-                _lay_out(t, x, n * t.groups + group, count, work, images)
-            y0 = (n * t.groups + group) * t.outputs * t.out_height * t.out_width
+                _lay_out(t, x, n * t.groups + group, count, memory, images)
+            y0 = (n * t.groups + group) * t.outputs * plane
             for row in range(part * t.tiles_h // parts, (part + 1) * t.tiles_h // parts):
                 for tile in range(t.tiles_w):
-                    _make_tile(
-                        t, row, tile, group, bias, work, images, inputs, input_step,
-                        products, output_step, lines + tile * t.m * t.outputs * COLUMNS, line_step,
-                    )  # fmt: skip
+                    _make_tile(t, room, row, tile, group, bias, memory, images, tile_memory, lines)
                 for i in range(row * t.m, min((row + 1) * t.m, t.out_height)):
                     turn_back(
-                        t.out_width, t.outputs, count, work, lines + (i - row * t.m) * line_step,
-                        y, y0 + i * t.out_width, t.out_height * t.out_width,
-                        t.groups * t.outputs * t.out_height * t.out_width, slope,
+                        t.out_width, t.outputs, count, memory, lines + (i - row * t.m) * room.line,
+                        y, y0 + i * t.out_width, plane, t.groups * t.outputs * plane,
                     )  # fmt: skip
 
 
 @inner
 def _make_tile(
-    t: Tiling, row: int, tile: int, group: int, bias: F32, work: F32, images: int, inputs: int,
-    input_step: int, products: int, output_step: int, to: int, line_step: int,
+    t: Tiling, room: Room, row: int, tile: int, group: int, bias: F32, memory: F32, images: int,
+    inputs: int, lines: int,
 ) -> None:  # fmt: skip
-    """The outputs [line][column][output][image] of a tile."""
+    """The outputs [line][column][output][image] of a tile, in `lines`."""
+    products = inputs + t.n * t.n * room.input_step
     column = t.channels * COLUMNS
     line = (t.tiles_w * t.m + t.r - 1) * column
     seen = images + row * t.m * line + tile * t.m * column
+    to = lines + tile * t.m * t.outputs * COLUMNS
     for at in range(0, column, LANES):
         transform_tile(
-            INPUT, t.which, work, seen + at, line, column, ZERO,
-            work, inputs + at, t.n * input_step, input_step,
+            INPUT, t.which, memory, seen + at, line, column, ZERO,
+            memory, inputs + at, t.n * room.input_step, room.input_step,
         )  # fmt: skip
     for element in range(t.n * t.n):
         multiply_packed_rows(
-            t.outputs, int(COLUMNS), t.channels, work,
-            (group * t.n * t.n + element) * t.filter_step, inputs + element * input_step, 0,
-            products + element * output_step, int(COLUMNS),
+            t.outputs, int(COLUMNS), t.channels, memory,
+            (group * t.n * t.n + element) * t.filter_step, inputs + element * room.input_step, 0,
+            products + element * room.output_step, int(COLUMNS),
         )  # fmt: skip
     for at in range(0, t.outputs * COLUMNS, LANES):
         transform_tile(
-            OUTPUT, t.which, work, products + at, t.n * output_step, output_step,
-            bias[group * t.outputs + at // COLUMNS], work, to + at, line_step,
+            OUTPUT, t.which, memory, products + at, t.n * room.output_step, room.output_step,
+            bias[group * t.outputs + at // COLUMNS], memory, to + at, room.line,
             t.outputs * COLUMNS,
         )  # fmt: skip
 
 
 @shared
 def _lay_out(t: Tiling, x: F32, item: int, count: int, out: F32, out0: int) -> None:
-    """Write `count` images of a group as [line][column][channel][image], with their margins.
+    """Write `count` images of a group as [line][column][channel][image], with their padding.
 
-    What stands in the place of images that are not there means nothing.
+    What stands where images would be that are not there means nothing.
     """
-    places, step = t.height * t.width, t.groups * t.channels * t.height * t.width
+    pixels, step = t.height * t.width, t.groups * t.channels * t.height * t.width
     column = t.channels * COLUMNS
     wide = t.tiles_w * t.m + t.r - 1
     first, skip = max(t.pad_w, 0), max(-t.pad_w, 0)
@@ -163,7 +160,7 @@ def _lay_out(t: Tiling, x: F32, item: int, count: int, out: F32, out0: int) -> N
         fill_line(first * column, ZERO, out, to)
         fill_line((wide - first - inside) * column, ZERO, out, to + (first + inside) * column)
         for c in range(t.channels):
-            source = item * t.channels * places + c * places + h * t.width + skip
+            source = item * t.channels * pixels + c * pixels + h * t.width + skip
             for lane in range(0, COLUMNS, LANES):
                 image = min(lane, count - 1)
                 from_, target = source + image * step, to + first * column + c * COLUMNS + lane

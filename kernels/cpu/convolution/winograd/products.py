@@ -58,6 +58,8 @@ def _chunks_intrinsic(
     typing: Any, rows: Any, depth: Any, a: Any, a0: Any, a_step: Any, k_step: Any, b: Any, b0: Any,
     c: Any, c0: Any, c_step: Any, add: Any,
 ) -> Any:  # fmt: skip
+    """As many arguments as `_multiply_chunks`: it is instructions, not a call."""
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, depth, a, a0, a_step, k_step, b, b0, c, c0, c_step, add = args
         kinds = signature.args
@@ -89,15 +91,15 @@ def _chunks_intrinsic(
                     for v in range(VECTORS):
                         here = i * VECTORS + v
                         tile[here] = e.multiply_add(factor, line[v], tile[here])
-            places = [e.at(row, v * LANES) for row in c_tile for v in range(VECTORS)]
+            targets = [e.at(row, v * LANES) for row in c_tile for v in range(VECTORS)]
             adding = builder.or_(add, builder.icmp_signed(">", chunk, INT(0)))
             with builder.if_else(adding) as (then, otherwise):
                 with then:
-                    for vector, place in zip(sums, places, strict=True):
-                        e.store(builder.fadd(e.load(place), vector), place)
+                    for vector, target in zip(sums, targets, strict=True):
+                        e.store(builder.fadd(e.load(target), vector), target)
                 with otherwise:
-                    for vector, place in zip(sums, places, strict=True):
-                        e.store(vector, place)
+                    for vector, target in zip(sums, targets, strict=True):
+                        e.store(vector, target)
         return context.get_dummy_value()
 
     n = types.int64
@@ -118,7 +120,7 @@ multiply_chunks: Any = _multiply_chunks if DISABLED else _chunks_intrinsic
 def panel_at(row: int, depth: int) -> int:
     """Where the panel of packed filters begins that has a row first.
 
-    Behind each is room for what a vector has beyond its end.
+    After each is room for what a vector has beyond its end.
     """
     return row * depth + row // LOW_ROWS * LANES
 

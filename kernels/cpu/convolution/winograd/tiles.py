@@ -2,7 +2,7 @@
 
 A *row* is a row of tiles of one image; rows are numbered through all images. Tile (i, j) makes
 m x m outputs, from line m i and column m j on, of n x n inputs, n = m + r - 1, which begin as many
-lines and columns earlier as there are margins; neighbours share r - 1 lines. A *block* is a few
+lines and columns earlier as the padding is wide; neighbours share r - 1 lines. A *block* is a few
 whole rows, of all images alike; its tiles are numbered row by row.
 
 Vectors hold the same value of LANES neighbouring tiles. So each line is first laid out in m phases:
@@ -21,9 +21,9 @@ from minicaffe.machine.threads import num_threads
 from ..._compile.jit import inner
 from ..._vector.instructions import LANES
 from ..._vector.lanes import copy_line, fill_line
-from ..._vector.scratch import CACHE_LINE, whole, workspace
+from ..._vector.scratch import CACHE_LINE, Scratch, whole, workspace
 from ...gemm.micro_kernel import COLUMNS
-from ..unfolded import Plan
+from ..plan import Sizes
 from .products import panel_at, rows_with_room
 from .transforms import FILTERINGS, GRADIENT, INPUT, OUTPUT, join_lanes, split_lanes, transform
 
@@ -55,7 +55,7 @@ class Tiling(NamedTuple):
     rows: int  # of tiles in a block, at most
     # floats of what a thread works with
     phase: int  # from one phase of a line to the next
-    line: int  # a line with its margins
+    line: int  # a line with its padding
     stage: int  # the lines of a block, in phases
     # a block's transformed inputs in panels [panel of tiles][channel][COLUMNS]
     panel: int
@@ -80,33 +80,32 @@ def odd_lines(floats: int) -> int:
     return (-(-floats // CACHE_LINE) | 1) * CACHE_LINE
 
 
-def working_memory(shared: int, each: int) -> tuple[F32, int, int, int]:
+def working_memory(shared: int, each: int) -> Scratch:
     """Scratch of so many floats that all threads share, and so many for each.
 
-    Returns it, both sizes in whole cache lines, and the number of threads. It is the workspace that
-    this Python thread uses for all layers: transformed filters are four times as large as filters.
+    It is the workspace that this Python thread uses for all layers: transformed filters are four
+    times as large as filters.
     """
     shared, each, threads = whole(shared, CACHE_LINE), odd_lines(each), num_threads()
-    return workspace(shared + threads * each), shared, each, threads
+    return Scratch(workspace(shared + threads * each), shared, each, threads)
 
 
 @lru_cache(maxsize=256)
-def _tiling(
-    which: int, images: int, groups: int, planes: tuple[int, int], size: tuple[int, int],
-    out: tuple[int, int], pad: tuple[int, int],
-) -> Tiling:  # fmt: skip
+def tiling(which: int, sizes: Sizes) -> Tiling:
+    """Cut a convolution into blocks of at most TILES tiles, or one row."""
     m, r = FILTERINGS[which].m, FILTERINGS[which].r
     n = m + r - 1
-    channels, outputs = planes
-    tiles_h, tiles_w = -(-out[0] // m), -(-out[1] // m)
-    rows = best_rows(tiles_w, images * tiles_h)
+    tiles_h, tiles_w = -(-sizes.out_height // m), -(-sizes.out_width // m)
+    rows = best_rows(tiles_w, sizes.images * tiles_h)
     spread = whole(tiles_w + (n - 1) // m, LANES)
     phase = spread + LANES
     tiles = whole(rows * tiles_w, COLUMNS)
+    channels, outputs = sizes.channels, sizes.outputs
     panel = (channels + 1) * COLUMNS  # one more: what a vector has beyond the end of a panel
     plane = whole(tiles, LANES) + LANES
     return Tiling(
-        which, m, r, n, images, groups, channels, outputs, *size, *out, *pad, tiles_h, tiles_w,
+        which, m, r, n, sizes.images, sizes.groups, channels, outputs, sizes.height, sizes.width,
+        sizes.out_height, sizes.out_width, sizes.pad_h, sizes.pad_w, tiles_h, tiles_w,
         rows, phase, m * spread, (min(rows, tiles_h) * m + r - 1) * m * phase,
         panel, odd_lines(tiles // COLUMNS * panel),
         tiles, odd_lines(rows_with_room(outputs) * tiles + LANES),
@@ -114,22 +113,6 @@ def _tiling(
         plane, odd_lines(rows_with_room(channels) * plane), odd_lines(COLUMNS * plane),
         rows_with_room(channels),
     )  # fmt: skip
-
-
-def tiling(which: int, plan: Plan) -> Tiling:
-    """Cut a convolution into blocks of at most TILES tiles, or one row."""
-    return _tiling(
-        which, plan.images, plan.groups, (plan.channels, plan.outputs), (plan.height, plan.width),
-        (plan.out_height, plan.out_width), (plan.pad_h, plan.pad_w),
-    )  # fmt: skip
-
-
-def transposed(which: int, plan: Plan) -> Tiling:
-    """The same for the gradient to the images: a convolution of the gradient to the outputs."""
-    size, out = (plan.out_height, plan.out_width), (plan.height, plan.width)
-    pad = plan.kernel_h - 1 - plan.pad_h, plan.kernel_w - 1 - plan.pad_w
-    planes = plan.outputs, plan.channels
-    return _tiling(which, plan.images, plan.groups, planes, size, out, pad)
 
 
 def best_rows(tiles_w: int, rows: int) -> int:
@@ -148,7 +131,7 @@ def _stage_lines(
     t: Tiling, x: F32, x0: int, size: tuple[int, int], pad: int, first: int, count: int,
     work: F32, line: int, stage: int,
 ) -> None:  # fmt: skip
-    """Lay `count` lines of a plane out in phases, from line `first` on, which may be a margin.
+    """Lay `count` lines of a plane out in phases, from line `first` on, which may be padding.
 
     `line` is where a line of zeros is kept, of which the same part is used by every plane.
     """

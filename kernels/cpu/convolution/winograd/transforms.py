@@ -22,8 +22,10 @@ The points decide the rounding errors: they should be few, near 1 in size, and s
 serve F(2, 3). For six points 0, +-1/sqrt 2, +-sqrt 2 and infinity make a half to a third of the
 errors of the usual 0, +-1, +-2.
 
-Beside each intrinsic stands the same function as plain Python: it says what the intrinsic does, and
-takes its place under NUMBA_DISABLE_JIT=1.
+The lanes are neighbouring tiles of a line that was laid out for them (`transform`), or images, or
+channels, and then the numbers of a tile are as far apart as lines and columns are
+(`transform_tile`). Beside each intrinsic stands the same function as plain Python: it says what the
+intrinsic does, and takes its place under NUMBA_DISABLE_JIT=1.
 """
 
 from typing import Any, NamedTuple
@@ -70,7 +72,7 @@ SIX = [0, 1 / ROOT, -1 / ROOT, ROOT, -ROOT]
 FILTERINGS = (filtering(2, 3, [0, 1, -1]), filtering(4, 3, SIX), filtering(2, 5, SIX))
 
 # What is done with a tile X: M X M^T, with one of these as M.
-INPUT, GRADIENT, FILTER, OUTPUT, WEIGHT = range(5)
+INPUT, GRADIENT, FILTER, OUTPUT, FILTER_GRADIENT = range(5)
 
 
 def matrix(which: int, kind: int) -> F64:
@@ -101,6 +103,23 @@ def _transform(
         i, j = np.ogrid[:size, :size]
         found = m @ x[x0 + t + i * line + j % p * phase + j // p] @ m.T
         y[y0 + t : y0 + t + found.size * step : step] = found.reshape(-1)
+
+
+def _transform_tile(
+    kind: int, which: int, x: F32, x0: int, line: int, column: int, term: np.float32,
+    y: F32, y0: int, y_line: int, y_column: int,
+) -> None:  # fmt: skip
+    """Y = M X M^T + term for LANES tiles, of images or channels, whose values lie anywhere.
+
+    Value (i, j) of tile t of X is x[x0 + i * line + j * column + t], that of Y
+    y[y0 + i * y_line + j * y_column + t].
+    """
+    m = matrix(which, kind).astype(np.float32)
+    i, j = np.ogrid[: m.shape[1], : m.shape[1]]
+    k, p = np.ogrid[: m.shape[0], : m.shape[0]]
+    for t in range(LANES):
+        found = m @ x[x0 + t + i * line + j * column] @ m.T
+        y[y0 + t + k * y_line + p * y_column] = found + term
 
 
 def _split_lanes(count: int, x: F32, x0: int, y: F32, y0: int, step: int) -> None:
@@ -203,6 +222,38 @@ def _transform_intrinsic(
     return types.void(kind, n, x, n, n, n, y, n, n), emit
 
 
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def _tile_intrinsic(
+    typing: Any, kind: Any, which: Any, x: Any, x0: Any, line: Any, column: Any, term: Any,
+    y: Any, y0: Any, y_line: Any, y_column: Any,
+) -> Any:  # fmt: skip
+    """As many arguments as `_transform_tile`: it is instructions, not a call."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, which, x, x0, line, column, term, y, y0, y_line, y_column = args
+        kinds = signature.args
+        e = Emitter(context, builder)
+        read, write = e.at(e.data(kinds[2], x), x0), e.at(e.data(kinds[7], y), y0)
+        terms = e.spread(term)
+        for number in range(len(FILTERINGS)):
+            with builder.if_then(builder.icmp_signed("==", which, INT(number))):
+                m = matrix(number, kind.literal_value)
+                lines = [builder.mul(line, INT(i)) for i in range(m.shape[1])]
+                columns = []
+                for j in range(m.shape[1]):
+                    seen = e.at(read, builder.mul(column, INT(j)))
+                    columns.append(apply(e, m, [e.load(e.at(seen, at)) for at in lines]))
+                for i, row in enumerate(zip(*columns, strict=True)):
+                    to_line = e.at(write, builder.mul(y_line, INT(i)))
+                    for j, vector in enumerate(apply(e, m, list(row))):
+                        to = e.at(to_line, builder.mul(y_column, INT(j)))
+                        e.store(builder.fadd(vector, terms), to)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(kind, n, x, n, n, n, types.float32, y, n, n, n), emit
+
+
 EVEN, ODD = list(range(0, 2 * LANES, 2)), list(range(1, 2 * LANES, 2))
 LOW = [half * LANES + lane for lane in range(LANES // 2) for half in (0, 1)]
 HIGH = [lane + LANES // 2 for lane in LOW]
@@ -267,5 +318,6 @@ def _join_intrinsic(
 
 
 transform: Any = _transform if DISABLED else _transform_intrinsic
+transform_tile: Any = _transform_tile if DISABLED else _tile_intrinsic
 split_lanes: Any = _split_lanes if DISABLED else _split_intrinsic
 join_lanes: Any = _join_lanes if DISABLED else _join_intrinsic

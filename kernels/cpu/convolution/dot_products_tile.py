@@ -13,8 +13,8 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from ..._compile.jit import DISABLED
-from ..._vector.instructions import INT, LANES, Emitter
+from .._compile.jit import DISABLED
+from .._vector.instructions import INT, LANES, Emitter
 
 F32 = NDArray[np.float32]
 
@@ -47,14 +47,16 @@ def _dots_intrinsic(
     typing: Any, lines: Any, vectors: Any, x: Any, t0: Any, t1: Any, t2: Any, step: Any,
     dy: Any, dy0: Any, sums: Any, sums0: Any,
 ) -> Any:  # fmt: skip
+    """As many arguments as `_add_dots`: it is instructions, not a call."""
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         lines, vectors, x, t0, t1, t2, step, dy, dy0, sums, sums0 = args
         kinds = signature.args
         e = Emitter(context, builder)
         image, gradients = e.data(kinds[2], x), e.at(e.data(kinds[7], dy), dy0)
-        place = e.at(e.data(kinds[9], sums), sums0)
-        places = [e.at(place, k * LANES) for k in range(OUTPUTS * TAPS)]
-        totals = [e.load(at) for at in places]
+        kept = e.at(e.data(kinds[9], sums), sums0)
+        targets = [e.at(kept, k * LANES) for k in range(OUTPUTS * TAPS)]
+        totals = [e.load(at) for at in targets]
         with e.loop(vectors, totals) as (vector, column):
             at = builder.mul(vector, INT(LANES))
             seen = [e.at(image, tap, at) for tap in (t0, t1, t2)]
@@ -68,7 +70,7 @@ def _dots_intrinsic(
                     for t in range(TAPS):
                         k = o * TAPS + t
                         found[k] = e.multiply_add(gradient, values[t], found[k])
-        for total, to in zip(totals, places, strict=True):
+        for total, to in zip(totals, targets, strict=True):
             e.store(total, to)
         return context.get_dummy_value()
 

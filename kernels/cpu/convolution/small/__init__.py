@@ -1,1 +1,0 @@
-"""Convolution of small planes, with something else than lines in the lanes."""
