@@ -101,14 +101,10 @@ class BaseConvolutionLayer(Layer):
         )
         self.scratch.reshape(self.ops.scratch_size(self.plan))
 
-    def ways(self) -> str:
-        """Which way the kernels go for the top, the bottom's gradient and that of the filters."""
-        y, dx, dw = self.ops.ways(self.plan)
-        if y == dx == dw:
-            return str(y)
-        if self.transposed:
-            y, dx = dx, y
-        return f"y {y}, dx {dx}, dW {dw}"
+    def ways(self) -> tuple[str, ...]:
+        """Which way the kernels go for the tops, the bottoms' gradients and the filters'."""
+        forward, data, weight = self.ops.ways(self.plan)
+        return (data, forward, weight) if self.transposed else (forward, data, weight)
 
     def workspace(self) -> Any:
         """The scratch array of the kernels."""

@@ -117,9 +117,12 @@ class Layer:
         """Layers fed by a source that has a name: the `source_class` and the path; others: None."""
         return None
 
-    def ways(self) -> str:
-        """Which way its kernels go, where they know several; `minicaffe time` shows it."""
-        return ""
+    def ways(self) -> tuple[str, ...]:
+        """Which way its kernels go, where they know several; `minicaffe time` shows it.
+
+        In words, for the tops, for the bottoms' gradients, and for those of the parameters.
+        """
+        return ()
 
     def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
         """Operations of one forward: one for each value that it reads, none where it moves them."""

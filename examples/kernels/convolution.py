@@ -1,10 +1,10 @@
 """A convolution in steps: 2 N O C R R H W floating point operations (Winograd: fewer).
 
-x (N, C, H, W), filters w (O, C, R, R), y (N, O, H, W): stride 1, and margins that keep the size.
+x (N, C, H, W), filters w (O, C, R, R), y (N, O, H, W): stride 1, and padding that keeps the size.
 
     y[n, o, i, j] = sum over c, r, s of  x[n, c, i + r - pad, j + s - pad] * w[o, c, r, s]
 
-The default is CaffeNet's conv3 (256 channels, 384 outputs, 13 x 13 places, 3 x 3 taps).
+The default is CaffeNet's conv3 (256 channels, 384 outputs, 13 x 13 pixels, 3 x 3 taps).
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from numba import prange
 
 from minicaffe.kernels.cpu import convolution as package
 from minicaffe.kernels.cpu._compile.jit import kernel
-from minicaffe.kernels.cpu.convolution import direct as implicit
-from minicaffe.kernels.cpu.convolution.unfolded import Plan, plan
-from minicaffe.kernels.cpu.convolution.winograd.choice import FORWARD, choose
+from minicaffe.kernels.cpu.convolution import direct
+from minicaffe.kernels.cpu.convolution.plan import FORWARD, Plan
 from minicaffe.kernels.cpu.gemm import gemm
 from minicaffe.kernels.cpu.im2col import im2col
 from minicaffe.kernels.reference import convolution as reference
 
 from .steps import F32, Problem, Step, aligned, scratch
 
-SHAPE = (4, 256, 384, 13, 3)  # images, channels, outputs, places of a line, taps of a line
+SHAPE = (4, 256, 384, 13, 3)  # images, channels, outputs, pixels of a line, taps of a line
 TINY = (1, 4, 6, 8, 3)
 ONES = (1, 1)
 ZERO = np.float32(0)
@@ -40,19 +39,19 @@ def problem(shape: tuple[int, int, int, int, int]) -> Problem:
     return Problem((x, w), y, 2 * y.size * channels * taps**2)
 
 
-def with_margins(x: F32, w: F32) -> F32:
+def padded(x: F32, w: F32) -> F32:
     """The images with the zeros around them that the filters see."""
     pad = w.shape[2] // 2
     images, channels, height, width = x.shape
     shape = images, channels, height + 2 * pad, width + 2 * pad
-    padded = scratch("margins", int(np.prod(shape))).reshape(shape)  # zeros, when it is new
-    padded[:, :, pad : pad + height, pad : pad + width] = x
-    return padded
+    wide = scratch("padded", int(np.prod(shape))).reshape(shape)  # zeros, when it is new
+    wide[:, :, pad : pad + height, pad : pad + width] = x
+    return wide
 
 
 def plan_of(x: F32, w: F32, y: F32, pad: int) -> Plan:
-    """The package's plan of this convolution (unfolded.py)."""
-    return plan(x.shape, y.shape, w.shape[2:], ONES, (pad, pad), ONES, 1)
+    """The package's plan of this convolution."""
+    return package.plan(x.shape, y.shape, w.shape[2:], ONES, (pad, pad), ONES, 1)
 
 
 # ---- the definition
@@ -60,7 +59,7 @@ def plan_of(x: F32, w: F32, y: F32, pad: int) -> Plan:
 
 def python(x: F32, w: F32, y: F32) -> None:
     """Seven loops in Python: the definition. Timed on a tiny shape, and scaled."""
-    _seven(with_margins(x, w), w, y)
+    _seven(padded(x, w), w, y)
 
 
 def _seven(x: F32, w: F32, y: F32) -> None:
@@ -82,7 +81,7 @@ def compiled(x: F32, w: F32, y: F32) -> None:
     The innermost loop has R turns: no vectors, and for each multiply-add a number of x and one of
     w, 8 bytes, are loaded.
     """
-    _compiled(with_margins(x, w), w, y)
+    _compiled(padded(x, w), w, y)
 
 
 _compiled = kernel(_seven)
@@ -96,7 +95,7 @@ def caffe(x: F32, w: F32, y: F32) -> None:
 
         y (O, P) = w (O, K) @ col (K, P),     K = C R R,  P = H W
 
-    col[k] is what tap k sees from each place: R R copies of the image. So the package's gemm does
+    col[k] is what tap k sees from each pixel: R R copies of the image. So the package's gemm does
     all the work; it costs K P numbers written by im2col, read and written again by gemm's packing.
     """
     outputs, pad = w.shape[0], w.shape[2] // 2
@@ -111,26 +110,25 @@ def implicit_gemm(x: F32, w: F32, y: F32) -> None:
     """The same product, without col: panels are packed from the image (direct.py).
 
     What im2col writes is written once, as panels in the second-level cache, and used for all
-    outputs. Filters are packed once for all images. Here the images come with margins already, so
+    outputs. Filters are packed once for all images. Here the images come with padding already, so
     that taps see zeros, and are multiplied by them.
     """
-    _implicit_gemm(with_margins(x, w), w, y, 0)
+    _implicit_gemm(padded(x, w), w, y, 0)
 
 
-def without_margins(x: F32, w: F32, y: F32) -> None:
-    """The same, and taps that see nothing but margins are left out.
+def without_padding(x: F32, w: F32, y: F32) -> None:
+    """The same, and taps that see nothing but padding are left out.
 
-    For a line of places at the upper edge, the taps of the filter's first row see zeros only. Rows
+    For a line of pixels at the upper edge, the taps of the filter's first row see zeros only. Rows
     of the filter come first in K, so that the taps to do are a contiguous range.
     """
     _implicit_gemm(x, w, y, w.shape[2] // 2)
 
 
 def _implicit_gemm(x: F32, w: F32, y: F32, pad: int) -> None:
-    sizes = plan_of(x, w, y, pad)
+    plan = plan_of(x, w, y, pad)
     bias = scratch("bias", w.shape[0])
-    work = scratch("implicit", implicit.scratch_size(sizes))
-    implicit.forward(sizes, x, w, bias, y, work)
+    direct.forward(plan, x, w, bias, y, scratch("implicit", direct.scratch_size(plan)))
 
 
 # ---- with fewer multiplications
@@ -143,18 +141,17 @@ def minimal(x: F32, w: F32, y: F32) -> None:
     transforms. The rate is that of the operations of the definition, so that it may be above the
     peak. MINICAFFE_WINOGRAD=exact takes tiles of 2 x 2 (16 multiplications instead of 36).
     """
-    pad = w.shape[2] // 2
-    window = w.shape[2:], ONES, (pad, pad), ONES, 1
-    work = scratch("package", package.scratch_size(x.shape, y.shape, *window))
-    package.forward(x, w, scratch("bias", w.shape[0]), y, work, *window)
+    plan = plan_of(x, w, y, w.shape[2] // 2)
+    work = scratch("package", package.scratch_size(plan))
+    package.forward(plan, x, w, scratch("bias", w.shape[0]), y, work)
 
 
 def blas(x: F32, w: F32, y: F32) -> None:
     """The device `reference`: im2col in NumPy, and NumPy's BLAS."""
     pad = w.shape[2] // 2
-    window = w.shape[2:], ONES, (pad, pad), ONES, 1
-    work = scratch("reference", reference.scratch_size(x.shape, y.shape, *window))
-    reference.forward(x, w, None, y, work, *window)
+    plan = reference.plan(x.shape, y.shape, w.shape[2:], ONES, (pad, pad), ONES, 1)
+    work = scratch("reference", reference.scratch_size(plan))
+    reference.forward(plan, x, w, None, y, work)
 
 
 def steps(threads: int, case: Problem) -> list[Step]:
@@ -164,10 +161,10 @@ def steps(threads: int, case: Problem) -> list[Step]:
         Step("compiled", compiled),
         Step("im2col and gemm", caffe),
         Step("implicit GEMM", implicit_gemm),
-        Step("implicit GEMM, margins left out", without_margins),
+        Step("implicit GEMM, padding left out", without_padding),
     ]
     x, w = case.inputs
-    if choose(plan_of(x, w, case.expected, w.shape[2] // 2), FORWARD) is not None:
+    if plan_of(x, w, case.expected, w.shape[2] // 2).ways[FORWARD].filtering >= 0:
         found.append(Step("Winograd", minimal))
     last = found[-1]
     found.append(Step("NumPy: im2col and BLAS", blas))

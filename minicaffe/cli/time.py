@@ -1,8 +1,9 @@
 """Time a model, layer by layer: minicaffe time -model net.prototxt -iterations 50
 
 Caffe's lines go to the log, on standard error. A table follows on standard output: time, operations
-and bytes a second of each layer, and how much that is of what this machine can do; and which way
-convolutions were done (docs/kernels.md). Layers that a net otherwise runs as one (`minicaffe summary` shows which) run one by one here.
+and bytes a second of each layer, and how much that is of what this machine can do; then, which
+way convolutions were done. Layers that a net otherwise runs as one (`minicaffe summary` shows
+which) run one by one here.
 """
 
 from __future__ import annotations
@@ -77,11 +78,10 @@ def _print_ways(net: Net) -> None:
     """Say which way kernels went that know several, a line a layer."""
     from .summary import print_table
 
-    rows = [(layer.name, ways) for layer in net.layers if (ways := layer.ways())]
+    rows = [(layer.name, *ways) for layer in net.layers if (ways := layer.ways())]
     if rows:
-        print("\nways of kernels: those of y, of the bottom's gradient dx and the filters' dW;")
-        print("of Winograd's with the outputs of a tile")
-        print_table([("layer", "ways"), *rows])
+        print("\nwhich way kernels went, where they know several (docs/kernels.md):")
+        print_table([("layer", "forward", "to the bottom", "to the parameters"), *rows], 4)
 
 
 def _time_layers(net: Net, iterations: int) -> tuple[list[float], list[float]]:

@@ -64,16 +64,20 @@ class Case:
         self.dy = rng.standard_normal((images, outputs, *out), np.float32)
         self.geometry = (kernel, stride, pad, dilation, groups)
 
-    def run(self, device: str) -> list[Any]:
+    def plan(self, device: str) -> Any:
+        ops = load_kernel("convolution", device)
+        return ops.plan(self.x.shape, self.dy.shape, *self.geometry)
+
+    def run(self, device: str, plan: Any = None) -> list[Any]:
         """y, dx, dW and db; dW and db are added to ones, all else starts as NaN."""
         ops = load_kernel("convolution", device)
-        size = ops.scratch_size(self.x.shape, self.dy.shape, *self.geometry)
-        scratch = np.full(size, np.nan, np.float32)
+        plan = plan or self.plan(device)
+        scratch = np.full(ops.scratch_size(plan), np.nan, np.float32)
         y, dx = np.full_like(self.dy, np.nan), np.full_like(self.x, np.nan)
         dweight, dbias = np.ones_like(self.weight), np.ones_like(self.bias)
-        ops.forward(self.x, self.weight, self.bias, y, scratch, *self.geometry)
-        ops.backward_data(self.dy, self.weight, dx, scratch, *self.geometry)
-        ops.backward_weight(self.x, self.dy, dweight, scratch, *self.geometry)
+        ops.forward(plan, self.x, self.weight, self.bias, y, scratch)
+        ops.backward_data(plan, self.dy, self.weight, dx, scratch)
+        ops.backward_weight(plan, self.x, self.dy, dweight, scratch)
         ops.backward_bias(self.dy, dbias)
         return [y, dx, dweight, dbias]
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ import minicaffe
 from minicaffe.cli import _warm_up_jobs as warmup
 from minicaffe.device import load_kernel
 from minicaffe.errors import DeviceError
+from minicaffe.kernels.cpu import convolution
 from minicaffe.kernels.cpu._compile import jit as _jit
-from minicaffe.kernels.cpu.convolution import choice as ways
-from minicaffe.kernels.cpu.convolution.unfolded import plan
-from minicaffe.kernels.cpu.convolution.winograd import choice as choosing
+from minicaffe.kernels.cpu.convolution import choice
+from minicaffe.kernels.cpu.convolution.choice import CHANNELS, IMAGES, LINES
+from minicaffe.kernels.cpu.convolution.plan import DATA, FORWARD, WEIGHT, Plan, Way
 from minicaffe.kernels.cpu.convolution.winograd import transforms as arithmetic
 from tests.conftest import CHECKOUT
 
@@ -31,7 +33,7 @@ SHAPES = [
     (1, 3, 2, (6, 5), (0, 0), 1),
     (2, 6, 9, (7, 40), (2, 0), 3),
     (1, 200, 40, (14, 14), (1, 1), 1),  # more channels than are summed at once
-    (2, 20, 34, (9, 70), (5, 4), 2),  # margins wider than the filter
+    (2, 20, 34, (9, 70), (5, 4), 2),  # padding wider than the filter
     (5, 4, 33, (5, 5), (2, 2), 1),
     (1, 2, 3, (6, 300), (1, 1), 1),  # rows of more tiles than a block would have
     (33, 3, 18, (8, 8), (1, 1), 1),  # more images than lanes
@@ -56,68 +58,70 @@ class Case:
         self.dy = rng.standard_normal((images, outputs, *out), np.float32)
         self.geometry = ((kernel, kernel), (1, 1), pad, (1, 1), groups)
 
-    def plan(self) -> Any:
-        return plan(self.x.shape, self.dy.shape, *self.geometry)
+    def plan(self, device: str = "cpu", ways: tuple[Way, ...] = ()) -> Any:
+        ops = load_kernel("convolution", device)
+        made = ops.plan(self.x.shape, self.dy.shape, *self.geometry)
+        return replace(made, ways=ways) if ways else made
 
-    def prepare(self, device: str) -> Any:
+    def prepare(self, device: str, ways: tuple[Way, ...] = ()) -> Any:
         """A function that runs all three products, and what they write: y, dx, dW (on ones)."""
         ops = load_kernel("convolution", device)
-        size = ops.scratch_size(self.x.shape, self.dy.shape, *self.geometry)
-        scratch = np.full(size, np.nan, np.float32)
+        plan = self.plan(device, ways)
+        scratch = np.full(ops.scratch_size(plan), np.nan, np.float32)
         y, dx = np.full_like(self.dy, np.nan), np.full_like(self.x, np.nan)
         dweight = np.ones_like(self.weight)
 
         def step() -> None:
-            ops.forward(self.x, self.weight, self.bias, y, scratch, *self.geometry)
-            ops.backward_data(self.dy, self.weight, dx, scratch, *self.geometry)
-            ops.backward_weight(self.x, self.dy, dweight, scratch, *self.geometry)
+            ops.forward(plan, self.x, self.weight, self.bias, y, scratch)
+            ops.backward_data(plan, self.dy, self.weight, dx, scratch)
+            ops.backward_weight(plan, self.x, self.dy, dweight, scratch)
 
         return step, [y, dx, dweight]
 
-    def run(self, device: str) -> list[Any]:
-        step, results = self.prepare(device)
+    def run(self, device: str, ways: tuple[Way, ...] = ()) -> list[Any]:
+        step, results = self.prepare(device, ways)
         step()
         return results
 
 
 LANES = {  # the ways of forward, backward to the images, and to the weights
-    "lines": (ways.WINOGRAD,) * 3,
-    "images and channels": (ways.TILES, ways.TILES, ways.CHANNELS),
+    "lines": (LINES,) * 3,
+    "images and channels": (IMAGES, IMAGES, CHANNELS),
 }
+EVERY = [
+    pytest.param(tuple(Way(file, which) for file in files), id=f"{NAMES[which]} {lanes}")
+    for which in FILTERINGS
+    for lanes, files in LANES.items()
+]
 
 
-@pytest.fixture(params=[(which, lanes) for which in FILTERINGS for lanes in LANES], ids=str)
-def which(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Each of the filterings, with either in the lanes, which is then used wherever it can be."""
-    which, lanes = request.param
-    monkeypatch.setattr(choosing, "_allowed", tuple(FILTERINGS))
-    monkeypatch.setattr(choosing, "_cost", lambda _, other, __: 0 if other == which else np.inf)
-    monkeypatch.setattr(ways, "_decide", lambda _, product, *__: (LANES[lanes][product], which))
-    return int(which)
+@pytest.fixture(params=EVERY)
+def ways(request: pytest.FixtureRequest) -> tuple[Way, ...]:
+    """Each of the filterings, with either in the lanes."""
+    ways: tuple[Way, ...] = request.param
+    return ways
 
 
-def taps(which: int) -> int:
-    return arithmetic.FILTERINGS[which].r
+def taps(ways: tuple[Way, ...]) -> int:
+    return arithmetic.FILTERINGS[ways[0].filtering].r
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_agrees_with_reference(which: int, shape: Any) -> None:
-    case = Case(shape, taps(which))
-    assert all(choosing.choose(case.plan(), product) == which for product in range(3))
-    for expected, actual in zip(case.run("reference"), case.run("cpu"), strict=True):
+def test_agrees_with_reference(ways: tuple[Way, ...], shape: Any) -> None:
+    case = Case(shape, taps(ways))
+    assert choice.fits(case.plan().sizes, ways[0].filtering)
+    for expected, actual in zip(case.run("reference"), case.run("cpu", ways), strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * expected.std())
 
 
 @pytest.mark.parametrize("shape", SHAPES[1:8:2], ids=str)
-def test_bits_are_the_same_for_any_number_of_threads(
-    which: int, shape: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case = Case(shape, taps(which))
-    alone = case.run("cpu")
+def test_bits_are_the_same_for_any_number_of_threads(ways: tuple[Way, ...], shape: Any) -> None:
+    case = Case(shape, taps(ways))
+    alone = case.run("cpu", ways)
     try:
         for threads in (2, 2, 3):  # 3 where the pool has so many
             minicaffe.set_num_threads(min(threads, int(os.environ["NUMBA_NUM_THREADS"])))
-            for one, other in zip(alone, case.run("cpu"), strict=True):
+            for one, other in zip(alone, case.run("cpu", ways), strict=True):
                 np.testing.assert_array_equal(one, other)
     finally:
         minicaffe.set_num_threads(1)
@@ -125,14 +129,14 @@ def test_bits_are_the_same_for_any_number_of_threads(
 
 @pytest.mark.parametrize("rectified", [False, True], ids=["normal", "rectified"])
 @pytest.mark.parametrize("channels", [16, 256])
-def test_errors(which: int, channels: int, rectified: bool) -> None:
+def test_errors(ways: tuple[Way, ...], channels: int, rectified: bool) -> None:
     """Outputs and gradients of variance 1, against the exact ones: the documented bounds."""
-    bound = 2.5e-6 if NAMES[which] == "F(2,3)" else 1.5e-5
-    case = Case((2, channels, 24, (13, 13), (1, 1), 1), taps(which), rectified)
+    bound = 2.5e-6 if NAMES[ways[0].filtering] == "F(2,3)" else 1.5e-5
+    case = Case((2, channels, 24, (13, 13), (1, 1), 1), taps(ways), rectified)
     case.bias[:] = 0
     dx_size = float((case.dy.shape[1] * case.weight[0, 0].size * case.weight.var()) ** 0.5)
     sizes = [1, dx_size, float((case.dy[:, 0].size * (case.x**2).mean()) ** 0.5)]
-    for size, expected, actual in zip(sizes, exact(case), case.run("cpu"), strict=True):
+    for size, expected, actual in zip(sizes, exact(case), case.run("cpu", ways), strict=True):
         if actual.shape == case.weight.shape:
             actual = actual - 1
         assert abs(actual - expected).max() < bound * size
@@ -154,9 +158,9 @@ def exact(case: Case) -> list[Any]:
     return [y, dwide[:, :, pad : pad + x.shape[2], pad : pad + x.shape[3]], dw]
 
 
-def test_a_step_allocates_nothing(which: int) -> None:
-    case = Case((8, 16, 16, (24, 24), (1, 1), 1), taps(which))
-    step, _ = case.prepare("cpu")
+def test_a_step_allocates_nothing(ways: tuple[Way, ...]) -> None:
+    case = Case((8, 16, 16, (24, 24), (1, 1), 1), taps(ways))
+    step, _ = case.prepare("cpu", ways)
     step()
     tracemalloc.start()
     try:
@@ -182,28 +186,33 @@ def test_matrices_filter(filtering: arithmetic.Filtering) -> None:
 # ---- the switch
 
 
-def large() -> Any:
-    return Case((8, 64, 64, (28, 28), (1, 1), 1), 3).plan()
+def large() -> Plan:
+    plan: Plan = Case((8, 64, 64, (28, 28), (1, 1), 1), 3).plan()
+    return plan
+
+
+@pytest.fixture
+def asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment is read again at every call, not once."""
+    monkeypatch.setattr(choice, "allowed", choice.allowed.__wrapped__)
+    monkeypatch.delenv("MINICAFFE_WINOGRAD", raising=False)
 
 
 @pytest.mark.parametrize(
-    ("word", "expected"), [("off", None), ("exact", 0), ("fast", 1), ("", 1), (None, 1)]
+    ("word", "expected"), [("off", -1), ("exact", 0), ("fast", 1), ("", 1), (None, 1)]
 )
 def test_the_user_chooses(
-    word: str | None, expected: int | None, monkeypatch: pytest.MonkeyPatch
+    asked_anew: None, word: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choosing, "_allowed", None)
-    monkeypatch.delenv("MINICAFFE_WINOGRAD", raising=False)
     if word is not None:
         monkeypatch.setenv("MINICAFFE_WINOGRAD", word)
-    assert choosing.choose(large(), choosing.FORWARD) == expected
+    assert large().ways[FORWARD].filtering == expected
 
 
-def test_an_unknown_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "_allowed", None)
+def test_an_unknown_word(asked_anew: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINICAFFE_WINOGRAD", "quick")
     with pytest.raises(DeviceError, match=r"MINICAFFE_WINOGRAD=quick.*off, exact, fast"):
-        choosing.choose(large(), choosing.FORWARD)
+        large()
 
 
 @pytest.mark.parametrize(
@@ -219,7 +228,9 @@ def test_an_unknown_word(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["stride", "dilation", "1x3", "7x7", "depthwise", "few channels"],
 )
 def test_other_convolutions_are_done_otherwise(case: Any) -> None:
-    assert [choosing.choose(plan(*case), product) for product in range(3)] == [None] * 3
+    sizes = convolution.plan(*case).sizes
+    for product in (FORWARD, DATA, WEIGHT):
+        assert choice.filtering_of_lines(sizes, product, tuple(FILTERINGS)) is None
 
 
 def test_the_warm_up_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +240,7 @@ def test_the_warm_up_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None
         called.add(kernel.__name__)
         kernel.on_one_thread(*args, **kwargs)
 
-    monkeypatch.setattr(choosing, "_allowed", tuple(FILTERINGS))
+    monkeypatch.setattr(choice, "allowed", lambda: tuple(FILTERINGS))
     monkeypatch.setattr(_jit.Kernel, "__call__", note)
     for job in warmup.serial_jobs():
         if job.name in ("wide convolution", "LeNet"):
@@ -242,28 +253,15 @@ def test_the_warm_up_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None
 
 PLAIN = """
 import numpy as np
-from minicaffe.device import load_kernel
-from minicaffe.kernels.cpu.convolution import choice as ways
-from minicaffe.kernels.cpu.convolution.winograd import choice as choosing
-rng = np.random.default_rng(2)
-for small, which, r in ((False, 0, 3), (False, 1, 3), (False, 2, 5), (True, 0, 3), (True, 2, 5)):
-    choosing._cost = lambda plan, w, product: 0 if w == which else 1e30
-    used = (ways.TILES, ways.TILES, ways.CHANNELS) if small else (ways.WINOGRAD,) * 3
-    ways._decide = lambda _, product, *__: (used[product], which)
-    x = rng.standard_normal((1, 2, 7, 6), np.float32)
-    weight = rng.standard_normal((3, 2, r, r), np.float32)
-    dy = rng.standard_normal((1, 3, 7, 6), np.float32)
-    geometry = (r, r), (1, 1), (r // 2, r // 2), (1, 1), 1
-    results = []
-    for device in ("reference", "cpu"):
-        ops = load_kernel("convolution", device)
-        scratch = np.zeros(ops.scratch_size(x.shape, dy.shape, *geometry), np.float32)
-        y, dx, dw = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(weight)
-        ops.forward(x, weight, None, y, scratch, *geometry)
-        ops.backward_data(dy, weight, dx, scratch, *geometry)
-        ops.backward_weight(x, dy, dw, scratch, *geometry)
-        results.append([y, dx, dw])
-    for one, two in zip(*results):
+from minicaffe.kernels.cpu.convolution.plan import Way
+from tests.kernels.convolution.test_winograd import LANES, Case
+for lanes, which, r in (
+    ("lines", 0, 3), ("lines", 1, 3), ("lines", 2, 5),
+    ("images and channels", 0, 3), ("images and channels", 2, 5),
+):
+    case = Case((1, 2, 3, (7, 6), (r // 2, r // 2), 1), r)
+    ways = tuple(Way(file, which) for file in LANES[lanes])
+    for one, two in zip(case.run("reference"), case.run("cpu", ways)):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
 print("equal")
 """
