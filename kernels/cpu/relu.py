@@ -37,13 +37,6 @@ def rectified(x: np.float32, slope: np.float32) -> np.float32:
     return positive + slope * negative
 
 
-@inner
-def rectify_line(line: F32, slope: np.float32) -> None:
-    """Rectify a piece of a blob in place, while it is in the cache."""
-    for i in range(line.size):
-        line[i] = rectified(line[i], slope)
-
-
 @kernel
 def _rectify(x: F32, y: F32, slope: np.float32) -> None:
     for i in prange(y.size):

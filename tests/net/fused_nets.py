@@ -54,14 +54,6 @@ def loss(bottom: str) -> str:
     return f"{score} {square}"
 
 
-def filters(text: str, shape: str = SHAPE) -> list[str]:
-    """A convolution with a bias, and ReLU."""
-    data = f'layer {{ name: "data" type: "Input" top: "data" {shape} }}'
-    param = f"""convolution_param {{ weight_filler {{ type: "xavier" }} {text}
-        bias_filler {{ type: "uniform" min: -1 max: 1 }} }}"""
-    return [data, layer("Convolution", "data", "a", param), relu("a"), loss("a")]
-
-
 BLOCK = [
     INPUT,
     convolution("data", "a"), norm("a", "a"), scale("a"), relu("a"),
@@ -119,18 +111,6 @@ CHAINS = {
     "one bottom needs no gradient": [
         INPUT, convolution("data", "b"), layer("Eltwise", "b data", "a"), relu("a"), loss("a")
     ],
-    "filters": filters("num_output: 7 kernel_size: 5 stride: 2 pad: 1"),
-    "filters with a slope": [*filters("num_output: 20 kernel_size: 3")[:2], relu("a", 0.2),
-                             loss("a")],
-    "many filters, by Winograd": filters(
-        "num_output: 40 kernel_size: 3 pad: 1",
-        "input_param { shape { dim: 2 dim: 48 dim: 17 dim: 14 } }",
-    ),
-    "a filter for each channel": filters("num_output: 4 group: 4 kernel_size: 3 pad: 1"),
-    "filters along three axes": filters(
-        "num_output: 3 kernel_size: 2",
-        "input_param { shape { dim: 2 dim: 2 dim: 3 dim: 4 dim: 5 } }",
-    ),
 }  # fmt: skip
 
 UNFIT = {

@@ -65,7 +65,8 @@ def _plan(
 
 def scratch_size(plan: Plan) -> int:
     """Floats of scratch that the functions below need, on the present number of threads."""
-    return max(WAYS[way.file].scratch_size(plan) for way in plan.ways)
+    size: int = max(WAYS[way.file].scratch_size(plan) for way in plan.ways)
+    return size
 
 
 def ways(plan: Plan) -> tuple[str, str, str]:

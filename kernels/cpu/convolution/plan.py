@@ -85,11 +85,13 @@ def sizes_of(x_shape: Extents, y_shape: Extents, window: Window, groups: int) ->
     height, width = (1,) * missing + x_shape[2:]
     out_height, out_width = (1,) * missing + y_shape[2:]
     kernel_h, kernel_w = (1,) * missing + kernel
+    stride_h, stride_w = (1,) * missing + stride
+    pad_h, pad_w = (0,) * missing + pad
+    dilation_h, dilation_w = (1,) * missing + dilation
     channels, outputs = x_shape[1] // groups, y_shape[1] // groups
     return Sizes(
         x_shape[0], groups, channels, outputs, height, width, out_height, out_width,
-        kernel_h, kernel_w,
-        *(1,) * missing, *stride, *(0,) * missing, *pad, *(1,) * missing, *dilation,
+        kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
         channels * kernel_h * kernel_w, out_height * out_width, channels * height * width,
     )  # fmt: skip
 
