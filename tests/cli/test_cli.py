@@ -228,6 +228,35 @@ def test_train_test_time(project: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert told[-1] == "*** Benchmark ends ***"
 
 
+def test_time_says_which_way_convolutions_went(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    convolution = """layer { name: "pixels" type: "Convolution" bottom: "x" top: "y"
+      convolution_param { num_output: 2 kernel_size: 1 weight_filler { type: "xavier" } } }
+    layer { name: "spread" type: "Deconvolution" bottom: "y" top: "z"
+      convolution_param { num_output: 2 kernel_size: 2 stride: 2 } }
+    layer { name: "positive" type: "ReLU" bottom: "z" top: "z" }"""
+    net = tmp_path / "net.prototxt"
+    images = (
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, 2, 4, 4] } } }'
+    )
+    net.write_text(images + convolution)
+    for device, ways in (("cpu", ("pointwise", "direct")), ("reference", ("im2col", "im2col"))):
+        assert main(["time", f"-model={net}", "-iterations=1", f"-device={device}"]) == 0
+        told = capsys.readouterr().out
+        table = told[told.index("which way kernels went") :].splitlines()
+        assert re.split("  +", table[1]) == [
+            "layer",
+            "forward",
+            "to the bottom",
+            "to the parameters",
+        ]
+        assert [line.split() for line in table[3:]] == [
+            ["pixels", *(ways[0],) * 3],
+            ["spread", *(ways[1],) * 3],
+        ]
+
+
 def test_flags_come_anywhere_with_one_dash_or_two(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,7 @@ from minicaffe.kernels.cpu.convolution.choice import (
 from minicaffe.kernels.cpu.convolution.plan import Way
 from tests.conftest import CHECKOUT
 from tests.kernels.convolution.test_ways import Case
+from tests.one_layer import OneLayer
 
 # images, channels, outputs, (height, width), kernel, stride, pad, dilation, groups
 GEOMETRIES = [
@@ -141,6 +142,13 @@ def test_a_plan_says_which_ways_it_takes() -> None:
         "backward to the images: direct, backward to the weights: winograd/channels 2 x 2"
     )
     assert convolution.ways(plan) == ("winograd/lines 4 x 4", "direct", "winograd/channels 2 x 2")
+
+
+def test_a_deconvolution_takes_the_ways_of_its_convolution_the_other_way_round() -> None:
+    text = 'type: "Deconvolution" convolution_param { num_output: 4 kernel_size: 3 }'
+    layer = OneLayer(text, np.ones((1, 4, 5, 5)), device="cpu").layer
+    layer.plan = replace(layer.plan, ways=(Way(DIRECT), Way(IMAGES, 0), Way(CHANNELS, 0)))
+    assert layer.ways() == ("winograd/images 2 x 2", "direct", "winograd/channels 2 x 2")
 
 
 @pytest.mark.parametrize("word", ["off", "exact"])
