@@ -1,6 +1,6 @@
 """Who may import whom: rooms import the core, the core no room, nobody the top floor.
 
-And the house: no circles, nothing private from elsewhere, no folder of many files.
+And the measures of the house: no circles, nothing private from elsewhere, nothing too long.
 """
 
 import ast
@@ -30,6 +30,9 @@ AT_ONCE = {
 
 MOST_FILES = 25  # of a folder, on one level
 ONE_FILE_EACH = ("layers", "minicaffe/cli")  # a layer type, a command; in kernels/<device> a family
+MOST_LINES_OF_A_FILE = 350
+MOST_LINES_OF_A_FUNCTION = 60
+MOST_ARGUMENTS = 10  # without a docstring that says why there are more
 
 
 def sources() -> list[Path]:
@@ -203,3 +206,39 @@ def test_a_folder_is_seen_at_a_glance() -> None:
         and Path(folder).parent != Path("kernels")
     }
     assert not many
+
+
+@pytest.mark.parametrize("path", sources(), ids=str)
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = (CHECKOUT / path).read_text(encoding="utf-8")
+    assert text.count("\n") <= MOST_LINES_OF_A_FILE
+    assert not list(long_functions(ast.parse(text)))
+
+
+def long_functions(tree: ast.Module) -> Iterator[str]:
+    """What is wrong with functions: too many lines, or arguments that no docstring explains."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            if lines > MOST_LINES_OF_A_FUNCTION:
+                yield f"line {node.lineno}: {node.name} has {lines} lines"
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            if len(arguments) > MOST_ARGUMENTS and not ast.get_docstring(node):
+                yield f"line {node.lineno}: {node.name} has {len(arguments)} arguments, unexplained"
+
+
+def test_the_measures_see_what_they_should() -> None:
+    names = ", ".join("abcdefghijk")
+    body = "    pass\n" * MOST_LINES_OF_A_FUNCTION
+    source = (
+        f"def many({names}): pass\n"
+        f"def explained({names}):\n    'These are the fields of a table.'\n"
+        f"class K:\n    async def named(a, /, b, *, {', '.join('cdefghijk')}): pass\n"
+        f"def long():\n{body}"
+    )
+    assert sorted(long_functions(ast.parse(source))) == [
+        "line 1: many has 11 arguments, unexplained",
+        "line 5: named has 11 arguments, unexplained",
+        "line 6: long has 61 lines",
+    ]
