@@ -4,22 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, SyncedArray
 from minicaffe.layer import Layer
-
-from ._integers import as_int32
 
 
 def check_labels(
     layer: Layer,
-    found: Blob,
+    found: SyncedArray,
     labels: Blob,
     classes: int,
     ignore: int | None = None,
     what: str = "label",
 ) -> None:
     """Raise LayerError if `found`, as kernels leave it, has the flat index of a bad label."""
-    index = int(as_int32(found, "cpu", "read")[0])
+    index = int(found.read("cpu")[0])
     if index < 0:
         return
     position = [int(i) for i in np.unravel_index(index, labels.shape)] or [0]

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, SyncedArray
 from minicaffe.layer import Layer
 
-from ._integers import as_int32
 from ._labels import check_labels, check_labels_fit
 
 
@@ -38,7 +37,7 @@ class AccuracyLayer(Layer):
         self.class_axis: int = param.axis
         self.ignore = param.ignore_label if param.HasField("ignore_label") else None
         self.hits = Blob()
-        self.found = Blob((2,))
+        self.found = SyncedArray((2,), "int32")
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label for each position of the scores, and enough classes."""
@@ -61,7 +60,7 @@ class AccuracyLayer(Layer):
             labels,
             hits,
             top[0].data.write(self.device).reshape(1),
-            as_int32(self.found, self.device, "write"),
+            self.found.write(self.device),
             self.top_k,
             self.ignore,
         )

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, SyncedArray
 from minicaffe.filler import fill
 from minicaffe.layer import Layer
 
-from ._integers import as_int32
 from ._labels import check_labels
 
 
@@ -47,7 +46,7 @@ class EmbedLayer(Layer):
             if self.bias_term:
                 fill(self.blobs.add_blob(self.num_output), param.bias_filler)
         self.param_propagate_down = [True] * len(self.blobs)
-        self.found = Blob((1,))
+        self.found = SyncedArray((1,), "int32")
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """A vector for each index."""
@@ -62,7 +61,7 @@ class EmbedLayer(Layer):
             self.blobs[0].data.read(device),
             self.blobs[1].data.read(device) if self.bias_term else None,
             top[0].data.write(device).reshape(self.view),
-            as_int32(self.found, device, "write"),
+            self.found.write(device),
         )
 
     def check(self, bottom: Sequence[Blob]) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, SyncedArray
 from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from ._integers import as_int32
 from ._labels import check_labels, check_one_label_each
 
 
@@ -34,7 +33,7 @@ class HingeLossLayer(LossLayer):
         """Read the norm."""
         self.squared = self.param.hinge_loss_param.norm == pb.HingeLossParameter.L2
         self.margins = Blob()
-        self.found = Blob((2,))
+        self.found = SyncedArray((2,), "int32")
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label a sample."""
@@ -49,7 +48,7 @@ class HingeLossLayer(LossLayer):
             bottom[1].data.read(self.device).reshape(-1),
             self.margins.data.write(self.device),
             top[0].data.write(self.device).reshape(1),
-            as_int32(self.found, self.device, "write"),
+            self.found.write(self.device),
             self.squared,
         )
 

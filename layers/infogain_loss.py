@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, SyncedArray
 from minicaffe.errors import ParseError
 from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import blob_from_proto, read_binary
 
-from ._integers import as_int32
 from ._labels import check_labels, check_labels_fit
 from ._normalization import divisor, read_normalization
 
@@ -51,7 +50,7 @@ class InfogainLossLayer(LossLayer):
         self.softmax = self.ops_of("softmax")
         self.prob = Blob()
         self.losses = Blob()
-        self.found = Blob((2,))
+        self.found = SyncedArray((2,), "int32")
         self.matrix = bottom[2] if len(bottom) == 3 else self._read_matrix(param)
 
     def _read_matrix(self, param: pb.InfogainLossParameter) -> Blob:
@@ -92,7 +91,7 @@ class InfogainLossLayer(LossLayer):
             self.matrix.data.read(self.device).reshape(classes, classes),
             self.losses.data.write(self.device),
             top[0].data.write(self.device).reshape(1),
-            as_int32(self.found, self.device, "write"),
+            self.found.write(self.device),
             self.divisor,
             self.ignore,
         )
@@ -117,7 +116,7 @@ class InfogainLossLayer(LossLayer):
                 self.matrix.data.read(self.device).reshape(classes, classes),
                 bottom[0].diff.write(self.device).reshape(self.view),
                 float(top[0].diff.read("cpu")),
-                as_int32(self.found, self.device, "read"),
+                self.found.read(self.device),
                 self.ignore,
             )
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, SyncedArray
 from minicaffe.layer import LossLayer
 
-from ._integers import as_int32
 from ._labels import check_labels, check_one_label_each
 
 SMALLEST = 1e-20  # no probability counts as less
@@ -34,7 +33,7 @@ class MultinomialLogisticLossLayer(LossLayer):
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Nothing to read."""
         self.losses = Blob()
-        self.found = Blob((2,))
+        self.found = SyncedArray((2,), "int32")
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Check that there is one label a sample."""
@@ -49,7 +48,7 @@ class MultinomialLogisticLossLayer(LossLayer):
             bottom[1].data.read(self.device).reshape(self.samples, 1),
             self.losses.data.write(self.device),
             top[0].data.write(self.device).reshape(1),
-            as_int32(self.found, self.device, "write"),
+            self.found.write(self.device),
             SMALLEST,
             max(1, self.samples),
             None,

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from minicaffe.blob import Blob, Shape
+from minicaffe.blob import Blob, Shape, SyncedArray
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from ._engine import check_engine
-from ._integers import as_int32
 from ._pooling import Pair, PoolingWindow
 
 AXES = ("h", "w")
@@ -58,7 +57,7 @@ class PoolingLayer(Layer):
             self._check_global()
         else:
             self.kernel_shape = self._kernel()
-        self.mask = Blob()  # of MAX; its memory is made when it is first written
+        self.mask = SyncedArray((), "int32")  # of MAX; its memory is made when it is first written
         self.bottom_shape: Shape | None = None
 
     def _pair(self, name: str) -> Pair:
@@ -107,7 +106,7 @@ class PoolingLayer(Layer):
         kernel = extents if self.global_pooling else self.kernel_shape
         self.window = PoolingWindow(kernel, self.stride, self.pad, self.ceil)
         self.window.check(self, extents)
-        self.mask.reshape((*shape[:2], *self.window.pooled(extents)))
+        self.mask.resize((*shape[:2], *self.window.pooled(extents)))
         self.bottom_shape = shape
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -118,7 +117,7 @@ class PoolingLayer(Layer):
         if not self.max:
             self.ops.average_forward(x, y, window.kernel, window.stride, window.pad)
             return
-        mask = as_int32(self.mask, self.device, "write")
+        mask = self.mask.write(self.device)
         self.ops.max_forward(x, y, mask, window.kernel, window.stride, window.pad)
         if len(top) > 1:
             self.ops_of("copy").copy(mask, top[1].data.write(self.device))
@@ -133,7 +132,7 @@ class PoolingLayer(Layer):
         dx = bottom[0].diff.write(self.device)
         window = self.window
         if self.max:
-            self.ops.max_backward(dy, as_int32(self.mask, self.device, "read"), dx)
+            self.ops.max_backward(dy, self.mask.read(self.device), dx)
         else:
             self.ops.average_backward(dy, dx, window.kernel, window.stride, window.pad)
 

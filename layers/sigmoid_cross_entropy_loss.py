@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, SyncedArray
 from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from ._integers import as_int32
 from ._normalization import divisor, read_normalization
 
 
@@ -34,7 +33,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
         """Read the parameters."""
         param = self.param.loss_param
         self.ignore = param.ignore_label if param.HasField("ignore_label") else None
-        self.found = Blob((2,))
+        self.found = SyncedArray((2,), "int32")
         self.normalization = read_normalization(param, pb.LossParameter.BATCH_SIZE)
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -54,7 +53,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
             bottom[0].data.read(self.device).reshape(-1),
             bottom[1].data.read(self.device).reshape(-1),
             top[0].data.write(self.device).reshape(1),
-            as_int32(self.found, self.device, "write"),
+            self.found.write(self.device),
             self.divisor,
             self.ignore,
         )
@@ -71,6 +70,6 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
                 bottom[1].data.read(self.device).reshape(-1),
                 bottom[0].diff.write(self.device).reshape(-1),
                 float(top[0].diff.read("cpu")),
-                as_int32(self.found, self.device, "read"),
+                self.found.read(self.device),
                 self.ignore,
             )

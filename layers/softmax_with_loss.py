@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minicaffe.blob import Blob, Shape
+from minicaffe.blob import Blob, Shape, SyncedArray
 from minicaffe.layer import LossLayer
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from ._engine import check_engine
-from ._integers import as_int32
 from ._labels import check_labels, check_labels_fit
 from ._normalization import divisor, read_normalization
 
@@ -46,7 +45,7 @@ class SoftmaxWithLossLayer(LossLayer):
         self.normalization = read_normalization(loss_param, pb.LossParameter.VALID)
         self.prob = Blob()
         self.losses = Blob()
-        self.found = Blob((2,))
+        self.found = SyncedArray((2,), "int32")
         self.shapes: tuple[Shape, ...] = ()  # for which all is prepared
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -70,7 +69,7 @@ class SoftmaxWithLossLayer(LossLayer):
             self.prob.data.write(self.device),
             self.losses.data.write(self.device),
             top[0].data.write(self.device).reshape(1),
-            as_int32(self.found, self.device, "write"),
+            self.found.write(self.device),
             SMALLEST,
             self.divisor,
             self.ignore,
@@ -93,6 +92,6 @@ class SoftmaxWithLossLayer(LossLayer):
                 bottom[1].data.read(self.device).reshape(outer, inner),
                 bottom[0].diff.write(self.device).reshape(self.view),
                 float(top[0].diff.read("cpu")),
-                as_int32(self.found, self.device, "read"),
+                self.found.read(self.device),
                 self.ignore,
             )

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicaffe.blob import Blob, Shape
+from minicaffe.blob import Blob, Shape, SyncedArray
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from ._integers import as_int32
 from ._pooling import Pair, PoolingWindow
 
 
@@ -19,7 +18,7 @@ class Level:
 
     window: PoolingWindow
     pooled: Blob = field(default_factory=Blob)
-    mask: Blob = field(default_factory=Blob)
+    mask: SyncedArray = field(default_factory=lambda: SyncedArray((), "int32"))
 
 
 class SPPLayer(Layer):
@@ -74,7 +73,7 @@ class SPPLayer(Layer):
             level.window.check(self, (height, width))
             pooled = (images, channels, *level.window.pooled((height, width)))
             level.pooled.reshape(pooled)
-            level.mask.reshape(pooled)
+            level.mask.resize(pooled)
         self.view = (images, sum(level.pooled.count(1) for level in self.levels))
         self.top_shape: Shape = self.view if self.height > 1 else self.levels[0].pooled.shape
         self.part.reshape(shape)
@@ -87,7 +86,7 @@ class SPPLayer(Layer):
         for level in self.levels:
             pooled, window = level.pooled.data.write(self.device), level.window
             if self.max:
-                mask = as_int32(level.mask, self.device, "write")
+                mask = level.mask.write(self.device)
                 self.ops.max_forward(x, pooled, mask, window.kernel, window.stride, window.pad)
             else:
                 self.ops.average_forward(x, pooled, window.kernel, window.stride, window.pad)
@@ -119,7 +118,7 @@ class SPPLayer(Layer):
 
     def _backward_level(self, level: Level, gradient: Any, dx: Any) -> None:
         if self.max:
-            self.ops.max_backward(gradient, as_int32(level.mask, self.device, "read"), dx)
+            self.ops.max_backward(gradient, level.mask.read(self.device), dx)
         else:
             window = level.window
             self.ops.average_backward(gradient, dx, window.kernel, window.stride, window.pad)

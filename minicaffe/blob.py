@@ -63,7 +63,7 @@ class Storage:
 
 
 class SyncedArray(HostArray):
-    """An n-d float32 array that each device sees in its own memory.
+    """An n-d float32 array that each device sees in its own memory; int32 for what kernels count.
 
     Kernels ask for it by device: `read` (its values), `write` (they will be overwritten whole),
     `update` (read and changed). Where no other place has a copy that is up to date, nothing has to
@@ -73,8 +73,9 @@ class SyncedArray(HostArray):
     `np.asarray(a)`; `a[...]` is a live view.
     """
 
-    def __init__(self, shape: Shape = ()) -> None:
+    def __init__(self, shape: Shape = (), dtype: str = "float32") -> None:
         self.shape = shape
+        self.dtype = np.dtype(dtype)  # of 4 bytes, as the storage's elements
         self.count = math.prod(shape)
         self.storage = Storage(self.count)
         self.offset = 0
@@ -141,6 +142,8 @@ class SyncedArray(HostArray):
         if where not in self._views:
             if self.count != self.storage.count:
                 flat = flat[self.offset : self.offset + self.count]
+            if self.dtype != np.float32:
+                flat = flat.view(self.dtype.name)
             self._views[where] = flat.reshape(self.shape)
         return self._views[where]
 

@@ -85,7 +85,7 @@ def backward_scores(
     prob: F32, label: F32, dx: F32, scale: float, found: I32, ignore: int | None
 ) -> None:
     """Through a softmax: write scale / found[1] (prob - one-hot label) into dx, 0 where ignored."""
-    factor = np.float32(scale / found[1])
+    factor = np.float32(scale / found.item(1))
     _scale(prob.reshape(-1), factor, dx.reshape(-1))
     _subtract_one_hot(label, factor, dx, ignored_label(ignore))
 

@@ -44,7 +44,7 @@ def backward(
 
     It is 0 where the label is ignored.
     """
-    _backward(prob, label, matrix, dx, np.float32(scale / found[1]), ignored_label(ignore))
+    _backward(prob, label, matrix, dx, np.float32(scale / found.item(1)), ignored_label(ignore))
 
 
 @kernel

@@ -29,7 +29,7 @@ def forward(x: F32, target: F32, loss: F32, found: I32, divisor: int, ignore: in
 
 def backward(x: F32, target: F32, dx: F32, scale: float, found: I32, ignore: int | None) -> None:
     """Write scale / found[1] (sigmoid(x) - target) into dx, 0 where the target is ignored."""
-    _backward(x, target, dx, np.float32(scale / found[1]), _ignored_value(ignore))
+    _backward(x, target, dx, np.float32(scale / found.item(1)), _ignored_value(ignore))
 
 
 def _ignored_value(ignore: int | None) -> np.float32:

@@ -55,7 +55,7 @@ def backward_scores(
     """Through a softmax: write scale / found[1] (prob - one-hot label) into dx, 0 where ignored."""
     number, valid, _ = read_labels(label, prob.shape[1], ignore)
     one_hot = np.arange(prob.shape[1])[:, None] == number[:, None, :]
-    factor = np.float32(scale / found[1])
+    factor = np.float32(scale / found.item(1))
     dx[...] = np.where(valid[:, None, :], factor * (prob - one_hot), 0)
 
 

@@ -44,5 +44,5 @@ def backward(
     """
     number, valid, _ = read_labels(label, prob.shape[1], ignore)
     gains = np.moveaxis(matrix[number], -1, 1)
-    slope = np.float32(scale / found[1]) * (prob * gains.sum(axis=1, keepdims=True) - gains)
+    slope = np.float32(scale / found.item(1)) * (prob * gains.sum(axis=1, keepdims=True) - gains)
     dx[...] = np.where(valid[:, None, :], slope, 0)

@@ -23,7 +23,9 @@ def forward(x: F32, target: F32, loss: F32, found: I32, divisor: int, ignore: in
 def backward(x: F32, target: F32, dx: F32, scale: float, found: I32, ignore: int | None) -> None:
     """Write scale / found[1] (sigmoid(x) - target) into dx, 0 where the target is ignored."""
     sigmoid = 0.5 * np.tanh(0.5 * x) + 0.5
-    dx[...] = np.where(_valid(target, ignore), np.float32(scale / found[1]) * (sigmoid - target), 0)
+    dx[...] = np.where(
+        _valid(target, ignore), np.float32(scale / found.item(1)) * (sigmoid - target), 0
+    )
 
 
 def _valid(target: F32, ignore: int | None) -> NDArray[np.bool_]:

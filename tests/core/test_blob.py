@@ -133,3 +133,14 @@ def test_arrays_that_share_a_buffer_see_each_others_values_everywhere(card: Fake
     np.testing.assert_array_equal(other.read("card"), np.full(4, 3))
     assert one.read("cpu") is one.read("cpu")
     assert card.log == ["up", "down", "up"]
+
+
+def test_integers_move_as_floats_do(device: str) -> None:
+    found = SyncedArray((2,), "int32")
+    assert found.read("cpu").tolist() == [0, 0]
+    found.write("cpu")[...] = [-1, 2**31 - 1]
+    assert found.read(device).shape == (2,)
+    found.update(device)  # the host's copy is old now
+    assert (found.read("cpu").dtype, found.read("cpu").tolist()) == (np.int32, [-1, 2**31 - 1])
+    found.resize((1, 1))
+    assert found.read("cpu").dtype == np.int32
