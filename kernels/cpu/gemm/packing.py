@@ -171,6 +171,9 @@ def multiply_packed(
     SHORT_SUM, each panel of A for all columns of B. Then a tile of C is read and written after
     few multiply-adds, and what counts is to do that along the lines of memory.
     """
+    # Arrays are taken out of their tuples once: each time, a reference is counted.
+    out = c.values
+    a_values, b_values, starts = a.values, b.values, start.values
     tall = tall_rows(c.rows)
     along = depth <= SHORT_SUM
     i = j = 0
@@ -179,26 +182,26 @@ def multiply_packed(
         high, wide = min(height, c.rows - i), min(COLUMNS, c.columns - j)
         c_at = c.start + i * c.step + j
         whole = high == height and wide == COLUMNS
-        to, to0, to_step = (c.values, c_at, c.step) if whole else (tile, tile0, int(COLUMNS))
+        to, to0, to_step = (out, c_at, c.step) if whole else (tile, tile0, int(COLUMNS))
         if add and not whole:
             for r in range(high):
-                copy_line(wide, c.values, c_at + r * c.step, 1, tile, tile0 + r * COLUMNS)
+                copy_line(wide, out, c_at + r * c.step, 1, tile, tile0 + r * COLUMNS)
         a_at = a.start + i * a.deep + a.skipped * height
         b_at = b.start + j // COLUMNS * b.panel_step
         start_at = start.start + i * start.step
         if height == ROWS:
             multiply_tall(
-                depth, a.values, a_at, b.values, b_at, b.row_step,
-                start.values, start_at, start.step, to, to0, to_step, add,
+                depth, a_values, a_at, b_values, b_at, b.row_step,
+                starts, start_at, start.step, to, to0, to_step, add,
             )  # fmt: skip
         else:
             multiply_low(
-                depth, a.values, a_at, b.values, b_at, b.row_step,
-                start.values, start_at, start.step, to, to0, to_step, add,
+                depth, a_values, a_at, b_values, b_at, b.row_step,
+                starts, start_at, start.step, to, to0, to_step, add,
             )  # fmt: skip
         if not whole:
             for r in range(high):
-                copy_line(wide, tile, tile0 + r * COLUMNS, 1, c.values, c_at + r * c.step)
+                copy_line(wide, tile, tile0 + r * COLUMNS, 1, out, c_at + r * c.step)
         if along:
             j += COLUMNS
             if j >= c.columns:
