@@ -13,12 +13,9 @@ to Spark's executors (see distributed/spark/code.py).
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
@@ -57,6 +54,8 @@ def is_overlaid(module_name: str) -> bool:
     """Whether a module is a file of MINICAFFE_PATH. False for one that does not exist."""
     if not _folders:
         return False
+    import importlib.util  # here and below where it is needed: every program imports this file
+
     spec = importlib.util.find_spec(module_name)
     return spec is not None and _is_ours(spec.origin or "")
 
@@ -91,7 +90,7 @@ def mirrored_files() -> dict[str, str]:
     return found
 
 
-class OverlayFinder(MetaPathFinder):
+class OverlayFinder:
     """Finds minicaffe's packages with the folders of MINICAFFE_PATH at the head of their paths.
 
     The rest, from files to what pkgutil lists, is Python's own way with a path.
@@ -207,6 +206,8 @@ def _mirrors(name: str, known: set[str]) -> bool:
 
 
 def _strayed(folder: str, name: str, known: set[str]) -> str:
+    import difflib
+
     rooms = sorted({path.partition("/")[0] for path in known if "/" in path})
     near = difflib.get_close_matches(name, known, 1, 0.75)
     hint = f"; did you mean {near[0]}?" if near else ""
