@@ -3,8 +3,9 @@
 communicator.py   the contract of the collectives (allreduce, broadcast, ...)
 ring.py           the algorithm: which chunk goes where, and when
 frames.py         what travels on a link: a checked header and a payload
-transport/        how it travels: inproc (threads of one process), tcp
+transport/        how it travels: one file a scheme, inproc (threads of one process) and tcp
 auth.py           how two neighbours prove to each other that they belong to the same ring
+handshake.py      that proof over sockets, while strangers knock
 rendezvous.py     how the ranks learn each other's addresses; connect() builds the ring
 sync/             how a solver uses it: callbacks that keep the ranks' weights equal
 """
