@@ -15,6 +15,8 @@ Each is 2 N O P K operations, and reads and writes each number in memory once. T
 bands of all images; for the weights, which sum over images, the groups.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
@@ -47,23 +49,21 @@ def serves(sizes: Sizes) -> bool:
 
 def scratch_size(plan: Plan) -> int:
     """Floats of scratch: for each thread what the largest of the three products needs."""
-    forward, backward = forward_bands(plan.sizes), backward_bands(plan.sizes)
-    return room((_weight_need(forward), _scattered_need(plan.sizes, backward)))
+    return room((_weight_need(plan.sizes), _scattered_need(plan.sizes)))
 
 
-def _need(bands: Bands) -> Need:
-    """Floats of a band a thread."""
-    return 0, band_size(bands)
-
-
-def _weight_need(bands: Bands) -> Need:
+@lru_cache(maxsize=256)
+def _weight_need(sizes: Sizes) -> Need:
     """Floats of a band of x, the same of dy, and the sums."""
+    bands = forward_bands(sizes)
     sums = bands.padded * LANES
     return 0, band_size(bands) + bands.outputs * (bands.rows * whole(bands.out_width, LANES) + sums)
 
 
-def _scattered_need(sizes: Sizes, bands: Bands) -> Need:
+@lru_cache(maxsize=256)
+def _scattered_need(sizes: Sizes) -> Need:
     """Floats of a band of dy, and a block of lines of dx by their phases, with LANES more."""
+    bands = backward_bands(sizes)
     block = TALL * sizes.stride_w * whole(bands.out_width, LANES) + LANES
     return 0, band_size(bands) + block
 
@@ -74,7 +74,7 @@ def _scattered_need(sizes: Sizes, bands: Bands) -> Need:
 def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
     """y = W * x + bias."""
     bands = forward_bands(plan.sizes)
-    work = divide(scratch, _need(bands))
+    work = divide(scratch, (0, band_size(bands)))
     _correlate(bands, x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), work)
 
 
@@ -86,19 +86,19 @@ def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> No
     if (sizes.stride_h, sizes.stride_w, sizes.dilation_h, sizes.dilation_w) == (1, 1, 1, 1):
         turned = np.ascontiguousarray(weight[..., ::-1]).reshape(-1)
         bias = np.zeros(sizes.groups * sizes.channels, np.float32)
-        work = divide(scratch, _need(bands))
+        work = divide(scratch, (0, band_size(bands)))
         _correlate(bands, dy.reshape(-1), turned, bias, dx.reshape(-1), work)
     else:
         of_dx, order = phases(sizes)
         by_phases = weight.reshape(sizes.groups * sizes.channels, -1)[:, order].reshape(-1)
-        work = divide(scratch, _scattered_need(sizes, bands))
+        work = divide(scratch, _scattered_need(sizes))
         _scatter(bands, of_dx, dy.reshape(-1), by_phases, dx.reshape(-1), work)
 
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
     """Add to dweight."""
     bands = forward_bands(plan.sizes)
-    work = divide(scratch, _weight_need(bands))
+    work = divide(scratch, _weight_need(plan.sizes))
     _sum_products(bands, x.reshape(-1), dy.reshape(-1), dweight.reshape(-1), work)
 
 
