@@ -25,7 +25,7 @@ from minicaffe.kernels.cpu.convolution.choice import (
     LINES,
     POINTWISE,
 )
-from minicaffe.kernels.cpu.convolution.plan import Way
+from minicaffe.kernels.cpu.convolution.plan import DATA, FORWARD, WEIGHT, Way
 from tests.conftest import CHECKOUT
 from tests.kernels.convolution.test_ways import Case
 from tests.one_layer import OneLayer
@@ -132,6 +132,26 @@ def shape(
 def test_the_choice(case: Any, expected: list[str]) -> None:
     """The ways of forward, backward to the images, and to the weights."""
     assert [way.file for way in convolution.plan(*case).ways] == expected
+
+
+def test_ways_are_chosen_when_a_layer_is_reshaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'type: "Convolution" convolution_param { num_output: 3 kernel_size: 3 }'
+    decided = []
+    real = choice.decide
+
+    def decide(*args: Any) -> Way:
+        decided.append(args[1])
+        return real(*args)
+
+    monkeypatch.setattr(choice, "decide", decide)
+    convolution._plan.cache_clear()
+    case = OneLayer(text, np.ones((1, 2, 7, 23)), device="cpu")
+    assert decided == [FORWARD, DATA, WEIGHT]
+    for _ in range(2):
+        case.backward(np.ones_like(case.forward()))
+    assert len(decided) == 3
+    case.forward(np.ones((1, 2, 7, 29)))
+    assert len(decided) == 6
 
 
 def test_a_plan_says_which_ways_it_takes() -> None:
