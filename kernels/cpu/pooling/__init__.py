@@ -230,8 +230,8 @@ def _average_forward(windows: Windows, areas: F32, table: I64, x: F32, y: F32) -
         image = plane * windows.height * width
         if width >= LANES:
             sum_lines(
-                windows.out_height, table, width, Lines(x, image, width),
-                Lines(sums, windows.pad_w, line),
+                windows.out_height, table, width, x, Lines(image, width),
+                sums, Lines(windows.pad_w, line),
             )  # fmt: skip
         else:
             for i in range(windows.out_height):
@@ -242,7 +242,7 @@ def _average_forward(windows: Windows, areas: F32, table: I64, x: F32, y: F32) -
                     sums[i * line + windows.pad_w + w] = total
         sum_windows(
             windows.out_height, out_width, windows.kernel_w, windows.stride_w,
-            Lines(sums, 0, line), Lines(totals, 0, out_width),
+            sums, Lines(0, line), totals, Lines(0, out_width),
         )  # fmt: skip
         _divide(outputs, totals, 0, areas, y, plane * outputs)
 
@@ -272,26 +272,26 @@ def _average_backward(windows: Windows, areas: F32, table: I64, dy: F32, dx: F32
     skip = windows.pad_w
     for plane in prange(windows.planes):
         _divide(outputs, dy[plane * outputs : (plane + 1) * outputs], 0, areas, shares, 0)
-        sum_lines(height, table, out_width, Lines(shares, 0, out_width), Lines(sums, reach, line))
+        sum_lines(height, table, out_width, shares, Lines(0, out_width), sums, Lines(reach, line))
         image = plane * height * width
         if stride == 1:
             begin = reach + skip - windows.kernel_w + 1
-            source, target = Lines(sums, begin, line), Lines(dx, image, width)
-            sum_windows(quick, width, windows.kernel_w, 1, source, target)
+            source, target = Lines(begin, line), Lines(image, width)
+            sum_windows(quick, width, windows.kernel_w, 1, sums, source, dx, target)
         elif stride == 2:
             even, odd = _taps(windows, skip % 2), _taps(windows, (skip + 1) % 2)
             begin = reach + 1 + skip // 2 - even
             other = reach + 1 + (skip + 1) // 2 - odd
             sum_pairs(
-                quick, width, even, Lines(sums, begin, line), odd, Lines(sums, other, line),
-                Lines(dx, image, width),
+                quick, width, even, Lines(begin, line), odd, Lines(other, line), sums, dx,
+                Lines(image, width),
             )  # fmt: skip
         for h in range(quick, height):
             for phase in range(stride):
                 taps = _taps(windows, phase)
                 begin = h * line + reach + 1 - max(taps, 1)
                 sum_windows(
-                    1, seen, taps, 1, Lines(sums, begin, line), Lines(phases, phase * part, part)
+                    1, seen, taps, 1, sums, Lines(begin, line), phases, Lines(phase * part, part)
                 )
             weave_line(few, width, stride, skip, part, phases, 0, dx, image + h * width)
 

@@ -23,9 +23,12 @@ I64 = NDArray[np.int64]
 
 
 class Lines(NamedTuple):
-    """Lines of floats: number j of line i is values[start + i * step + j]."""
+    """Lines in an array: number j of line i is at start + i * step + j.
 
-    values: F32
+    The array is not in it: there are a few of these for each plane, and references to an array in a
+    tuple are counted, which takes longer than a line of sums.
+    """
+
     start: int
     step: int
 
@@ -33,7 +36,9 @@ class Lines(NamedTuple):
 # ---- the functions, in plain Python
 
 
-def _sum_lines(groups: int, table: I64, count: int, x: Lines, sums: Lines) -> None:
+def _sum_lines(
+    groups: int, table: I64, count: int, x: F32, x_at: Lines, sums: F32, to: Lines
+) -> None:
     """For each group of lines, table[2 g + 1] of them from table[2 g] on, write their sum.
 
     With count < LANES reads, and writes zeros, up to LANES.
@@ -43,11 +48,13 @@ def _sum_lines(groups: int, table: I64, count: int, x: Lines, sums: Lines) -> No
         for j in range(max(count, LANES)):
             total = np.float32(0)
             for line in range(first, first + lines if j < count else first):
-                total += x.values[x.start + line * x.step + j]
-            sums.values[sums.start + group * sums.step + j] = total
+                total += x[x_at.start + line * x_at.step + j]
+            sums[to.start + group * to.step + j] = total
 
 
-def _sum_windows(lines: int, count: int, columns: int, stride: int, x: Lines, y: Lines) -> None:
+def _sum_windows(
+    lines: int, count: int, columns: int, stride: int, x: F32, x_at: Lines, y: F32, to: Lines
+) -> None:
     """The sums of `count` windows of `columns` numbers, `stride` apart, in each of some lines.
 
     With count < LANES so many are read and written, line by line.
@@ -56,12 +63,20 @@ def _sum_windows(lines: int, count: int, columns: int, stride: int, x: Lines, y:
         for j in range(max(count, LANES)):
             total = np.float32(0)
             for s in range(columns):
-                total += x.values[x.start + line * x.step + j * stride + s]
-            y.values[y.start + line * y.step + j] = total
+                total += x[x_at.start + line * x_at.step + j * stride + s]
+            y[to.start + line * to.step + j] = total
 
 
 def _sum_pairs(
-    lines: int, count: int, even_terms: int, even: Lines, odd_terms: int, odd: Lines, y: Lines
+    lines: int,
+    count: int,
+    even_terms: int,
+    even: Lines,
+    odd_terms: int,
+    odd: Lines,
+    x: F32,
+    y: F32,
+    to: Lines,
 ) -> None:
     """The sums of so many numbers of `even` from j on, and of `odd` from j on, in turn.
 
@@ -69,11 +84,11 @@ def _sum_pairs(
     """
     for line in range(lines):
         for j in range(-(-count // (2 * LANES)) * LANES):
-            for side, x, terms in ((0, even, even_terms), (1, odd, odd_terms)):
+            for side, at, terms in ((0, even, even_terms), (1, odd, odd_terms)):
                 total = np.float32(0)
                 for s in range(terms):
-                    total += x.values[x.start + line * x.step + j + s]
-                y.values[y.start + line * y.step + 2 * j + side] = total
+                    total += x[at.start + line * at.step + j + s]
+                y[to.start + line * to.step + 2 * j + side] = total
 
 
 def _divide_lanes(count: int, x: F32, x0: int, by: F32, by0: int, y: F32, y0: int) -> None:
@@ -84,10 +99,10 @@ def _divide_lanes(count: int, x: F32, x0: int, by: F32, by0: int, y: F32, y0: in
 # ---- the same, as LLVM instructions
 
 
-def _lines(e: Emitter, kind: Any, lines: Any) -> tuple[Any, Any]:
-    """The address of the first of some lines, and the step to the next."""
-    values, start, step = cgutils.unpack_tuple(e.builder, lines, 3)
-    return e.at(e.data(kind.types[0], values), start), step
+def _lines(e: Emitter, kind: Any, array: Any, lines: Any) -> tuple[Any, Any]:
+    """The address of the first of some lines of an array, and the step to the next."""
+    start, step = cgutils.unpack_tuple(e.builder, lines, 2)
+    return e.at(e.data(kind, array), start), step
 
 
 def _repeat(
@@ -141,12 +156,17 @@ def _vectors(e: Emitter, count: Any) -> Iterator[Any]:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _lines_intrinsic(typing: Any, groups: Any, table: Any, count: Any, x: Any, sums: Any) -> Any:
+def _lines_intrinsic(
+    typing: Any, groups: Any, table: Any, count: Any, x: Any, x_at: Any, sums: Any, to: Any
+) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        groups, table, count, x, sums = args
+        groups, table, count, x, x_at, sums, to = args
         kinds = signature.args
         e = Emitter(context, builder)
-        (read, step), (write, sums_step) = _lines(e, kinds[3], x), _lines(e, kinds[4], sums)
+        (read, step), (write, sums_step) = (
+            _lines(e, kinds[3], x, x_at),
+            _lines(e, kinds[5], sums, to),
+        )
         bounds = e.data(kinds[1], table)
         with e.loop(groups, []) as (group, _):
             entry = e.at(bounds, builder.mul(group, INT(2)))
@@ -161,7 +181,7 @@ def _lines_intrinsic(typing: Any, groups: Any, table: Any, count: Any, x: Any, s
         return context.get_dummy_value()
 
     n = types.int64
-    return types.void(n, table, n, x, sums), emit
+    return types.void(n, table, n, x, x_at, sums, to), emit
 
 
 def _window(e: Emitter, columns: Any, seen: Any, stride: Any) -> Any:
@@ -171,13 +191,21 @@ def _window(e: Emitter, columns: Any, seen: Any, stride: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _windows_intrinsic(
-    typing: Any, lines: Any, count: Any, columns: Any, stride: Any, x: Any, y: Any
+    typing: Any,
+    lines: Any,
+    count: Any,
+    columns: Any,
+    stride: Any,
+    x: Any,
+    x_at: Any,
+    y: Any,
+    to: Any,
 ) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        lines, count, columns, stride, x, y = args
+        lines, count, columns, stride, x, x_at, y, to = args
         kinds = signature.args
         e = Emitter(context, builder)
-        (read, step), (write, y_step) = _lines(e, kinds[4], x), _lines(e, kinds[5], y)
+        (read, step), (write, y_step) = _lines(e, kinds[4], x, x_at), _lines(e, kinds[6], y, to)
         with e.loop(lines, []) as (line, _):
             source = e.at(read, builder.mul(line, step))
             target = e.at(write, builder.mul(line, y_step))
@@ -187,26 +215,21 @@ def _windows_intrinsic(
         return context.get_dummy_value()
 
     n = types.int64
-    return types.void(n, n, n, n, x, y), emit
+    return types.void(n, n, n, n, x, x_at, y, to), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _pairs_intrinsic(
-    typing: Any,
-    lines: Any,
-    count: Any,
-    even_terms: Any,
-    even: Any,
-    odd_terms: Any,
-    odd: Any,
-    y: Any,
-) -> Any:
+    typing: Any, lines: Any, count: Any, even_terms: Any, even: Any, odd_terms: Any, odd: Any,
+    x: Any, y: Any, to: Any,
+) -> Any:  # fmt: skip
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        lines, count, even_terms, even, odd_terms, odd, y = args
+        lines, count, even_terms, even, odd_terms, odd, x, y, to = args
         kinds = signature.args
         e = Emitter(context, builder)
-        (evens, even_step), (odds, odd_step) = _lines(e, kinds[3], even), _lines(e, kinds[5], odd)
-        write, y_step = _lines(e, kinds[6], y)
+        evens, even_step = _lines(e, kinds[6], x, even)
+        odds, odd_step = _lines(e, kinds[6], x, odd)
+        write, y_step = _lines(e, kinds[7], y, to)
         pairs = builder.sdiv(builder.add(count, INT(2 * LANES - 1)), INT(2 * LANES))
         with e.loop(lines, []) as (line, _):
             even_line = e.at(evens, builder.mul(line, even_step))
@@ -223,7 +246,7 @@ def _pairs_intrinsic(
         return context.get_dummy_value()
 
     n = types.int64
-    return types.void(n, n, n, even, n, odd, y), emit
+    return types.void(n, n, n, even, n, odd, x, y, to), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
