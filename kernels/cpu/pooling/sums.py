@@ -80,7 +80,8 @@ def _sum_pairs(
 ) -> None:
     """The sums of so many numbers of `even` from j on, and of `odd` from j on, in turn.
 
-    That in each of some lines, line by line, for `count` numbers, or up to 2 LANES - 1 more.
+    `even` and `odd` have the same step. That in each of some lines, line by line, for `count`
+    numbers, or up to 2 LANES - 1 more.
     """
     for line in range(lines):
         for j in range(-(-count // (2 * LANES)) * LANES):
@@ -227,18 +228,16 @@ def _pairs_intrinsic(
         lines, count, even_terms, even, odd_terms, odd, x, y, to = args
         kinds = signature.args
         e = Emitter(context, builder)
-        evens, even_step = _lines(e, kinds[6], x, even)
-        odds, odd_step = _lines(e, kinds[6], x, odd)
+        (evens, step), (odds, _) = (_lines(e, kinds[6], x, lines_at) for lines_at in (even, odd))
         write, y_step = _lines(e, kinds[7], y, to)
         pairs = builder.sdiv(builder.add(count, INT(2 * LANES - 1)), INT(2 * LANES))
         with e.loop(lines, []) as (line, _):
-            even_line = e.at(evens, builder.mul(line, even_step))
-            odd_line = e.at(odds, builder.mul(line, odd_step))
+            source = builder.mul(line, step)
             target = e.at(write, builder.mul(line, y_step))
             with e.loop(pairs, []) as (pair, _):
-                at = builder.mul(pair, INT(LANES))
-                first = _window(e, even_terms, e.at(even_line, at), INT(1))
-                second = _window(e, odd_terms, e.at(odd_line, at), INT(1))
+                at = builder.add(source, builder.mul(pair, INT(LANES)))
+                first = _window(e, even_terms, e.at(evens, at), INT(1))
+                second = _window(e, odd_terms, e.at(odds, at), INT(1))
                 to = e.at(target, builder.mul(pair, INT(2 * LANES)))
                 for half in range(2):
                     lanes = [half * LANES // 2 + i // 2 + i % 2 * LANES for i in range(LANES)]
