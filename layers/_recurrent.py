@@ -209,7 +209,7 @@ class RecurrentLayer(Layer, ABC):
             self.gemm(rows, self.weights[W_X], dx)
         for blob, wanted in zip(self._exposed(bottom), self._exposed(propagate_down), strict=True):
             if wanted:  # no gradient passes from one forward to the one before it
-                blob.diff.fill(self.device, 0)
+                blob.diff.overwrite(self.device, 0)
 
     def _static_backward(self, dgates: Any, wanted: bool, bottom: Blob) -> None:
         total = self.arrays["static"]

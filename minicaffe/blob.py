@@ -128,8 +128,8 @@ class SyncedArray(HostArray):
         view = self._views.get(where) if self.storage.only == where else None
         return self._view(where, True, True) if view is None else view
 
-    def fill(self, device: str, value: float) -> None:
-        """Write one value into all of it, on a device."""
+    def overwrite(self, device: str, value: float) -> None:
+        """Write one value into all of it, on a device. (`fill` is the ndarray's, on the host.)"""
         where = place(device)
         array = self.write(device)
         if where == "host":

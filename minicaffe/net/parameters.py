@@ -43,7 +43,7 @@ class FlatParams:
 
     def clear_diff(self, device: str) -> None:
         """Set all gradients to zero."""
-        self.diff.fill(device, 0)
+        self.diff.overwrite(device, 0)
 
     def __len__(self) -> int:
         return len(self.blobs)

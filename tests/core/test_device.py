@@ -72,7 +72,7 @@ def test_a_value_in_all_of_an_array(device: str) -> None:
     whole, part = SyncedArray((4,)), SyncedArray((2,))
     whole[...] = [1, 2, 3, 4]
     part.move_into(whole.storage, 2)
-    part.fill(device, 7)
+    part.overwrite(device, 7)
     assert whole.read("cpu").tolist() == [1, 2, 7, 7]
 
 
