@@ -1,5 +1,7 @@
 """HDF5 files of all sorts: read, or refused with the file's name; and no size taken on trust."""
 
+import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,102 @@ def test_the_library_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(MissingExtra, match=r"a book needs h5py: pip install 'minicaffe\[hdf5\]'"):
         Hdf5File(path, DataError, "a book")
+
+
+# --- nothing but the file itself, and nothing unpacked by libhdf5 ---------------------------------
+
+
+def _packed(path: Path, chunk: bytes, **options: Any) -> Hdf5File:
+    """A file whose first chunk of four float32 holds these bytes instead."""
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("d", (4,), "f4", chunks=(4,), **options)
+        data[...] = np.arange(4)
+        data.id.write_direct_chunk((0,), chunk)
+    return Hdf5File(path, DataError)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "options", "says"),
+    [
+        (b"12", {"fletcher32": True}, "shorter than its checksum"),
+        (b"1234", {"fletcher32": True, "shuffle": True}, "checksum|0 bytes"),
+        (bytes(15) + b"\x01" + bytes(4), {"fletcher32": True}, "checksum of a chunk"),
+        (zlib.compress(bytes(3)), {"compression": "gzip"}, "has 3 bytes, not 16"),
+        (zlib.compress(bytes(1 << 26)), {"compression": "gzip"}, "bytes, not 16"),
+        (b"nonsense", {"compression": "gzip"}, "is damaged at 'd'"),
+        (bytes(16), {"compression": "lzf"}, "filter 32000 .lzf. is not read: store it with gzip"),
+    ],
+)
+def test_a_chunk_that_is_not_what_it_should_be_is_named(
+    tmp_path: Path, chunk: bytes, options: dict[str, Any], says: str
+) -> None:
+    with _packed(tmp_path / "x.h5", chunk, **options) as file, pytest.raises(DataError, match=says):
+        file.read("d")
+
+
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "i8", "u1", ">i2", "f8", "?"])
+@pytest.mark.parametrize("shape", [(7,), (7, 5), (3, 4, 5)])
+def test_chunks_are_read_as_libhdf5_reads_them(
+    tmp_path: Path, kind: str, shape: tuple[int, ...]
+) -> None:
+    values = np.random.default_rng(1).integers(0, 100, shape).astype(kind)
+    chunks = (2,) * len(shape)
+    packed = {"compression": "gzip", "shuffle": True, "fletcher32": True}
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name, options in (("plain", {}), ("packed", packed), ("sum", {"fletcher32": True})):
+            file.create_dataset(name, data=values, chunks=chunks, **options)
+        file.create_dataset("some", shape, kind, chunks=chunks, fillvalue=1)[:2] = values[:2]
+    with h5py.File(tmp_path / "x.h5") as honest, Hdf5File(tmp_path / "x.h5", DataError) as file:
+        for name in honest:
+            np.testing.assert_array_equal(file.read(name), honest[name][()])
+            assert file.read(name).dtype == kind
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A file whose values lie in others, one way for each name; a pipe would wait for ever."""
+    (tmp_path / "secret").write_bytes(bytes(48))
+    os.mkfifo(tmp_path / "pipe")
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["group/hidden"] = np.zeros(12, np.float32)
+    layout = h5py.VirtualLayout((12,), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "group/hidden", (12,))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["link"] = h5py.ExternalLink("other.h5", "/group/hidden")
+        file["folder"] = h5py.ExternalLink("other.h5", "/group")
+        file["bend"] = h5py.SoftLink("/folder/hidden")
+        file.create_virtual_dataset("virtual", layout)
+        for name, where in (("raw", "secret"), ("pipe", "pipe"), ("endless", "/dev/zero")):
+            path = str(tmp_path / where)
+            file.create_dataset(name, (12,), "f4", external=[(path, 0, 48)])
+        file.create_dataset("text", (1,), "S8", external=[(str(tmp_path / "secret"), 0, 8)])
+        file["good/values"] = np.arange(3)
+        file["good/alias"] = h5py.SoftLink("values")
+        file["there"] = h5py.SoftLink("good/alias")
+    return tmp_path / "x.h5"
+
+
+@pytest.mark.parametrize(
+    "name", ["link", "folder/hidden", "bend", "virtual", "raw", "pipe", "endless"]
+)
+def test_no_other_file_is_opened(foreign: Path, name: str) -> None:
+    with Hdf5File(foreign, DataError) as file, pytest.raises(DataError, match=r"other file"):
+        file.read(name)
+
+
+def test_text_of_another_file_is_refused(foreign: Path) -> None:
+    with Hdf5File(foreign, DataError) as file, pytest.raises(DataError, match=r"in other files"):
+        file.text("text")
+
+
+def test_links_within_a_file_are_followed(foreign: Path) -> None:
+    with Hdf5File(foreign, DataError) as file:
+        assert file.read("there").tolist() == [0, 1, 2]
+
+
+def test_what_is_no_file_is_not_opened(foreign: Path) -> None:
+    with pytest.raises(DataError, match="pipe: it is no regular file"):
+        Hdf5File(foreign.with_name("pipe"), DataError)
 
 
 # --- what reads them -----------------------------------------------------------------------------
