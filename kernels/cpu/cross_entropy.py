@@ -62,7 +62,7 @@ def forward_scores(
 ) -> None:
     """The same from scores: write their softmax into prob, and the losses."""
     outer, classes, width = x.shape
-    if width > 1:
+    if width > 1 or classes == 0:
         softmax(x, prob)
         forward(prob, label, losses, loss, found, smallest, divisor, ignore)
         return

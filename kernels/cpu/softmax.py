@@ -27,6 +27,8 @@ LOWEST = np.float32(-np.inf)
 
 def forward(x: F32, y: F32) -> None:
     """Write exp(x - max x), divided by its sum over the classes, into y (y may be x)."""
+    if x.size == 0:
+        return
     if x.shape[2] == 1:
         _forward_rows(x.reshape(x.shape[:2]), y.reshape(y.shape[:2]))
     else:
@@ -35,6 +37,8 @@ def forward(x: F32, y: F32) -> None:
 
 def backward(y: F32, dy: F32, dx: F32) -> None:
     """Write y (dy - sum of dy y over the classes) into dx (dx may be dy)."""
+    if y.size == 0:
+        return
     if y.shape[2] == 1:
         rows = y.shape[:2]
         _backward_rows(y.reshape(rows), dy.reshape(rows), dx.reshape(rows))

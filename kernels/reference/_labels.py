@@ -19,3 +19,13 @@ def read_labels(
     valid = finite & (number >= 0) & (number < classes) & ~ignored
     bad = np.flatnonzero(~valid & ~ignored)
     return np.where(valid, number, 0), valid, int(bad[0]) if bad.size else -1
+
+
+def at_labels(values: F32, number: NDArray[np.int64]) -> F32:
+    """What values (outer, classes, ...) hold at the classes (outer, inner) that labels name.
+
+    As np.take_along_axis along axis 1; 0 where there are no classes, so that every label is bad.
+    """
+    if values.shape[1] == 0:
+        return np.zeros((number.shape[0], 1, number.shape[1]), np.float32)
+    return np.take_along_axis(values, number[:, None, :], axis=1)

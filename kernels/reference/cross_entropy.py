@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._means import write_mean
-from ._labels import read_labels
+from ._labels import at_labels, read_labels
 from .softmax import forward as softmax
 
 F32 = NDArray[np.float32]
@@ -28,7 +28,7 @@ def forward(
     the sum was divided by.
     """
     number, valid, bad = read_labels(label, prob.shape[1], ignore)
-    likelihood = np.take_along_axis(prob, number[:, None, :], axis=1)[:, 0, :]
+    likelihood = at_labels(prob, number)[:, 0, :]
     losses[...] = np.where(valid, -np.log(np.maximum(likelihood, np.float32(smallest))), 0)
     write_mean(float(losses.sum(dtype=np.float64)), int(valid.sum()), bad, divisor, loss, found)
 

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from minicaffe.errors import LayerError
 from minicaffe.machine.threads import num_threads, set_num_threads
+from minicaffe.net.net import Net
+from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.blob_proto import array_to_blob_proto
 from minicaffe.proto.files import write_binary
+from minicaffe.proto.text import parse_text
 from tests.one_layer import OneLayer
 
 SOFTMAX = 'type: "SoftmaxWithLoss"'
@@ -320,3 +323,19 @@ def test_bits_do_not_depend_on_the_number_of_threads(text: str, target: Any) -> 
         results.append((case.forward(), case.backward(1.0)[0]))
     for one, two in zip(*results, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("layer_type", ["SoftmaxWithLoss", "MultinomialLogisticLoss", "HingeLoss"])
+def test_of_no_classes_every_label_is_bad(device: str, layer_type: str) -> None:
+    net = Net(
+        parse_text(
+            f"""layer {{ name: "x" type: "Input" top: "x" top: "label"
+              input_param {{ shape {{ dim: 2 dim: 0 }} shape {{ dim: 2 }} }} }}
+            layer {{ name: "loss" type: "{layer_type}" bottom: "x" bottom: "label" top: "loss" }}""",
+            pb.NetParameter(),
+            "no classes",
+        ),
+        device=device,
+    )
+    with pytest.raises(LayerError, match="label 0 of sample 0 is not in"):
+        net.forward_pass()
