@@ -331,7 +331,7 @@ def test_of_no_classes_every_label_is_bad(device: str, layer_type: str) -> None:
         parse_text(
             f"""layer {{ name: "x" type: "Input" top: "x" top: "label"
               input_param {{ shape {{ dim: 2 dim: 0 }} shape {{ dim: 2 }} }} }}
-            layer {{ name: "loss" type: "{layer_type}" bottom: "x" bottom: "label" top: "loss" }}""",
+            layer {{ type: "{layer_type}" bottom: "x" bottom: "label" top: "loss" }}""",
             pb.NetParameter(),
             "no classes",
         ),
