@@ -3,8 +3,6 @@ the choice between all ways.
 """
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -26,8 +24,8 @@ from minicaffe.kernels.cpu.convolution.choice import (
     POINTWISE,
 )
 from minicaffe.kernels.cpu.convolution.plan import DATA, FORWARD, WEIGHT, Way
-from tests.conftest import CHECKOUT
 from tests.kernels.convolution.test_ways import Case
+from tests.kernels.plain_python import printed_without_jit
 from tests.one_layer import OneLayer
 
 # images, channels, outputs, (height, width), kernel, stride, pad, dilation, groups
@@ -199,9 +197,4 @@ print("equal")
 
 
 def test_runs_as_plain_python() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PLAIN],
-        capture_output=True, text=True, timeout=100, env=environment,
-    )  # fmt: skip
-    assert done.stdout.strip() == "equal", done.stderr
+    assert printed_without_jit(PLAIN) == "equal"

@@ -1,8 +1,6 @@
 """Winograd's convolution on cpu: numbers, errors, the switch, the same bits every time."""
 
 import os
-import subprocess
-import sys
 import tracemalloc
 from dataclasses import replace
 from typing import Any
@@ -20,7 +18,7 @@ from minicaffe.kernels.cpu.convolution import choice
 from minicaffe.kernels.cpu.convolution.choice import CHANNELS, IMAGES, LINES
 from minicaffe.kernels.cpu.convolution.plan import DATA, FORWARD, WEIGHT, Plan, Way
 from minicaffe.kernels.cpu.convolution.winograd import transforms as arithmetic
-from tests.conftest import CHECKOUT
+from tests.kernels.plain_python import printed_without_jit
 
 FILTERINGS = range(len(arithmetic.FILTERINGS))
 NAMES = [f"F({f.m},{f.r})" for f in arithmetic.FILTERINGS]
@@ -268,9 +266,4 @@ print("equal")
 
 
 def test_runs_as_plain_python() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PLAIN],
-        capture_output=True, text=True, timeout=100, env=environment,
-    )  # fmt: skip
-    assert done.stdout.strip() == "equal", done.stderr
+    assert printed_without_jit(PLAIN) == "equal"
