@@ -1,7 +1,8 @@
 """Store blobs: minicaffe extract_features WEIGHTS NET BLOBS DATABASES BATCHES lmdb|leveldb
 
 The net, in phase TEST, brings its own data layer. Of each blob, every item of every batch becomes a
-Datum of floats (1 x count x 1) in a new database, under keys 0000000000, 0000000001, ...
+Datum of floats in a new database, under keys 0000000000, 0000000001, ...; it keeps the item's
+channels, height and width (1 where there is none), so that a net can be trained on the features.
 """
 
 import argparse
@@ -82,15 +83,18 @@ def extract(
             raise NetError(f"no blob '{name}' in the net (it has: {', '.join(net.blobs)})")
         if not net.blobs[name].shape:
             raise NetError(f"blob '{name}' is a scalar: it has no items")
+        if len(net.blobs[name].shape) > 4:
+            raise NetError(f"blob '{name}' has shape {net.blobs[name].shape}:"
+                           " a Datum holds channels, height and width")  # fmt: skip
     counts = [0] * len(blobs)
     with ExitStack() as stack:
         stores = [stack.enter_context(create_database(path, backend)) for path in databases]
         for _ in progress(range(batches), batches):
             net.forward_pass()
             for index, (name, store) in enumerate(zip(blobs, stores, strict=True)):
-                values = net.blobs[name].data
-                for item in values.reshape(len(values), -1):
-                    datum = pb.Datum(channels=1, height=item.size, width=1)
+                blob = net.blobs[name]
+                for item in blob.data.reshape(blob.num, -1):
+                    datum = pb.Datum(channels=blob.channels, height=blob.height, width=blob.width)
                     datum.float_data.extend(item.tolist())
                     store.put(f"{counts[index]:010d}".encode(), datum.SerializeToString())
                     counts[index] += 1

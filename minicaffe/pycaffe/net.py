@@ -27,15 +27,16 @@ Arrays = dict[str, NDArray[np.float32]]
 class Net(CoreNet):
     """A net from a prototxt file: `Net("deploy.prototxt", caffe.TEST, weights="net.caffemodel")`.
 
-    `phase`, `level` and `stages` select the layers. The order of arguments of older pycaffe,
-    `Net(file, weights, phase)`, works too; so does a NetParameter in place of the file.
+    `phase`, `level` and `stages` select the layers; without a phase it is that of the file's state,
+    or TEST. The order of arguments of older pycaffe, `Net(file, weights, phase)`, works too; so
+    does a NetParameter in place of the file.
     """
 
     def __init__(
         self,
         network_file: Name | pb.NetParameter,
         phase: int | Name | None = None,
-        level: int = 0,
+        level: int | None = None,
         stages: Sequence[str] | None = None,
         weights: Name | None = None,
         *,
@@ -45,14 +46,14 @@ class Net(CoreNet):
         fuse: bool = True,
     ) -> None:
         if isinstance(phase, str | PathLike):
-            weights, phase, level = phase, level, 0
+            weights, phase, level = phase, level, None
         param = pb.NetParameter()
         if isinstance(network_file, pb.NetParameter):
             param.CopyFrom(network_file)
             upgrade_net(param)
         else:
             param = read_net(network_file)
-        param.state.level = level  # overwrites the file's, as phase does; stages are added
+        param.state.level = level or 0  # overwrites the file's, as phase does; stages are added
         param.state.stage.extend(stages or ())
         super().__init__(
             param, phase, device=device, share_memory=share_memory, keep=keep, fuse=fuse

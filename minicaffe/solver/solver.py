@@ -192,7 +192,6 @@ class Solver:
             solver_log.display(clock, self.iter, param.display, self.smoothed_loss, self.net)
         self.callbacks.call("on_gradients_ready", self)
         rate = self.apply_update()
-        self.iter += 1
         synchronize(self.net.device)  # the time is that of the whole iteration
         iteration = Iteration(
             number=self.iter - 1,
@@ -246,8 +245,8 @@ class Solver:
     def apply_update(self) -> float:
         """Change all parameters by their accumulated gradients; returns the rate.
 
-        Gradients are clipped, divided by iter_size and regularised in this order; afterwards the
-        diffs hold the changes.
+        It counts the iteration. Gradients are clipped, divided by iter_size and regularised in this
+        order; afterwards the diffs hold the changes.
         """
         rate = self.rate(self.iter)
         if self._due(self.param.display):
@@ -256,6 +255,7 @@ class Solver:
         clip = clip_factor(params, self.param.clip_gradients, self.device, self.root)
         update_parameters(params, self.history, self.rule, rate, self.numbers(),
                           param=self.param, device=self.device, clip=clip)  # fmt: skip
+        self.iter += 1
         return float(rate)
 
     # --- tests -------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ class Solver:
             snapshots.write(state, self.net, self.param)
 
     def restore(self, path: str) -> None:
-        """Go back to a snapshot: weights, history, iteration, random stream, place in the data.
+        """Go back to a snapshot: weights (the test nets' too), history, iteration, chance, data.
 
         Raises SnapshotError, and changes nothing, when the files do not fit this solver.
         """
@@ -328,6 +328,8 @@ class Solver:
         state = snapshots.read(path, self.type, self.history_sets, params, self.rank)
         if state.learned_net:
             load_weights(self.net, state.learned_net)
+        for net in self.test_nets:
+            net.share_trained_from(self.net)
         self._log("%sSolver: restoring history", self.type)
         snapshots.set_history([array.update("cpu") for array in self.history], params, state)
         self.iter, self.rate.current_step = state.iteration, state.step
@@ -344,5 +346,5 @@ class Solver:
         self.callbacks.append(Functions(on_start, on_gradients_ready))
 
     def share_weights(self, net: Net) -> None:
-        """Use the parameters of another net's layers of the same name."""
-        self.net.share_trained_from(net)
+        """Let another net use the parameters that are trained here, by the layers' names."""
+        net.share_trained_from(self.net)

@@ -158,15 +158,33 @@ def test_features_are_stored_as_caffe_stores_them(
     assert main([*words, "CPU"]) == 0
     assert capsys.readouterr().out == "a: 4 records\nb: 4 records\n"
     weights = np.array(features.params["ip"][0].data)
-    for name, count in (("a", 4), ("b", 1)):
+    for name, channels in (("a", 4), ("b", 1)):
         with open_database(name, backend) as records:
             assert list(records.keys()) == [b"%010d" % number for number in range(4)]
             for number, (key, value) in enumerate(records.items()):
                 datum = parse_datum(value, key, name)
-                assert (datum.channels, datum.height, datum.width) == (1, count, 1)
+                assert (datum.channels, datum.height, datum.width) == (channels, 1, 1)
                 row = weights @ np.float32([number % 3, 10 * (number % 3)])
-                expected = row if count == 4 else [number % 3]
+                expected = row if channels == 4 else [number % 3]
                 assert np.allclose(datum.float_data, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_features_keep_their_shape_so_that_a_net_can_read_them(features: Any) -> None:
+    layer = """layer { name: "c" type: "Convolution" bottom: "data" top: "c"
+      convolution_param { num_output: 3 pad_h: 2 kernel_size: 1 weight_filler { value: 1 } } }
+    layer { name: "five" type: "Reshape" bottom: "c" top: "five"
+      reshape_param { shape { dim: 0 dim: 0 dim: 0 dim: 0 dim: 1 } } }"""
+    Path("net.prototxt").write_text(FEATURES + layer)
+    words = ["extract_features", "net.caffemodel", "net.prototxt"]
+    assert main([*words, "c", "f", "2", "lmdb"]) == 0
+    data = 'layer { name: "f" type: "Data" top: "f" data_param { source: "f" backend: LMDB'
+    Path("next.prototxt").write_text(data + " batch_size: 3 } }")
+    read = caffe.Net("next.prototxt", caffe.TEST)
+    expected = np.zeros((3, 3, 5, 2), np.float32)
+    expected[:, :, 2] = np.float32([[0, 0], [1, 10], [2, 20]])[:, np.newaxis]
+    assert np.array_equal(read.forward()["f"], expected)
+    assert main([*words, "five", "g", "2", "lmdb"]) == 1
+    assert not Path("g").exists()
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,34 @@ def test_all_orders_of_arguments(deploy: str, net: Any, tmp_path: Path) -> None:
         assert np.array_equal(other.params["conv1"][0].data, net.params["conv1"][0].data)
 
 
+def test_a_net_without_a_phase_is_for_testing(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 6 } } }
+        layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+          inner_product_param { num_output: 2 weight_filler { value: 1 } } }
+        layer { name: "drop" type: "Dropout" bottom: "x" top: "d" }"""
+    )
+    weights = tmp_path / "net.caffemodel"
+    given = caffe.Net(str(path), caffe.TEST)
+    given.params["ip"][0].data[...] = 3
+    given.save(str(weights))
+    for net in (
+        caffe.Net(str(path)),
+        caffe.Net(str(path), str(weights)),
+        caffe.Net(path, weights),
+        caffe.Net(str(path), weights=str(weights)),
+    ):
+        assert net.phase == caffe.TEST
+        assert net.params["ip"][0].data[0, 0] in (1, 3)
+        for _ in range(4):
+            assert net.forward(x=np.ones((1, 6)))["d"].tolist() == [[1] * 6]
+    assert net.params["ip"][0].data.tolist() == [[3] * 6] * 2
+    assert caffe.Net(str(path), str(weights), caffe.TRAIN).phase == caffe.TRAIN
+    path.write_text("state { phase: TRAIN }" + path.read_text())
+    assert caffe.Net(str(path), str(weights)).phase == caffe.TRAIN
+
+
 def test_level_and_stages_select_layers(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(

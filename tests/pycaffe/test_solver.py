@@ -119,8 +119,56 @@ def test_snapshot_and_restore(solver_file: str, tmp_path: Path) -> None:
     assert third.iter == 6
 
 
-def test_weights_of_another_net(solver_file: str) -> None:
+def test_a_net_takes_the_weights_of_a_solver(solver_file: str) -> None:
     solver, other = caffe.SGDSolver(solver_file), caffe.SGDSolver(solver_file)
+    solver.step(1)
+    trained = solver.net.params["ip"][0].data.copy()
+    other.net.params["ip"][0].data[...] = 5
     solver.share_weights(other.net)
-    other.step(1)
+    for each in (solver, other):
+        assert np.array_equal(each.net.params["ip"][0].data, trained)
+    solver.step(1)
+    assert not np.array_equal(solver.net.params["ip"][0].data, trained)
     assert np.array_equal(solver.net.params["ip"][0].data, other.net.params["ip"][0].data)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        'lr_policy: "step" stepsize: 2 gamma: 0.1 momentum: 0.9',
+        'lr_policy: "multistep" stepvalue: 2 stepvalue: 4 gamma: 0.1 weight_decay: 0.1',
+        'lr_policy: "fixed" type: "Adam" momentum: 0.9 momentum2: 0.999',
+        'lr_policy: "poly" power: 1 type: "Nesterov" momentum: 0.9 clip_gradients: 0.1',
+    ],
+)
+def test_iterations_by_hand_are_those_of_step(solver_file: str, tmp_path: Path, more: str) -> None:
+    lines = Path(solver_file).read_text().splitlines()
+    lines = [line for line in lines if not line.startswith(("test_net", "base_lr"))]
+    Path(solver_file).write_text("\n".join([*lines, "base_lr: 0.1 max_iter: 6", more]))
+    solver = caffe.get_solver(solver_file)
+    solver.step(6)
+    other = caffe.get_solver(solver_file)  # with the same seed
+    for _ in range(6):
+        other.net.clear_param_diffs()
+        other.net.forward()
+        other.net.backward()
+        other.apply_update()
+    assert (solver.iter, other.iter) == (6, 6)
+    assert other.lr == solver.lr
+    for mine, theirs in zip(solver.net.params["ip"], other.net.params["ip"], strict=True):
+        assert np.array_equal(mine.data, theirs.data)
+    other.snapshot()
+    assert (tmp_path / "solver_iter_6.caffemodel").is_file()
+
+
+def test_test_nets_follow_a_restored_solver(solver_file: str, tmp_path: Path) -> None:
+    solver = caffe.SGDSolver(solver_file)
+    solver.step(3)
+    solver.snapshot()
+    other = caffe.SGDSolver(solver_file)
+    other.restore(str(tmp_path / "small_iter_3.solverstate"))
+    for net in (other.net, *other.test_nets):
+        for mine, theirs in zip(solver.net.params["ip"], net.params["ip"], strict=True):
+            assert np.array_equal(mine.data, theirs.data)
+    other.step(1)
+    assert np.array_equal(other.test_nets[0].params["ip"][0].data, other.net.params["ip"][0].data)

@@ -136,7 +136,9 @@ def test_pycaffe_callbacks_are_two_functions():
 
 def test_a_solver_can_train_the_weights_of_another():
     one, other = make(), make("random_seed: 2")
-    other.share_weights(one.net)
+    before = weights(one)
+    one.share_weights(other.net)
+    assert np.array_equal(other.net.layers[1].blobs[0].data[...].reshape(-1), before[:6])
     other.step(1)
     assert np.array_equal(one.net.layers[1].blobs[0].data, other.net.layers[1].blobs[0].data)
 
