@@ -92,7 +92,8 @@ class Training:
         try:
             yield path
         finally:
-            os.remove(path)
+            with contextlib.suppress(OSError):  # it has served, and may be gone with its folder
+                os.remove(path)
 
     def _write_model(self, answers: list[Answer]) -> None:
         ends = {content[1:] for kind, content in answers if kind == "end"}

@@ -166,6 +166,11 @@ class Reporter:
             self.samples, self.seconds, self.waited = 0, 0.0, self.sync.waited
         self.told = now
 
+    def on_divergence(self, text: str) -> None:
+        """Where this rank's loss ceased to be finite; the log of the executor has it too."""
+        log.info("%s", text)
+        self.line.say("diverged", text=text)
+
     def on_test(self, solver: Solver, index: int, results: dict[str, float]) -> None:
         """The means of a test, from rank 0."""
         if solver.root:

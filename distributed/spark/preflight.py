@@ -16,6 +16,7 @@ from minicaffe.device import known_families
 from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.solver.settings import check_settings
 from minicaffe.solver.state_file import load_state, weights_of_state
 
 from ..transport import known_schemes
@@ -73,6 +74,7 @@ def plan_training(conf: Config, validate: bool) -> Plan:
         raise ClusterError(f"{conf.protoFile}: validation needs test_iter and test_interval")
     if solver.max_iter <= 0:
         raise ClusterError(f"{conf.protoFile}: max_iter must be above 0, not {solver.max_iter}")
+    check_settings(solver)
     files = _prepare_nets(conf, solver)
     model = model_path(conf.modelPath) if conf.modelPath else ""
     if solver.random_seed < 0:

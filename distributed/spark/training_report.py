@@ -38,6 +38,7 @@ class TrainingReport:
         self.errors: list[Message] = []
         self.lost: dict[int, float] = {}  # ranks whose lines broke off, and when that was heard
         self.ended: set[int] = set()
+        self.diverged = False
         self._rows: dict[int, list[Message]] = {}
 
     def hear(self, message: Message) -> None:
@@ -47,6 +48,7 @@ class TrainingReport:
             "tick": self._hear_tick,
             "row": self._hear_row,
             "test": self._hear_test,
+            "diverged": self._hear_diverged,
             "end": self._hear_end,
             "error": self.errors.append,
             "lost": self._hear_lost,
@@ -119,6 +121,12 @@ class TrainingReport:
         self.metrics.add(phase, message["iteration"], self._seconds(), shown)
         facts = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
         self.say(f"iteration {message['iteration']}, {phase}: {facts}")
+
+    def _hear_diverged(self, message: Message) -> None:
+        """The first rank whose loss is not finite tells where that began; the others follow."""
+        if not self.diverged:
+            self.diverged = True
+            self.say(f"rank {message['rank']}: {message['text']}")
 
     def _hear_end(self, message: Message) -> None:
         """The last word of a rank that has come to the end."""

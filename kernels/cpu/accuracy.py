@@ -17,6 +17,7 @@ def forward(
 ) -> None:
     """Write 1 into hits (outer, inner) where fewer than top_k others score as high, else 0.
 
+    A score that is nan is never right, and as another's it counts as high.
     Writes into share (1) the share of those that are right among the labels that count, 0 if none
     does; into found (2) the flat index of the first bad label or -1, and how many count (at
     least 1).
@@ -40,10 +41,11 @@ def _forward(score: F32, label: F32, hits: F32, top_k: int, ignore: int) -> None
         number = class_of(label[n, i], classes, ignore)
         hit = False
         if number >= 0:
+            mine = score[n, number, i]
             others = -1  # the label's own score is among those counted
             for c in range(classes):
-                others += score[n, c, i] >= score[n, number, i]
-            hit = others < top_k
+                others += not score[n, c, i] < mine
+            hit = others < top_k and mine == mine
         hits[n, i] = np.float32(hit)
 
 

@@ -15,14 +15,15 @@ def forward(
 ) -> None:
     """Write 1 into hits (outer, inner) where fewer than top_k others score as high, else 0.
 
+    A score that is nan is never right, and as another's it counts as high.
     Writes into share (1) the share of those that are right among the labels that count, 0 if none
     does; into found (2) the flat index of the first bad label or -1, and how many count (at
     least 1).
     """
     number, valid, bad = read_labels(label, score.shape[1], ignore)
     mine = np.take_along_axis(score, number[:, None, :], axis=1)
-    others = (score >= mine).sum(axis=1) - 1
-    hits[...] = valid & (others < top_k)
+    others = (~(score < mine)).sum(axis=1) - 1
+    hits[...] = valid & (others < top_k) & ~np.isnan(mine[:, 0])
     write_mean(int(hits.sum()), int(valid.sum()), bad, 0, share, found)
 
 

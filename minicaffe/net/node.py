@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from ..blob import Blob
@@ -64,6 +65,8 @@ class Node:
         default = self.layer.default_loss_weight
         if given and len(given) != count:
             raise self.layer.error(f"loss_weight is given {len(given)} times for {count} tops")
+        if not all(map(math.isfinite, given)):
+            raise self.layer.error(f"loss_weight must be finite, not {given}")
         if not given and count and default:
             self.param.loss_weight.append(default)  # as Caffe writes it
         return given or [default, *[0.0] * count][:count]

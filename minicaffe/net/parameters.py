@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 
 from ..blob import Blob, SyncedArray
 from ..layer import Layer
@@ -69,6 +70,10 @@ class ParamCollector:
         learns = False
         for index, blob in enumerate(layer.blobs):
             spec = param.param[index] if index < len(param.param) else pb.ParamSpec()
+            if not (isfinite(spec.lr_mult) and isfinite(spec.decay_mult)):
+                raise layer.error(f"lr_mult and decay_mult must be finite numbers, those of"
+                                  f" parameter {index} are {spec.lr_mult:g} and"
+                                  f" {spec.decay_mult:g}")  # fmt: skip
             layer.param_propagate_down[index] = spec.lr_mult != 0
             learns |= spec.lr_mult != 0
             if spec.name in self.by_name:

@@ -24,10 +24,11 @@ from ..proto import minicaffe_pb2 as pb
 from . import log as solver_log
 from . import state as snapshots
 from .callbacks import Callbacks, Functions, Iteration
+from .divergence import Divergence
 from .learning_rate import LearningRate
 from .log import Clock, WindowMean
 from .nets import WantedNet, batch_size, testing_nets, training_net, weight_files
-from .state_file import check_writable
+from .settings import check_settings
 from .update import choose_device, clip_factor, update_parameters
 
 log = logging.getLogger("minicaffe.solver")
@@ -63,8 +64,8 @@ class Solver:
         self.rank = context.current().solver_rank
         self.root = context.current().root_solver
         self.callbacks = Callbacks()
-        self.rate = LearningRate(self.param)
         self.check()
+        self.rate = LearningRate(self.param)
         if param.random_seed >= 0:
             context.set_random_seed(param.random_seed + self.rank)
         self._build = partial(net_class, device=device, fuse=fuse)
@@ -81,6 +82,7 @@ class Solver:
         self.history = [SyncedArray(shape) for _ in range(self.history_sets)]
         self.iter = 0
         self._mean_loss = WindowMean(self.param.average_loss)
+        self._divergence = Divergence()
         self._requests: set[str] = set()
         self._last_backward = False
         self.net.callbacks.gradients_ready.append(self._after_backward)
@@ -90,16 +92,9 @@ class Solver:
 
     def check(self) -> None:
         """Raise SolverError for parameters that the solver cannot work with."""
-        param = self.param
-        for name in ("average_loss", "iter_size"):
-            if getattr(param, name) < 1:
-                raise SolverError(f"{name} must be at least 1, not {getattr(param, name)}")
-        if param.regularization_type not in ("L1", "L2"):
-            raise SolverError(f"no regularization_type '{param.regularization_type}' (L1, L2)")
-        if param.snapshot and self.root:
-            if not param.HasField("snapshot_prefix"):
-                raise SolverError(f"snapshot: {param.snapshot} needs a snapshot_prefix")
-            check_writable(param.snapshot_prefix)
+        check_settings(self.param)
+        if self.param.snapshot and self.root:
+            snapshots.check_place(self.param)
 
     def numbers(self) -> tuple[float, ...]:
         """The rule's own numbers in this iteration."""
@@ -187,6 +182,7 @@ class Solver:
         display = self._due(param.display)
         self.debug_info.enabled = display and param.debug_info
         loss = self._forward_backward()
+        self._divergence.look(loss, self.iter, self.net, self.callbacks)
         self._mean_loss.add(loss)
         if display and self.root:
             solver_log.display(clock, self.iter, param.display, self.smoothed_loss, self.net)
@@ -205,6 +201,8 @@ class Solver:
 
     def solve(self, resume: str | None = None) -> None:
         """Train until max_iter, from the beginning or from a .solverstate file."""
+        if self.param.snapshot_after_train and self.root:
+            snapshots.check_place(self.param)
         self._log("Solving %s", self.net.name)
         self._log("Learning Rate Policy: %s", self.param.lr_policy)
         if resume:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import Error, SnapshotError, SolverError
+from ..errors import Error, SnapshotError, SolverError, extra
 from ..net.net import Net
 from ..net.parameters import FlatParams
-from ..net.weights import save_weights, save_weights_hdf5
+from ..net.weights import HDF5_PURPOSE, save_weights, save_weights_hdf5
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import (
     array_to_blob_proto,
@@ -20,7 +20,14 @@ from ..proto.blob_proto import (
     stored_count,
 )
 from ..random_stream.generator import Generator
-from .state_file import load_state, save_state, save_state_hdf5, snapshot_name, weights_of_state
+from .state_file import (
+    check_writable,
+    load_state,
+    save_state,
+    save_state_hdf5,
+    snapshot_name,
+    weights_of_state,
+)
 
 log = logging.getLogger("minicaffe.solver")
 
@@ -49,6 +56,15 @@ def set_history(history: Sequence[Any], params: FlatParams, state: State) -> Non
     """Overwrite flat arrays, one a set of history, with those of a state."""
     for place, values in zip(by_parameter(history, params), state.history, strict=True):
         place[...] = values
+
+
+def check_place(param: pb.SolverParameter) -> None:
+    """Raise an Error unless snapshots can be written where the solver wants them."""
+    if not param.HasField("snapshot_prefix"):
+        raise SolverError("a snapshot needs a snapshot_prefix")
+    if param.snapshot_format == pb.SolverParameter.HDF5:
+        extra("h5py", "hdf5", HDF5_PURPOSE)
+    check_writable(param.snapshot_prefix)
 
 
 def write(state: State, net: Net, param: pb.SolverParameter) -> None:

@@ -264,6 +264,17 @@ def test_accuracy_of_each_class(device: str) -> None:
     assert case.forward(x, [3, 3, 3, 3]) == 0
 
 
+@pytest.mark.parametrize("top_k", [1, 2, 3])
+def test_scores_that_are_nan_are_not_right(device: str, top_k: int) -> None:
+    """Neither a label's own, nor one that may hide that another is higher."""
+    text = f'type: "Accuracy" accuracy_param {{ top_k: {top_k} }}'
+    assert OneLayer(text, np.full((4, 3), np.nan), [0, 1, 2, 0], device=device).forward() == 0
+    own = OneLayer(text, [[np.nan, 0, 1]], [0], device=device)
+    assert own.forward() == 0
+    other = OneLayer(text, [[5, np.nan, 1]], [0], device=device)
+    assert other.forward() == float(top_k > 1)
+
+
 def test_accuracy_needs_as_many_classes_as_top_k() -> None:
     """top_k 4 of 3 classes is refused."""
     with pytest.raises(LayerError, match="top_k 4 is more than the 3 classes"):

@@ -1,5 +1,6 @@
 """Ranks of a training without Spark: threads, a ring of memory, control lines that take notes."""
 
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -219,3 +220,55 @@ def test_a_line_that_broke_long_ago_explains_nothing(monkeypatch: pytest.MonkeyP
         _listen=lambda seconds: None,
     )
     assert str(driver.Generation._explain(job, RuntimeError("x"))) == "rank 0 on here: link closed"
+
+
+# --- what must not be lost ---------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_is_told_to_the_driver_once(
+    small: SmallSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solver = small.solver(max_iter=6)
+    Path(solver).write_text(Path(solver).read_text().replace("base_lr: 0.1", "base_lr: 1e30"))
+    notes, _ = train(small, solver, 2)
+    told = [[each for each in note.said if each["kind"] == "diverged"] for note in notes]
+    assert [len(each) for each in told] == [1, 1]
+    assert "is the first that is not finite" in told[0][0]["text"]
+    report, shown = TrainingReport("", 0, 6, False), []
+    monkeypatch.setattr(report, "say", shown.append)
+    for rank, [message] in enumerate(told):
+        report.hear({**message, "rank": rank})
+    assert shown == [f"rank 0: {told[0][0]['text']}"]
+
+
+@pytest.mark.parametrize("fault", ["the rank's", "none"])
+def test_a_missing_beacon_hides_no_cause_and_costs_no_model(
+    small: SmallSet, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """The hidden file is removed while the job runs, with its folder or alone."""
+
+    class Generation:
+        def __init__(self, training: Any, number: int, beacon: str) -> None:
+            self.beacon = Path(beacon)
+
+        def run(self) -> list[Any]:
+            if fault == "none":
+                self.beacon.unlink()
+                return [("end", (0, 20, 1)), ("model", b"weights")]
+            shutil.rmtree(self.beacon.parent)
+            raise ClusterError("rank 0 on host: s_iter_5.caffemodel: cannot be written")
+
+    monkeypatch.setattr(driver, "Generation", Generation)
+    (small.folder / "out").mkdir()
+    model = small.folder / "out" / "m.caffemodel"
+    solver = small.solver(more="snapshot: 5")
+    training = driver.Training(
+        conf := Config(Cluster(), ["-conf", solver, "-model", str(model)]),
+        plan_training(conf, False),
+    )
+    if fault == "none":
+        training.run()
+        assert model.read_bytes() == b"weights"
+    else:
+        with pytest.raises(ClusterError, match="s_iter_5.caffemodel: cannot be written"):
+            training.run()
