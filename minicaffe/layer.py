@@ -35,6 +35,10 @@ class Layer:
     and states the class attributes below. A layer has no loops over elements: those are kernels,
     of the families that `kernels` names. The layer runs on the device if all of them are there,
     else on the CPU; `self.ops` has the functions of the first, `self.ops_of(family)` of each.
+
+    A layer of type "Python" may give its own attributes any name, as in pycaffe: of it a net asks
+    nothing but the four methods, `blobs` and `param_propagate_down` (`Node.kind`). Its `kernels`
+    count where they are a tuple of families that there are.
     """
 
     kernels: ClassVar[tuple[str, ...]] = ()  # every kernel family it uses
@@ -60,7 +64,9 @@ class Layer:
     repeats: ClassVar[bool] = False  # may give a value several times; backward sums what comes back
     multiplies: ClassVar[bool] = False  # its work is products with its parameters
 
-    def __init__(self, param: Any, device: str, phase: int) -> None:
+    def __init__(self, param: Any, device: str | None = None, phase: int = pb.TRAIN) -> None:
+        if device is None:  # a Python layer's own __init__ calls, as in pycaffe; it is made already
+            return
         self.param = param
         self.name: str = param.name
         self.type: str = param.type
@@ -68,9 +74,10 @@ class Layer:
         self.blobs = BlobList()
         self.param_propagate_down: list[bool] = []
         self.param_str: str = param.python_param.param_str
-        self.missing = missing_families(device, self.kernels)  # for want of which it is on the CPU
+        families = _families(type(self), param.type)
+        self.missing = missing_families(device, families)  # for want of which it is on the CPU
         self.device = "cpu" if self.missing else device
-        self.ops: Any = load_kernel(self.kernels[0], self.device) if self.kernels else None
+        self.ops: Any = load_kernel(families[0], self.device) if families else None
 
     def ops_of(self, family: str) -> Any:
         """The kernel functions of one of the families in `kernels`."""
@@ -94,7 +101,9 @@ class Layer:
     ) -> None:
         """Compute the diffs of the bottoms and add to those of the parameters."""
         if any(propagate_down):
-            raise self.error("has no gradient: it cannot stand between a loss and its parameters")
+            raise Layer.error(
+                self, "has no gradient: it cannot stand between a loss and its parameters"
+            )
 
     def check(self, bottom: Sequence[Blob]) -> None:
         """Raise LayerError for values of `checked_bottom` that forward has found to be wrong.
@@ -126,7 +135,8 @@ class Layer:
 
     def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
         """Operations of one forward: one for each value that it reads, none where it moves them."""
-        if type(self).moves or type(self).shares:
+        kind = Layer if self.type == "Python" else type(self)  # as `Node.kind`
+        if kind.moves or kind.shares:
             return 0
         return sum(blob.count() for blob in bottom or top)
 
@@ -264,13 +274,33 @@ def create_layer(param: Any, device: str, phase: int) -> Layer:
     Raises LayerError for an unknown type, with the nearest known ones.
     """
     if param.type == "Python":
-        return _python_class(param)(param, device, phase)
+        return _python_layer(param, device, phase)
     types = known_types()
     if param.type not in types:
         near = difflib.get_close_matches(param.type, layer_type_list(), 3, 0.5)
         known = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(types)}, Python"
         raise LayerError(f"layer '{param.name}': unknown layer type '{param.type}' ({known})")
     return layer_class(param.type)(param, device, phase)
+
+
+def _families(kind: type[Layer], layer_type: str) -> tuple[str, ...]:
+    """The kernel families of a class; what a Python layer calls so may be something else."""
+    families = kind.kernels
+    if layer_type != "Python":
+        return families
+    names = isinstance(families, tuple) and all(isinstance(name, str) for name in families)
+    return families if names and not missing_families("cpu", families) else ()
+
+
+def _python_layer(param: Any, device: str, phase: int) -> Layer:
+    """A layer of a user's class, whose own __init__ takes one argument, as in pycaffe."""
+    kind = _python_class(param)
+    layer = kind.__new__(kind)
+    Layer.__init__(layer, param, device, phase)
+    if kind.__init__ is not Layer.__init__:
+        kind.__init__(layer, param)
+        layer.param_str, layer.phase = param.python_param.param_str, phase
+    return layer
 
 
 def _python_class(param: Any) -> type[Layer]:

@@ -27,6 +27,7 @@ from minicaffe.layer import Layer
 from minicaffe.machine.threads import set_num_threads
 from minicaffe.monitor.glog import glog
 from minicaffe.net.net import Net
+from minicaffe.net.node import Node
 from minicaffe.net.weights import save_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.callbacks import Iteration
@@ -210,11 +211,12 @@ def _bracketed(host: str) -> str:
 
 def feeding_layers(net: Net) -> Sequence[Any]:
     """The layers that read a data source."""
-    return [layer for layer in net.layers if _reads_source(layer)]
+    return [node.layer for node in net.nodes if _reads_source(node)]
 
 
-def _reads_source(layer: Layer) -> bool:
-    return getattr(layer, "batches", None) is not None
+def _reads_source(node: Node) -> bool:
+    # A user's Python layer may have `batches` too, and they are its own.
+    return node.kind is not Layer and getattr(node.layer, "batches", None) is not None
 
 
 def use_threads(cpus: int) -> None:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     for node, cost in zip(net.nodes, costs, strict=True):
         shapes = ", ".join(" x ".join(map(str, top.shape)) or "scalar" for top in node.tops)
         numbers = f"{cost.learnable:,}", _digits(cost.forward_flops), _digits(cost.top_bytes)
-        rows.append((node.name, node.layer.type, shapes, *numbers))
+        rows.append((node.name, node.param.type, shapes, *numbers))
     net.close()
     flops = sum(cost.forward_flops for cost in costs)
     memory = sum(cost.top_bytes for cost in costs)

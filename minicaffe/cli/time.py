@@ -78,7 +78,7 @@ def _print_ways(net: Net) -> None:
     """Say which way kernels went that know several, a line a layer."""
     from .summary import print_table
 
-    rows = [(layer.name, *ways) for layer in net.layers if (ways := layer.ways())]
+    rows = [(node.name, *ways) for node in net.nodes if (ways := node.kind.ways(node.layer))]
     if rows:
         print("\nwhich way kernels went, where they know several (docs/kernels.md):")
         print_table([("layer", "forward", "to the bottom", "to the parameters"), *rows], 4)

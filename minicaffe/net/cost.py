@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..blob import Blob
-from ..layer import Layer
 from .net import Net
+from .node import Node
 
 Blobs = Sequence[Blob]
 
@@ -42,15 +42,15 @@ def layer_cost(net: Net, index: int) -> Cost:
     Backward is that of a call with the layer's own flags: 0 where it neither learns nor passes on.
     """
     node = net.nodes[index]
-    layer, bottom, top, passes = node.layer, node.bottoms, node.tops, node.propagate_down
-    idle = not any(passes) and not any(layer.param_propagate_down)
+    layer = node.layer
+    idle = not any(node.propagate_down) and not any(layer.param_propagate_down)
     return Cost(
-        forward_flops=type(layer).flops(layer, bottom, top),
-        backward_flops=0 if idle else _backward_flops(layer, bottom, top, passes),
-        forward_bytes=4 * _moved_forward(layer, bottom, top),
-        backward_bytes=0 if idle else 4 * _moved_backward(layer, bottom, top, passes),
+        forward_flops=node.kind.flops(layer, node.bottoms, node.tops),
+        backward_flops=0 if idle else _backward_flops(node),
+        forward_bytes=4 * _moved_forward(node),
+        backward_bytes=0 if idle else 4 * _moved_backward(node),
         learnable=_count(layer.blobs),
-        top_bytes=4 * _count(top),
+        top_bytes=4 * _count(node.tops),
     )
 
 
@@ -58,23 +58,25 @@ def _count(blobs: Blobs) -> int:
     return sum(blob.count() for blob in blobs)
 
 
-def _backward_flops(layer: Layer, bottom: Blobs, top: Blobs, passes: Sequence[bool]) -> int:
-    kind = type(layer)
+def _backward_flops(node: Node) -> int:
+    kind, layer = node.kind, node.layer
     if kind.repeats:
-        return _count(top)
-    products = any(passes) + any(layer.param_propagate_down) if kind.multiplies else 1
-    return products * kind.flops(layer, bottom, top)
+        return _count(node.tops)
+    learns, passes = any(layer.param_propagate_down), any(node.propagate_down)
+    return (passes + learns if kind.multiplies else 1) * kind.flops(layer, node.bottoms, node.tops)
 
 
-def _moved_forward(layer: Layer, bottom: Blobs, top: Blobs) -> int:
+def _moved_forward(node: Node) -> int:
     """Values read and written."""
-    kind = type(layer)
-    return 0 if kind.shares else kind.values_read(layer, bottom, top) + _count(top)
+    if node.kind.shares:
+        return 0
+    return node.kind.values_read(node.layer, node.bottoms, node.tops) + _count(node.tops)
 
 
-def _moved_backward(layer: Layer, bottom: Blobs, top: Blobs, passes: Sequence[bool]) -> int:
+def _moved_backward(node: Node) -> int:
     """Values read and written."""
-    kind = type(layer)
+    kind, layer = node.kind, node.layer
+    bottom, top, passes = node.bottoms, node.tops, node.propagate_down
     if kind.shares and not kind.repeats:
         return 0
     moved = _count(top)

@@ -137,7 +137,7 @@ def _group_from(nodes: Sequence[Node], first: int, device: str) -> Group | None:
     chains = known_chains()
     for length in range(_in_place(nodes, first, max(map(len, chains), default=0)), 1, -1):
         part = nodes[first : first + length]
-        name = chains.get(tuple(node.layer.type for node in part))
+        name = chains.get(tuple(node.param.type for node in part))
         if name and {node.layer.device for node in part} == {device} and _may_stand(name, part):
             made: type[Group] = importlib.import_module(f"minicaffe.layers.fused.{name}").Group
             if made.kernel in known_families(device):
@@ -168,7 +168,7 @@ def _in_place(nodes: Sequence[Node], first: int, most: int) -> int:
     index = first + 1
     while index < min(first + most, len(nodes)) and nodes[index].bottoms == tops:
         if nodes[index].tops != tops:
-            return index - first + (nodes[index].layer.type == "Split")
+            return index - first + (nodes[index].param.type == "Split")
         index += 1
     return index - first
 

@@ -21,8 +21,7 @@ def set_up(node: Node, memory: int) -> None:
 
 def fallen_back(nodes: Sequence[Node], device: str) -> None:
     """Once, which layers run on the CPU because the device lacks kernels."""
-    lacking = [f"{node.name} ({', '.join(node.layer.missing)})"
-               for node in nodes if node.layer.missing]  # fmt: skip
+    lacking = [f"{node.name} ({', '.join(node.missing)})" for node in nodes if node.missing]
     if lacking:
         log.warning("On the CPU, for want of kernels for %s: %s", device, ", ".join(lacking))
 

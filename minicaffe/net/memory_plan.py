@@ -98,11 +98,11 @@ def _lives(nodes: Sequence[Node], kept: Collection[str]) -> list[Life]:
     params = {id(blob.data.storage) for node in nodes for blob in node.layer.blobs}
     lives: dict[int, Life] = {}
     for index, node in enumerate(nodes):
-        is_python = node.layer.type == "Python"
+        is_python = node.param.type == "Python"
         for number, blob in enumerate(node.bottoms):
             life = lives[id(blob.data.storage)]
             life.last = index
-            life.own |= is_python or number == node.layer.checked_bottom
+            life.own |= is_python or number == node.kind.checked_bottom
         for name, blob, weight in zip(node.top_names, node.tops, node.loss_weights, strict=True):
             storage = id(blob.data.storage)
             life = lives.setdefault(storage, Life(index, index, own=storage in params))

@@ -106,19 +106,19 @@ class Net:
         """Make a layer, connect it and set it up."""
         log.info("Creating Layer %s", param.name)
         layer = create_layer(param, self.device, param.phase)
+        node = Node(param, layer, bottom_names=list(param.bottom), top_names=list(param.top))
         wanted = list(param.propagate_down)
         if wanted and len(wanted) != len(param.bottom):
-            raise layer.error(
+            raise node.error(
                 f"propagate_down is given {len(wanted)} times for {len(param.bottom)} bottoms"
             )
-        node = Node(param, layer, bottom_names=list(param.bottom), top_names=list(param.top))
         node.bottoms = [self._take_bottom(param, name, available) for name in param.bottom]
         for index, name in enumerate(param.bottom):
             log.info("%s <- %s", param.name, name)
             node.propagate_down.append(wanted[index] if wanted else name in needs_gradient)
             node.needs_backward |= name in needs_gradient
         node.tops = [self._add_top(param, index, available) for index in range(len(param.top))]
-        while len(node.tops) < layer.automatic_tops:
+        while len(node.tops) < node.kind.automatic_tops:
             node.tops.append(Blob())
             node.top_names.append(AUTOMATIC)
             self.blob_dict[AUTOMATIC] = node.tops[-1]
@@ -157,7 +157,8 @@ class Net:
         self.memory_plan = plan_memory(self.nodes, {*keep, *self.output_names})
         self.memory_plan.apply()
         for node in self.nodes:
-            node.layer.runs_back = False
+            if node.kind is not Layer:
+                node.layer.runs_back = False
         log.info(
             "Memory of the blobs: %d bytes instead of %d, %d buffers are shared.",
             self.memory_plan.bytes_shared,
@@ -196,7 +197,7 @@ class Net:
         """Read what a pass has found, all at once: wrong labels, and the weighted loss."""
         nodes = self.nodes[start : last + 1]
         for node in nodes:
-            if node.layer.checked_bottom is not None:
+            if node.kind.checked_bottom is not None:
                 node.layer.check(node.bottoms)
         loss = np.float32(0)
         for node in nodes:
@@ -241,12 +242,12 @@ class Net:
     def seek(self, batch: int) -> None:
         """Move the data layers so that the next forward reads batch number `batch` of the run."""
         for node in self.nodes:
-            node.layer.seek(batch)
+            node.kind.seek(node.layer, batch)
 
     def close(self) -> None:
         """End the data layers' threads and close their files."""
         for node in self.nodes:
-            node.layer.close()
+            node.kind.close(node.layer)
 
     # --- looking up --------------------------------------------------------------------------
 

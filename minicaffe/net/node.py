@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from ..blob import Blob
+from ..errors import LayerError
 from ..layer import Layer
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import blob_from_proto
@@ -32,6 +33,16 @@ class Node:
     propagate_down: list[bool] = field(default_factory=list)
     needs_backward: bool = False
 
+    def __post_init__(self) -> None:
+        # What others ask of a layer, they ask of this class: the layer's own, but for a user's
+        # Python layer, whose attributes may be called anything, the contract's defaults.
+        self.kind = Layer if self.param.type == "Python" else type(self.layer)
+        self.missing = self.layer.missing  # kernel families, for want of which it is on the CPU
+
+    def error(self, message: str) -> LayerError:
+        """An error that names the layer."""
+        return LayerError(f"layer '{self.name}' ({self.param.type}): {message}")
+
     @property
     def name(self) -> str:
         """The layer's name in the prototxt."""
@@ -46,7 +57,7 @@ class Node:
         for proto in self.param.blobs:
             layer.blobs.add_blob(*blob_from_proto(proto).shape)
             layer.blobs[-1].data[...] = blob_from_proto(proto)
-        layer.check_counts(self.bottoms, self.tops)
+        self.kind.check_counts(layer, self.bottoms, self.tops)
         try:
             layer.setup(self.bottoms, self.tops)
             layer.reshape(self.bottoms, self.tops)
@@ -62,11 +73,11 @@ class Node:
 
     def _loss_weights(self) -> list[float]:
         given, count = list(self.param.loss_weight), len(self.tops)
-        default = self.layer.default_loss_weight
+        default = self.kind.default_loss_weight
         if given and len(given) != count:
-            raise self.layer.error(f"loss_weight is given {len(given)} times for {count} tops")
+            raise self.error(f"loss_weight is given {len(given)} times for {count} tops")
         if not all(map(math.isfinite, given)):
-            raise self.layer.error(f"loss_weight must be finite, not {given}")
+            raise self.error(f"loss_weight must be finite, not {given}")
         if not given and count and default:
             self.param.loss_weight.append(default)  # as Caffe writes it
         return given or [default, *[0.0] * count][:count]
@@ -80,7 +91,9 @@ class Node:
         """Go backward, to every bottom that the layer has a gradient for and to all parameters."""
         self.needs_backward = True
         for index, propagate in enumerate(self.propagate_down):
-            self.propagate_down[index] = propagate or self.layer.allow_force_backward(index)
+            self.propagate_down[index] = propagate or self.kind.allow_force_backward(
+                self.layer, index
+            )
         self.layer.param_propagate_down = [True] * len(self.layer.blobs)
 
     def name_in(self, error: Exception) -> None:
@@ -88,8 +101,7 @@ class Node:
 
         Raises LayerError in place of a MemoryError.
         """
-        layer = self.layer
         if isinstance(error, MemoryError):
-            raise layer.error(f"there is not enough memory ({error})") from error
-        if f"'{layer.name}'" not in str(error):
-            error.add_note(f"in layer '{layer.name}' ({layer.type})")
+            raise self.error(f"there is not enough memory ({error})") from error
+        if f"'{self.name}'" not in str(error):
+            error.add_note(f"in layer '{self.name}' ({self.param.type})")

@@ -64,8 +64,9 @@ class ParamCollector:
     def append(self, param: pb.LayerParameter, layer: Layer) -> bool:
         """Take a layer's parameters in; whether one of them learns."""
         if len(param.param) > len(layer.blobs):
-            raise layer.error(
-                f"has {len(layer.blobs)} parameters, the prototxt describes {len(param.param)}"
+            raise Layer.error(
+                layer,
+                f"has {len(layer.blobs)} parameters, the prototxt describes {len(param.param)}",
             )
         learns = False
         for index, blob in enumerate(layer.blobs):
@@ -95,18 +96,20 @@ class ParamCollector:
         theirs = self.owners[owner]
         permissive = spec.share_mode == pb.ParamSpec.PERMISSIVE
         if blob.count() != theirs.count() or (not permissive and blob.shape != theirs.shape):
-            raise layer.error(
+            raise Layer.error(
+                layer,
                 f"cannot share parameter '{spec.name}': its shape is {blob.shape}, that of the"
                 f" owner {self.names[owner]} is {theirs.shape}"
-                + ("" if permissive else " (share_mode: STRICT wants equal shapes)")
+                + ("" if permissive else " (share_mode: STRICT wants equal shapes)"),
             )
         for what, mults in (("lr_mult", self.lr_mults), ("decay_mult", self.decay_mults)):
             if spec.HasField(what):
                 value = getattr(spec, what)
                 if mults[owner] not in (None, value):
-                    raise layer.error(
+                    raise Layer.error(
+                        layer,
                         f"shared parameter '{spec.name}' has {what} {value} here,"
-                        f" {mults[owner]} at its owner {self.names[owner]}"
+                        f" {mults[owner]} at its owner {self.names[owner]}",
                     )
                 mults[owner] = value
         self.sharers.append((blob, owner))

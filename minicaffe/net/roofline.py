@@ -80,8 +80,8 @@ def table(
     """
     costs = [layer_cost(net, index) for index in range(len(net.nodes))]
     rows: list[tuple[str, ...]] = [COLUMNS]
-    for layer, cost, *times in zip(net.layers, costs, forward_ms, backward_ms, strict=True):
-        rows.append((layer.name, layer.type, *_cells(cost, times[0], times[1], peak)))
+    for node, cost, *times in zip(net.nodes, costs, forward_ms, backward_ms, strict=True):
+        rows.append((node.name, node.param.type, *_cells(cost, times[0], times[1], peak)))
     everything = Cost(*(sum(each) for each in zip(*map(_numbers, costs), strict=True)))
     # The least time of the sum is that of its layers, one after the other.
     least = sum(peak.seconds(*_work(cost))[0] for cost in costs)

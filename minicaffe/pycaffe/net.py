@@ -277,9 +277,9 @@ class Net(CoreNet):
 
     def set_input_arrays(self, data: NDArray[np.float32], labels: NDArray[np.float32]) -> None:
         """Give the net's first layer, a MemoryData layer, the arrays it serves batches from."""
-        layer = self.nodes[0].layer
-        if layer.type != "MemoryData":
-            raise NetError(f"set_input_arrays needs a MemoryData layer first, not {layer.type}")
+        layer, kind = self.nodes[0].layer, self.nodes[0].param.type
+        if kind != "MemoryData":
+            raise NetError(f"set_input_arrays needs a MemoryData layer first, not {kind}")
         layer.set_input_arrays(data, labels)  # type: ignore[attr-defined]
 
     # --- callbacks ---------------------------------------------------------------------------
