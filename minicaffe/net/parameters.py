@@ -72,7 +72,7 @@ class ParamCollector:
         for index, blob in enumerate(layer.blobs):
             spec = param.param[index] if index < len(param.param) else pb.ParamSpec()
             if not (isfinite(spec.lr_mult) and isfinite(spec.decay_mult)):
-                raise layer.error(f"lr_mult and decay_mult must be finite numbers, those of"
+                raise Layer.error(layer, f"lr_mult and decay_mult must be finite numbers, those of"
                                   f" parameter {index} are {spec.lr_mult:g} and"
                                   f" {spec.decay_mult:g}")  # fmt: skip
             layer.param_propagate_down[index] = spec.lr_mult != 0
