@@ -17,7 +17,7 @@ from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.settings import check_settings
-from minicaffe.solver.state_file import load_state, weights_of_state
+from minicaffe.solver.state_file import check_weights, load_state, weights_of_state
 
 from ..transport import known_schemes
 from . import portable
@@ -269,6 +269,7 @@ def _starting_point(
         model = conf.snapshotModelFile or weights_of_state(state, path)
         if not model:
             raise ClusterError(f"-snapshot {path} names no weights: give them with -weights")
+        check_weights(state, path, local_path(model))
         return (read_weights(model),), state
     given = [conf.snapshotModelFile] if conf.snapshotModelFile else list(solver.weights)
     names = [name.strip() for entry in given for name in entry.split(",") if name.strip()]

@@ -93,6 +93,12 @@ class Hdf5File:
             raise self.error(f"dataset '{name}' of {self.path} holds no whole number")
         return int(values.reshape(-1)[0])
 
+    def attribute(self, name: str) -> int | None:
+        """An attribute of the file that is a whole number; None where there is no such."""
+        with self._guard(name):
+            value = self._file.attrs.get(name)
+            return int(value) if isinstance(value, np.integer) else None
+
     def text(self, name: str) -> str:
         """A dataset of one string."""
         with self._guard(name):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ..errors import Error, SnapshotError, SolverError, extra
 from ..net.net import Net
@@ -21,7 +24,9 @@ from ..proto.blob_proto import (
 )
 from ..random_stream.generator import Generator
 from .state_file import (
+    check_weights,
     check_writable,
+    file_checksum,
     load_state,
     save_state,
     save_state_hdf5,
@@ -41,6 +46,16 @@ class State:
     history: list[Any]  # an array a parameter, of its shape: of the first set, then of the second
     random_states: Sequence[bytes]  # of all ranks, in order
     learned_net: str | None = None  # the file of the weights
+
+    def checksum(self) -> int:
+        """The CRC-32 of all that a file of it holds, but for the name of the weights."""
+        numbers = np.array([self.iteration, self.step], "<i8")
+        found = zlib.crc32(numbers.tobytes())
+        for values in self.history:
+            found = zlib.crc32(np.ascontiguousarray(values, "<f4").data, found)
+        for each in self.random_states:
+            found = zlib.crc32(each, found)
+        return found
 
 
 def by_parameter(history: Sequence[Any], params: FlatParams) -> list[Any]:
@@ -81,6 +96,8 @@ def write(state: State, net: Net, param: pb.SolverParameter) -> None:
         learned_net=weights,
         current_step=state.step,
         random_state=state.random_states,
+        weights_checksum=file_checksum(weights),
+        checksum=state.checksum(),
         history=map(array_to_blob_proto, state.history),
     )
     path = snapshot_name(param.snapshot_prefix, state.iteration, f"solverstate{suffix}")
@@ -92,7 +109,7 @@ def read(path: str, rule: str, sets: int, params: FlatParams, rank: int) -> Stat
     """The state in a file, for a solver with so many sets of history.
 
     Raises SnapshotError when it does not fit these parameters, when this rank's random state is
-    none, or when the weights that it names are missing.
+    none, when the weights that it names are missing, or when the checksums are those of others.
     """
     message = load_state(path)
     _check_history(message, rule, sets, params, path)
@@ -102,7 +119,7 @@ def read(path: str, rule: str, sets: int, params: FlatParams, rank: int) -> Stat
         except Error as error:
             raise SnapshotError(f"{path}: {error}") from error
     shapes = [blob.shape for blob in params.blobs] * sets
-    return State(
+    state = State(
         iteration=message.iter,
         step=message.current_step,
         history=[
@@ -112,6 +129,11 @@ def read(path: str, rule: str, sets: int, params: FlatParams, rank: int) -> Stat
         random_states=list(message.random_state),
         learned_net=weights_of_state(message, path),
     )
+    if message.HasField("checksum") and message.checksum != state.checksum():
+        raise SnapshotError(f"{path}: is damaged: what it holds does not give its checksum")
+    if state.learned_net:
+        check_weights(message, path, state.learned_net)
+    return state
 
 
 def _check_history(

@@ -6,7 +6,9 @@ where there is a state there is a whole snapshot.
 
 from __future__ import annotations
 
+import logging
 import os
+import zlib
 
 import numpy as np
 
@@ -17,6 +19,10 @@ from ..net.weights import HDF5_PURPOSE, is_hdf5, reading_hdf5, small_enough
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import array_to_blob_proto, blob_from_proto
 from ..proto.files import read_binary, write_binary
+
+log = logging.getLogger("minicaffe.solver")
+
+BLOCK = 1 << 20  # bytes read at a time
 
 
 def snapshot_name(prefix: str, iteration: int, extension: str) -> str:
@@ -57,6 +63,11 @@ def save_state_hdf5(state: pb.SolverState, path: str) -> None:
         if state.random_state:
             rows = [np.frombuffer(each, np.uint8) for each in state.random_state]
             file["random_state"] = np.stack(rows)
+        # As attributes: the datasets stay Caffe's.
+        if state.HasField("weights_checksum"):
+            file.attrs["weights_checksum"] = np.uint32(state.weights_checksum)
+        if state.HasField("checksum"):
+            file.attrs["checksum"] = np.uint32(state.checksum)
 
 
 def load_state(path: str) -> pb.SolverState:
@@ -91,6 +102,10 @@ def _load_state_hdf5(path: str) -> pb.SolverState:
             if rows.ndim != 2 or rows.dtype != np.uint8:
                 raise SnapshotError(f"{path}: random_state holds no rows of bytes")
             state.random_state.extend(row.tobytes() for row in rows)
+        for name in ("weights_checksum", "checksum"):
+            value = file.attribute(name)
+            if value is not None:
+                setattr(state, name, value & 0xFFFFFFFF)
     return state
 
 
@@ -116,3 +131,29 @@ def weights_of_state(state: pb.SolverState, path: str) -> str | None:
         if candidate != path and os.path.isfile(candidate):
             return candidate
     raise SnapshotError(f"{path}: its weights are missing: no {', no '.join(candidates)}")
+
+
+def file_checksum(path: str) -> int:
+    """The CRC-32 of a file. Raises SnapshotError where it cannot be read."""
+    found = 0
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK):
+                found = zlib.crc32(block, found)
+    except OSError as error:
+        raise SnapshotError(f"cannot read {path}: {error.strerror}") from error
+    return found
+
+
+def check_weights(state: pb.SolverState, path: str, weights: str) -> None:
+    """Raise SnapshotError unless a file of weights is the one with which a state was written.
+
+    A state without a checksum, such as Caffe's, takes any; the log says so.
+    """
+    if not state.HasField("weights_checksum"):
+        log.info("%s: has no checksum: whether %s belongs to it cannot be told", path, weights)
+    elif file_checksum(weights) != state.weights_checksum:
+        raise SnapshotError(
+            f"{path}: {weights} is not the file that was written with it: it is damaged, of another"
+            " iteration, or was changed since (to begin anew from these weights give them alone)"
+        )

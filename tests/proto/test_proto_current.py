@@ -69,9 +69,9 @@ def caffe_schema() -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto.FromString(text)
     file.name, file.package = "caffe.proto", "bvlccaffe"
     state = next(message for message in file.message_type if message.name == "SolverState")
-    for index, field in enumerate(state.field):
-        if field.name == "random_state":
-            del state.field[index]
+    kept = [field for field in state.field if field.number < 10000]
+    del state.field[:]
+    state.field.extend(kept)
     return file
 
 

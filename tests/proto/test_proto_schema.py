@@ -28,7 +28,7 @@ ADDED = {
         "dataframe_format": 10004,
         "resize": 10005,
     },
-    "SolverState": {"random_state": 10100},
+    "SolverState": {"random_state": 10100, "weights_checksum": 10101, "checksum": 10102},
 }
 NEW_MESSAGES = {"CoSDataParameter"}
 
