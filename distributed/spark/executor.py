@@ -24,6 +24,7 @@ from minicaffe import context
 from minicaffe.device import check_available
 from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.layer import Layer
+from minicaffe.machine.signals import enable_faulthandler
 from minicaffe.machine.threads import set_num_threads
 from minicaffe.monitor.glog import glog
 from minicaffe.net.net import Net
@@ -57,6 +58,7 @@ def train_partition(job: TrainJob, rows: Iterator[Any]) -> Iterator[Answer]:
     from pyspark import BarrierTaskContext
 
     task = BarrierTaskContext.get()
+    enable_faulthandler()
     use_threads(task.cpus())
     rank = task.partitionId()
     with executor_log(job.log_level[0 if rank == 0 else 1]):

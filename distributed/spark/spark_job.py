@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from minicaffe.errors import ClusterError
+from minicaffe.machine.signals import Ended
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ def run_job(sc: Any, name: str, description: str, work: Callable[[], T], debug: 
         while not job.wait(0.2):
             pass
         return job.result()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Ended):
         job.cancel()
         raise
     except Exception as error:

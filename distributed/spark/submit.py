@@ -16,6 +16,7 @@ from typing import Any
 
 from minicaffe.data.source import local_path
 from minicaffe.errors import ClusterError, Error, extra
+from minicaffe.machine.signals import Ended, enable_faulthandler, ending
 from minicaffe.monitor.glog import glog
 
 from .caffe_on_spark import CaffeOnSpark, has_validation
@@ -25,6 +26,7 @@ from .preflight import check_format, check_output, output_file
 from .spark_job import reason_of, run_job
 
 INTERRUPTED = 130
+CLOSING = 60.0  # seconds that Spark has to end its jobs after a signal
 
 # Where the user's settings say nothing.
 SETTINGS = {
@@ -41,8 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     debug = "-debug" in args or "--debug" in args
+    enable_faulthandler()
     try:
-        with glog():
+        with glog(), ending(CLOSING):
             logging.getLogger("minicaffe").setLevel(logging.INFO if debug else logging.WARNING)
             parse(args)  # before Spark takes its seconds to start
             _run(args, debug)
@@ -50,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("minicaffe: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Ended as signal:
+        print(f"minicaffe: {signal}", file=sys.stderr)
+        return signal.status
     except (Error, OSError) as error:
         if debug:
             raise

@@ -7,7 +7,8 @@ A subcommand is a module with a docstring (its help), `configure(parser)` and `r
 returns the exit status or nothing. It imports what is heavy inside `run`.
 
 Exit status: 0, or 1 with one line on standard error for what went wrong, or 2 for wrong usage, or
-130 when interrupted. `--debug` (or MINICAFFE_DEBUG=1) shows the traceback instead of the line.
+130 when interrupted, or 128 and the number of the signal that ended it.
+`--debug` (or MINICAFFE_DEBUG=1) shows the traceback instead of the line.
 """
 
 import os
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import Error
+from ..machine.signals import Ended, enable_faulthandler, ending
 from ..monitor.glog import glog
 from ._commands import UsageError, dispatch
 
@@ -27,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or bool(os.environ.get("MINICAFFE_DEBUG"))
     words = [word for word in words if word != "--debug"]
+    enable_faulthandler()
     try:
-        with glog():
+        with glog(), ending():
             status = _run(words)
         sys.stdout.flush()
         return status
@@ -39,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return INTERRUPTED
+    except Ended as signal:
+        print(f"minicaffe: {signal}", file=sys.stderr)
+        return signal.status
     except BrokenPipeError:
         # Whoever read our output has gone: say nothing, and let the interpreter's flush succeed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError
@@ -70,6 +72,22 @@ def add_fusion_switch(parser: Parser) -> None:
     )
 
 
+def add_check_switch(parser: Parser) -> None:
+    """-check, to find the kernel that writes where it must not."""
+    parser.switch(
+        "check",
+        "compile kernels that check their indices, slower and on one thread: one that reads or"
+        " writes beyond the end of an array is named",
+    )
+
+
+def check_kernels() -> None:
+    """Let kernels be compiled with bounds checks from now on; said before the first is loaded."""
+    os.environ["NUMBA_BOUNDSCHECK"] = "1"
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.reload_config()
+
+
 def add_device_flags(parser: Parser) -> None:
     """-gpu as in Caffe, and -device for the others."""
     parser.flag("gpu", "run on this card, by number")
@@ -85,6 +103,8 @@ def choose_device(args: argparse.Namespace, solver_gpu: int | None = None) -> st
     from .. import context
     from ..device import available, check_available
 
+    if getattr(args, "check", False):
+        check_kernels()
     if args.device and args.gpu:
         raise DeviceError("-device and -gpu name a device each: give one of them")
     device = args.device or (_card(args.gpu) if args.gpu else "")

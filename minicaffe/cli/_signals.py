@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+from ..machine.signals import answered
 from ._commands import Parser
 
 EFFECTS = ("stop", "snapshot", "none")
@@ -43,6 +44,8 @@ def signals(solver: Requests, sigint: str, sighup: str) -> Iterator[None]:
             solver.request(effect)
         if effect == "stop" and number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        else:
+            answered()
 
     former = {number: signal.signal(number, receive) for number in effects}
     try:

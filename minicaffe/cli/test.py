@@ -5,6 +5,7 @@ import logging
 
 from ._commands import Parser
 from ._net_flags import (
+    add_check_switch,
     add_device_flags,
     add_fusion_switch,
     add_memory_switch,
@@ -24,6 +25,7 @@ def configure(parser: Parser) -> None:
     parser.flag("iterations", "how many batches (default 50)", type=int, default=50)
     add_device_flags(parser)
     add_stage_flags(parser)
+    add_check_switch(parser)
     add_memory_switch(parser)
     add_fusion_switch(parser)
     parser.set_defaults(error=parser.error)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ._commands import Parser
 from ._net_flags import (
+    add_check_switch,
     add_device_flags,
     add_model_flag,
     add_phase_flag,
@@ -36,6 +37,7 @@ def configure(parser: Parser) -> None:
     parser.flag("iterations", "how many times (default 50)", type=int, default=50)
     add_device_flags(parser)
     add_stage_flags(parser)
+    add_check_switch(parser)
     parser.set_defaults(error=parser.error)
 
 

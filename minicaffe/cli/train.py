@@ -8,6 +8,7 @@ import logging
 
 from ._commands import Parser
 from ._net_flags import (
+    add_check_switch,
     add_device_flags,
     add_fusion_switch,
     add_memory_switch,
@@ -27,6 +28,7 @@ def configure(parser: Parser) -> None:
     parser.flag("weights", "the .caffemodels to start from, separated by ','", metavar="FILES")
     add_device_flags(parser)
     add_stage_flags(parser)
+    add_check_switch(parser)
     add_memory_switch(parser)
     add_fusion_switch(parser)
     add_signal_flags(parser)

@@ -1,7 +1,9 @@
 """Compilation: loops in parts, code kept on disk and found again, plain Python where asked."""
 
+import hashlib
 import importlib
 import os
+import pickle
 import pkgutil
 import shutil
 import subprocess
@@ -96,6 +98,61 @@ def test_a_second_process_finds_the_code(tmp_path: Path) -> None:
     assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("BOUNDSCHECK", "1"), ("OPT", "1"), ("DEBUGINFO", "1"), ("LOOP_VECTORIZE", "0")],
+)
+def test_the_settings_of_the_compiler_have_code_of_their_own(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    """So that checked code is never taken for unchecked code, nor the other way round."""
+    changed = {f"NUMBA_{name}": value, "MINICAFFE_CACHE_DIR": str(tmp_path)}
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "0 1"
+    assert run(FILL, **changed) == "0 1"
+    assert run(FILL, **changed) == "1 0"
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
+
+
+@pytest.mark.parametrize("who", ["group", "others", "a parent", "another owner"])
+def test_code_that_others_may_have_written_is_not_run(tmp_path: Path, who: str) -> None:
+    base = tmp_path / "cache"
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(base)) == "0 1"
+    places = [base, *base.glob("*"), *base.glob("*/*")]
+    assert [place.stat().st_mode & 0o022 for place in places] == [0, 0, 0]
+    ran = tmp_path / "ran"
+    evil = pickle.dumps(_Evil(str(ran)))
+    for path in base.glob("*/*/fill.*.code"):
+        path.write_bytes(hashlib.sha256(evil).digest() + evil)
+    if who == "another owner":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a folder away")
+        os.chown(places[-1], 12345, 12345)
+    else:
+        place = base if who == "a parent" else places[-1]
+        place.chmod(0o777 if who == "others" else 0o775)
+    try:
+        assert run(FILL, MINICAFFE_CACHE_DIR=str(base)) == "0 1"
+    finally:
+        places[-1].chmod(0o700)
+    assert not ran.exists()
+
+
+def test_a_folder_with_the_sticky_bit_may_hold_the_cache(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "0 1"
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
+
+
+class _Evil:
+    """What makes a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.path,)
+
+
 def test_damaged_code_is_made_again(tmp_path: Path) -> None:
     run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path))
     for file in tmp_path.rglob("*.code"):
@@ -141,6 +198,38 @@ def test_the_stamp_covers_the_modules_that_are_used(monkeypatch: pytest.MonkeyPa
     )
     assert cache.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm") != before
     cache.source_stamp.cache_clear()
+
+
+# --- bounds --------------------------------------------------------------------------------------
+
+ASTRAY = """
+import numpy as np
+from numba import prange
+from minicaffe.errors import DeviceError
+from minicaffe.kernels.cpu._compile.jit import kernel
+@kernel
+def beyond(x):
+    for i in prange(x.size):
+        x[i + at] = i
+at = OFFSET
+try:
+    beyond(np.zeros(5, np.float32))
+except DeviceError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_checked_kernel_that_goes_astray_is_named(tmp_path: Path, threads: str) -> None:
+    (tmp_path / "astray.py").write_text(ASTRAY.replace("OFFSET", "1"))
+    said = run(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import astray",
+        NUMBA_BOUNDSCHECK="1",
+        MINICAFFE_NUM_THREADS=threads,
+        MINICAFFE_CACHE_DIR=str(tmp_path / "cache"),
+    )
+    place = f"{tmp_path / 'astray.py'}:6, kernel beyond: "
+    assert said == f"{place}it, or what it calls, reads or writes beyond the end of an array"
 
 
 # --- without a compiler --------------------------------------------------------------------------

@@ -8,14 +8,17 @@ for every application. Here the name of a file is a hash of all that the machine
 so there is no index, and equal sources share their code wherever they lie.
 
 The folder is $MINICAFFE_CACHE_DIR, else $XDG_CACHE_HOME/minicaffe, else ~/.cache/minicaffe; in it
-`<version>/<processor>-numba<version>/`. It may be removed at any time. Where it cannot be written
-each process compiles for itself, and a warning in the log says so once.
+`<version>/<processor>-numba<version>/`, with `-checked` after it for code that checks bounds. It
+may be removed at any time. Where it cannot be written each process compiles for itself, and a
+warning in the log says so once. What is read there runs as the user: so these folders must belong
+to them (or to root), and nobody else may write there; they are made so.
 """
 
 import hashlib
 import logging
 import os
 import pickle
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -39,6 +42,12 @@ log = logging.getLogger("minicaffe")
 
 PACKAGE = "minicaffe.kernels."
 MACHINERY = {__name__, f"{__package__}.jit"}  # what these ask of the compiler is in the key itself
+# Of Numba's settings those that change machine code; its processor is in the target's own tuple.
+SETTINGS = (
+    "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX",
+    "DISABLE_INTEL_SVML", "EXTEND_VARIABLE_LIFETIMES", "LLVM_REFPRUNE_PASS", "LLVM_REFPRUNE_FLAGS",
+    "DEBUG_ARRAY_OPT_RUNTIME", "FULL_TRACEBACKS", "NRT_STATS", "ENABLE_PROFILING", "JIT_COVERAGE",
+)  # fmt: skip
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -51,7 +60,41 @@ def folder() -> Path:
         base = os.path.join(base, "minicaffe")
     config: Any = numba.config
     processor = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
-    return Path(base, minicaffe.__version__, f"{processor}-numba{numba.__version__}")
+    checked = "-checked" if config.BOUNDSCHECK else ""
+    return Path(base, minicaffe.__version__, f"{processor}-numba{numba.__version__}{checked}")
+
+
+@cache
+def safe_folder() -> Path | None:
+    """The folder, made where it is missing; None, and a warning, where it may not be used."""
+    path = folder()
+    places = (path.parent.parent, path.parent, path)
+    try:
+        places[0].parent.mkdir(parents=True, exist_ok=True)
+        for place in places:
+            place.mkdir(mode=0o755, exist_ok=True)
+        reasons = [_why_unsafe(place, place == path) for place in places]
+    except OSError as error:
+        _cannot_write(str(error))
+        return None
+    for reason in filter(None, reasons):
+        _cannot_write(reason)
+        return None
+    return path
+
+
+def _why_unsafe(place: Path, is_last: bool) -> str:
+    """Why code from a folder might be somebody else's; "" if it cannot be.
+
+    In a folder with the sticky bit, such as /tmp, others cannot put theirs in our folder's place.
+    """
+    found = place.stat()
+    if found.st_uid not in (0, os.geteuid()):
+        return f"{place} belongs to another user, whose code would run here"
+    shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if shared and (is_last or not found.st_mode & stat.S_ISVTX):
+        return f"others may write to {place}, and their code would run here (chmod go-w {place})"
+    return ""
 
 
 @cache
@@ -143,8 +186,9 @@ class KernelCache(_Cache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled code for a signature, or None."""
         target_context.refresh()
+        path = self._file(sig, target_context.codegen())
         try:
-            kept = self._file(sig, target_context.codegen()).read_bytes()
+            kept = path.read_bytes() if path else b""
         except OSError:
             kept = b""
         digest, data = kept[:DIGEST], kept[DIGEST:]
@@ -161,10 +205,11 @@ class KernelCache(_Cache):  # type: ignore[misc]
                 f"kernel {self._body.__qualname__} holds an address of this process (a pointer or "
                 "a large global array), and so cannot be kept for the next: pass it as an argument"
             )
-        code: bytes = dumps(data._reduce())
         path = self._file(sig, data.codegen)
+        if path is None:
+            return
+        code: bytes = dumps(data._reduce())
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             # Without a sync: what a crash leaves of a file does not fit its hash.
             handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
             try:
@@ -177,17 +222,21 @@ class KernelCache(_Cache):  # type: ignore[misc]
         except OSError as error:
             _cannot_write(str(error))
 
-    def _file(self, sig: Any, codegen: Any) -> Path:
+    def _file(self, sig: Any, codegen: Any) -> Path | None:
+        place = safe_folder()
+        if place is None:
+            return None
         body = self._body
         depends_on = (
             code_stamp(body),
             sys.version_info[:2],
             codegen.magic_tuple(),
             self._options,
+            [str(getattr(numba.config, name, None)) for name in SETTINGS],
             str(sig),
         )
         key = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:24]
-        return folder() / f"{self._name}-{key}.code"
+        return place / f"{self._name}-{key}.code"
 
     def enable(self) -> None:
         """Always enabled."""

@@ -28,7 +28,9 @@ Compilation happens at the first call with new argument types, and is kept on di
 * Fork. GNU OpenMP kills a forked child that uses it after its parent did. In such a child
   `num_threads()` is therefore 1, and OpenMP is left alone.
 
-With NUMBA_DISABLE_JIT=1 all bodies run as plain Python, so that a debugger can step into them.
+With NUMBA_DISABLE_JIT=1 all bodies run as plain Python, so that a debugger can step into them. With
+NUMBA_BOUNDSCHECK=1 (the commands' flag -check) code that indexes an array looks first whether there
+is such an element, on one thread: a kernel on several has no way to say that there is none.
 """
 
 import os
@@ -56,6 +58,8 @@ FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 config: Any = numba.config
 pool: Any = parallel
 DISABLED = bool(config.DISABLE_JIT)
+CHECKED = bool(config.BOUNDSCHECK)
+ONE_THREAD = DISABLED or CHECKED
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -146,10 +150,10 @@ class Kernel(Generic[P]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run on `num_threads()` threads; on one while another Python thread has the pool."""
         count = num_threads()
-        if count == 1 and not DISABLED:
+        if count == 1 and not ONE_THREAD:
             self.whole(*args, **kwargs)
             return None
-        if DISABLED or not _in_use.acquire(blocking=False):
+        if ONE_THREAD or not _in_use.acquire(blocking=False):
             return self.on_one_thread(*args, **kwargs)
         try:
             _open_pool(count)
@@ -163,8 +167,21 @@ class Kernel(Generic[P]):
         if DISABLED:
             with np.errstate(all="ignore"):
                 self.body(*args, **kwargs)
+        elif CHECKED:
+            self._checked(*args, **kwargs)
         else:
             self.whole(*args, **kwargs)
+
+    def _checked(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run the whole loop; DeviceError, with the place, for an element that is not there."""
+        try:
+            self.whole(*args, **kwargs)
+        except IndexError as error:
+            code = self.body.__code__
+            raise DeviceError(
+                f"{code.co_filename}:{code.co_firstlineno}, kernel {self.body.__name__}: it, or"
+                " what it calls, reads or writes beyond the end of an array"
+            ) from error
 
     def _address(self, args: tuple[Any, ...]) -> int:
         """Where the machine code for arguments of these types is."""
