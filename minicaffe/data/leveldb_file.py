@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,6 @@ class LeveldbReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._db: Any = None
         if not (self.path / "CURRENT").is_file():
             what = "has no file CURRENT" if self.path.is_dir() else "there is no such folder"
             hint = " (it looks like an LMDB)" if (self.path / "data.mdb").exists() else ""
@@ -35,11 +35,12 @@ class LeveldbReader:
                     copy.symlink_to(entry.resolve())
                 elif entry.name not in ("LOCK", "LOG", "LOG.old"):
                     shutil.copyfile(entry, copy)
-            self._db = plyvel.DB(self._view.name, paranoid_checks=True)
+            self._db: Any = plyvel.DB(self._view.name, paranoid_checks=True)
         except (plyvel.Error, OSError) as error:
             self._view.cleanup()
             raise DataError(f"cannot read LevelDB {self.path}: {error}") from error
         self._error = plyvel.Error
+        self._closing = weakref.finalize(self, _close, self._db, self._view)  # without close(), too
 
     @cached_property
     def _keys(self) -> list[bytes]:
@@ -77,16 +78,18 @@ class LeveldbReader:
 
     def close(self) -> None:
         """Close it and remove the temporary folder; closing twice is harmless."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-            self._view.cleanup()
+        self._closing()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _close(db: Any, view: tempfile.TemporaryDirectory[str]) -> None:
+    db.close()
+    view.cleanup()
 
 
 class LeveldbWriter:

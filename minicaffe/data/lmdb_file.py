@@ -16,6 +16,7 @@ The format (LMDB 0.9, 64 bits, little endian; http://www.lmdb.tech/doc, lmdb's m
 
 import os
 import struct
+import weakref
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -59,6 +60,7 @@ class LmdbReader:
             self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise DataError(f"cannot read LMDB {self.path}: {error.strerror}") from error
+        self._closing = weakref.finalize(self, os.close, self._file)  # without close(), too
         try:
             self.size = os.fstat(self._file).st_size
             self._read_meta()
@@ -221,9 +223,8 @@ class LmdbReader:
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._closing()
+        self._file = -1
 
     def __enter__(self) -> Self:
         return self

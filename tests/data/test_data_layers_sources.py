@@ -1,5 +1,8 @@
 """The layers Data and MemoryData: what they give, to whom, and what they refuse."""
 
+import gc
+import os
+import tempfile
 import threading
 from collections import Counter
 from pathlib import Path
@@ -149,6 +152,29 @@ def test_closing_ends_the_thread(database: Path) -> None:
     running.layer.close()
     running.layer.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+def test_layers_that_nobody_closes_leave_no_file_thread_or_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    with create_database(tmp_path / "db", backend) as out:
+        datum = pb.Datum(channels=1, height=1, width=1, data=b"7")
+        out.put(b"0", datum.SerializeToString())
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    text = data(tmp_path / "db", 1).replace("LMDB", backend.upper())
+    gc.collect()
+    files, threads = len(os.listdir("/proc/self/fd")), set(threading.enumerate())
+    for _ in range(10):
+        assert Running(text).forward()[0].tolist() == [[[[55]]]]
+    gc.collect()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(5)
+    assert set(threading.enumerate()) <= threads
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= files
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize("text", [
