@@ -62,6 +62,35 @@ class Storage:
             load_kernel("memory", target).upload(self.copies["host"], self.copies[target])
 
 
+class Home:
+    """Where a parameter's array belongs: its slice of a net's flat buffer.
+
+    `away` holds the arrays of that buffer that are elsewhere now, each with its home: it uses the
+    memory of another blob (`share`), or has another count. An array that outgrew its slice comes
+    back as soon as it fits again. `shape` is that in which the layer's kernels see the array,
+    whatever shape of this count it is given (None: the one that it has).
+    """
+
+    def __init__(self, name: str, array: SyncedArray, away: dict[int, tuple[SyncedArray, Home]]):
+        self.name = name
+        self.storage = array.storage
+        self.slice = slice(array.offset, array.offset + array.count)
+        self.count = array.count
+        self.shape: Shape | None = array.shape
+        self.away = away
+        array.home = self
+
+    def look_after(self, array: SyncedArray) -> None:
+        """The array has another shape or another memory."""
+        if array.count == self.count and not array.shared and array.storage is not self.storage:
+            array.move_into(self.storage, self.slice.start)
+        inside = array.storage is self.storage and array.offset == self.slice.start
+        if inside and array.count == self.count:
+            self.away.pop(id(array), None)
+        else:
+            self.away[id(array)] = (array, self)
+
+
 class SyncedArray(HostArray):
     """An n-d float32 array that each device sees in its own memory; int32 for what kernels count.
 
@@ -80,6 +109,8 @@ class SyncedArray(HostArray):
         self.storage = Storage(self.count)
         self.offset = 0
         self.capacity = self.count
+        self.shared = False  # uses the memory of another array
+        self.home: Home | None = None  # of a parameter
         self._views: dict[str, Any] = {}  # of the storage's copies, by place
 
     def resize(self, shape: Shape) -> None:
@@ -93,13 +124,19 @@ class SyncedArray(HostArray):
             self.storage = Storage(self.count)
             self.offset = 0
             self.capacity = self.count
+            self.shared = False
+        if self.home is not None:
+            self.home.look_after(self)
 
     def share(self, other: SyncedArray) -> None:
         """Use the memory of another array of the same count; the shape stays."""
         self.storage = other.storage
         self.offset = other.offset
         self.capacity = other.capacity
+        self.shared = True
         self._views.clear()
+        if self.home is not None:
+            self.home.look_after(self)
 
     def move_into(self, storage: Storage, offset: int) -> None:
         """Make this array a slice of a larger buffer, taking its values along."""
@@ -107,6 +144,7 @@ class SyncedArray(HostArray):
         self.storage = storage
         self.offset = offset
         self.capacity = self.count
+        self.shared = False
         self._views.clear()
         self.update("cpu")[...] = values
 
@@ -144,13 +182,16 @@ class SyncedArray(HostArray):
                 flat = flat[self.offset : self.offset + self.count]
             if self.dtype != np.float32:
                 flat = flat.view(self.dtype.name)
-            self._views[where] = flat.reshape(self.shape)
+            shape = self.shape
+            if self.home is not None and self.home.shape is not None:
+                shape = self.home.shape if self.count == self.home.count else shape
+            self._views[where] = flat.reshape(shape)
         return self._views[where]
 
     def host(self) -> NDArray[np.float32]:
         """The live host array; because the caller may change it, the devices' copies are stale."""
         view: NDArray[np.float32] = self.update("cpu")[...]  # whose shape the caller may set
-        return view
+        return view if view.shape == self.shape else view.reshape(self.shape)
 
     def __repr__(self) -> str:
         return f"SyncedArray(shape={self.shape}, newest={sorted(self.storage.newest)})"

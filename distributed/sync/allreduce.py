@@ -67,11 +67,14 @@ class AllreduceSync:
         """Before the first iteration make all ranks equal to rank 0."""
         self.communicator.iteration = solver.iter
         self._sent = 0
+        params = solver.net.flat_params
+        params.check_diffs()
         if self._buckets is not None:
             return
         with self._waiting(), self._counting():
-            for array in (solver.net.flat_params.data, *solver.history):
+            for array in (params.data, *solver.history):
                 self.communicator.broadcast(array.update("cpu"))
+        params.spread()
         self._buckets = plan_buckets(solver.net, self._bucket_bytes)
         if len(self._buckets) > 1 and self.communicator.world_size > 1:
             self._thread = ThreadPoolExecutor(1, "allreduce")

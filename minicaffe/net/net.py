@@ -173,6 +173,7 @@ class Net:
         if self.memory_plan and start > 0:
             raise NetError("a net that shares memory runs from the first layer on: what the others"
                            f" read is no longer there (start is {start})")  # fmt: skip
+        self.flat_params.check_counts()
         callbacks = self.callbacks
         watched = callbacks.before_forward or callbacks.after_forward
         grouped = {} if watched else whole_groups(self.groups, start, self._last(end))
@@ -290,6 +291,7 @@ class Net:
     def share_trained_from(self, other: Net) -> None:
         """Use the parameters of another net's layers of the same name, without copying."""
         weights.share_trained(self.nodes, other.nodes)
+        self.flat_params.rejoin()
 
     def to_proto(self, write_diff: bool = False) -> pb.NetParameter:
         """The net with its weights (and gradients): what a .caffemodel holds."""

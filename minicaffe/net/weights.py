@@ -10,7 +10,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from ..blob import Blob
 from ..data.hdf5_file import Hdf5File
@@ -66,7 +68,7 @@ def copy_trained(nodes: Sequence[Node], source: pb.NetParameter, origin: str) ->
                 )
             pairs.append((blob, values))
     for blob, values in pairs:
-        blob.data.write("cpu")[...] = values.reshape(blob.shape)
+        blob.data.write("cpu").reshape(-1)[...] = values.reshape(-1)
 
 
 def share_trained(nodes: Sequence[Node], others: Sequence[Node]) -> None:
@@ -90,9 +92,15 @@ def to_proto(name: str, nodes: Sequence[Node], write_diff: bool) -> pb.NetParame
         copy.CopyFrom(node.param)
         del copy.blobs[:]
         for blob in node.layer.blobs:
-            diff = blob.diff.read("cpu") if write_diff else None
-            copy.blobs.append(array_to_blob_proto(blob.data.read("cpu"), diff))
+            diff = _values(blob, "diff") if write_diff else None
+            copy.blobs.append(array_to_blob_proto(_values(blob, "data"), diff))
     return proto
+
+
+def _values(blob: Blob, what: str) -> NDArray[np.float32]:
+    """Data or diff in the blob's shape, which may be another than the one that kernels see."""
+    values: NDArray[np.float32] = getattr(blob, what).read("cpu").reshape(blob.shape)
+    return values
 
 
 def _by_name(nodes: Sequence[Node]) -> dict[str, Layer]:
@@ -120,7 +128,7 @@ def save_weights_hdf5(net: TrainedNet, path: str, write_diff: bool = False) -> N
                 datasets = group.require_group(node.name)
                 for index, blob in enumerate(node.layer.blobs):
                     if what == "diff" or _owns(net, blob):
-                        datasets[str(index)] = getattr(blob, what).read("cpu")
+                        datasets[str(index)] = _values(blob, what)
 
 
 def load_weights(net: TrainedNet, path: str) -> None:
@@ -160,7 +168,7 @@ def _load_weights_hdf5(net: TrainedNet, path: str) -> None:
                                         f"the net's blob {blob.shape}")  # fmt: skip
                 pairs.append((blob, file.read_float32(dataset)))
     for blob, values in pairs:
-        blob.data.write("cpu")[...] = values
+        blob.data.write("cpu").reshape(-1)[...] = values.reshape(-1)
 
 
 def _owns(net: TrainedNet, blob: Blob) -> bool:

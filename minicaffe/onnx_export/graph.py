@@ -95,11 +95,11 @@ class Graph:
         return self.constant(values, np.int64)
 
     def parameter(self, blob: Blob, shape: Shape | None = None) -> str:
-        """The values of a parameter blob, under another shape if one is given.
+        """The values of a parameter blob in its layer's shape, or in another if one is given.
 
         Layers that share a parameter share the constant.
         """
-        shape = blob.shape if shape is None else shape
+        shape = blob.data.read("cpu").shape if shape is None else shape
         key = (id(blob.data.storage), blob.data.offset, shape)
         if key not in self._parameters:
             name = self._new_name("parameter")

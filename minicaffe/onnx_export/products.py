@@ -44,7 +44,7 @@ def _convolutions(graph: Graph, step: Step, operator: str) -> list[str]:
     if flat:
         image, output = (*image, 1), (*output, 1)
         attributes |= {"kernel_shape": [1], "strides": [1], "dilations": [1], "pads": [0, 0]}
-    weight = graph.parameter(layer.blobs[0], layer.blobs[0].shape + (1,) * flat)
+    weight = graph.parameter(layer.blobs[0], layer.blobs[0].data.read("cpu").shape + (1,) * flat)
     weights = [weight, *(graph.parameter(blob) for blob in layer.blobs[1:])]
     tops = []
     for bottom, shape, top_shape in zip(step.bottoms, step.shapes, step.top_shapes, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,9 +62,9 @@ class State:
 def by_parameter(history: Sequence[Any], params: FlatParams) -> list[Any]:
     """Flat arrays, one a set of history, as views of each parameter's shape, in a state's order."""
     return [
-        values[where].reshape(blob.shape)
+        values[where].reshape(shape)
         for values in history
-        for where, blob in zip(params.slices, params.blobs, strict=True)
+        for where, shape in zip(params.slices, params.shapes, strict=True)
     ]
 
 
@@ -118,7 +119,7 @@ def read(path: str, rule: str, sets: int, params: FlatParams, rank: int) -> Stat
             Generator(0).set_state(message.random_state[rank])
         except Error as error:
             raise SnapshotError(f"{path}: {error}") from error
-    shapes = [blob.shape for blob in params.blobs] * sets
+    shapes = params.shapes * sets
     state = State(
         iteration=message.iter,
         step=message.current_step,
@@ -139,8 +140,8 @@ def read(path: str, rule: str, sets: int, params: FlatParams, rank: int) -> Stat
 def _check_history(
     message: pb.SolverState, rule: str, sets: int, params: FlatParams, path: str
 ) -> None:
-    wanted = [(name, blob.shape, blob.count())
-              for name, blob in zip(params.names, params.blobs, strict=True)] * sets  # fmt: skip
+    wanted = [(name, shape, math.prod(shape))
+              for name, shape in zip(params.names, params.shapes, strict=True)] * sets  # fmt: skip
     if len(message.history) != len(wanted):
         raise SnapshotError(
             f"{path}: {len(message.history)} history blobs; {rule} with {len(params)}"

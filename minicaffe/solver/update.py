@@ -67,6 +67,7 @@ def update_parameters(
             float(decay * F(decay_mult)),
             l1,
         )
+    params.spread()
 
 
 def runs(params: FlatParams) -> list[tuple[slice, float, float]]:

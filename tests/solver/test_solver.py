@@ -141,6 +141,7 @@ def test_a_solver_can_train_the_weights_of_another():
     assert np.array_equal(other.net.layers[1].blobs[0].data[...].reshape(-1), before[:6])
     other.step(1)
     assert np.array_equal(one.net.layers[1].blobs[0].data, other.net.layers[1].blobs[0].data)
+    assert not np.array_equal(weights(one), before)
 
 
 def test_the_nets_are_built_by_a_class_of_the_callers_choice():

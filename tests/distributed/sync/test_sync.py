@@ -11,7 +11,7 @@ from minicaffe import context
 from minicaffe.blob import Blob, SyncedArray
 from minicaffe.distributed.communicator import Communicator, LocalCommunicator
 from minicaffe.distributed.sync.allreduce import AllreduceSync, Bucket, plan_buckets
-from minicaffe.errors import CommunicationError
+from minicaffe.errors import CommunicationError, NetError
 from minicaffe.net.parameters import FlatParams
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
@@ -193,6 +193,31 @@ def test_a_bucket_is_reduced_while_backward_goes_on() -> None:
         return early == [True]
 
     assert all(run_ranks(2, work, URLS[1]))
+
+
+# --- parameters that have other memory than the flat buffer ------------------------------------
+
+
+def test_ranks_begin_equal_with_weights_in_the_memory_of_another_net() -> None:
+    def work(ring: Communicator) -> list[Any]:
+        solver: Any = FakeSolver(ring.rank)
+        elsewhere = Blob((20, 5, 5))
+        elsewhere.data[...] = 10 + ring.rank
+        solver.net.layers[1].blobs[0].share_data(elsewhere)
+        AllreduceSync(ring).on_start(solver)
+        return [np.unique(elsewhere.data), np.array(solver.net.flat_params.data)]
+
+    for elsewhere, flat in run_ranks(2, work):
+        assert elsewhere.tolist() == [10]
+        assert flat[:500].tolist() == [10] * 500
+        np.testing.assert_array_equal(flat[500:], FakeSolver(0).net.flat_params.data[500:])
+
+
+def test_gradients_in_other_memory_cannot_be_added_up() -> None:
+    solver: Any = FakeSolver(0)
+    solver.net.layers[1].blobs[1].share_diff(Blob((20,)))
+    with pytest.raises(NetError, match="the gradient of parameter 1 has the memory of another"):
+        AllreduceSync(LocalCommunicator()).on_start(solver)
 
 
 # --- errors ------------------------------------------------------------------------------------
