@@ -17,7 +17,7 @@ from ._batched import BatchedLayer
 class HDF5DataLayer(BatchedLayer):
     """Rows of the datasets that have the tops' names, from all files of a list, over and over.
 
-    `hdf5_data_param`: `source`, a file with the path of an HDF5 file on each line; `batch_size`;
+    `hdf5_data_param`: `source`, a list of HDF5 files, between any white space; `batch_size`;
     `shuffle` (false): in each pass the files come in another order, and the rows of each file too.
     Values may be whole or real numbers of any size; they become float32 and are not transformed.
     Batches run on from one file to the next. Of several ranks in phase TRAIN, row i is for rank

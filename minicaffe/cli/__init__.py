@@ -19,9 +19,13 @@ from ..errors import Error
 from ..machine.signals import Ended, enable_faulthandler, ending
 from ..monitor.glog import glog
 from ._commands import UsageError, dispatch
+from ._glog_flags import take_log_flags
 
 INTERRUPTED = 130
-NOTES = "--debug shows the traceback of an error, --version the version."
+NOTES = (
+    "--debug shows the traceback of an error, --version the version. Flags of glog and gflags are"
+    "\ntaken too: -minloglevel, -log_dir, -logtostderr, -flagfile ..."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     enable_faulthandler()
     try:
-        with glog(), ending():
+        words, how = take_log_flags(words)
+        with glog(how), ending():
             status = _run(words)
         sys.stdout.flush()
         return status

@@ -1,8 +1,10 @@
-"""Lists of pictures, "path label" a line, as ImageData and convert_imageset read them."""
+"""Lists of files: of pictures and labels, of names; what Caffe reads line by line, word by word."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,23 +23,31 @@ class Entry(NamedTuple):
 def read_image_list(path: str | os.PathLike[str]) -> list[Entry]:
     """The entries of a list. The label stands after the last space, so that paths may have some.
 
-    Empty lines are passed over. Raises DataError, with the line, for one that is no entry, and
-    for a list that cannot be read or has no entries.
+    As in Caffe, a line of one word is a path, whose label is 0. Empty lines are passed over. Raises
+    DataError, with the line, for one that is no entry, and for a list that cannot be read or has no
+    entries.
     """
     entries = []
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
-        name, space, label = line.rstrip().rpartition(" ")
-        try:
-            entries.append(Entry(name.rstrip(), int(label), f"{path}:{number}"))
-        except ValueError:
-            space = ""
-        if not space or not name.strip():
+        name, _, label = line.rstrip().rpartition(" ")
+        if len(line.split()) == 1:
+            name, label = line.strip(), "0"
+        found = re.fullmatch(r"[+-]?\d+", label)
+        if not found or not name.strip():
             raise DataError(f"{path}:{number}: 'path label' is expected, not '{line.strip()}'")
+        entries.append(Entry(name.rstrip(), int(label), f"{path}:{number}"))
     if not entries:
         raise DataError(f"{path}: the list has no entries")
     return entries
+
+
+def read_words(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+    """The words of a text file, between any white space, each with its "file:line"."""
+    for number, line in enumerate(read_lines(path), 1):
+        for word in line.split():
+            yield word, f"{path}:{number}"
 
 
 def read_lines(path: str | os.PathLike[str], errors: str = "surrogateescape") -> list[str]:

@@ -96,7 +96,30 @@ def test_shuffled_lists_hold_the_same(folder: Path) -> None:
 def test_lists_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read"):
         read_image_list(tmp_path / "gone")
-    for text in ("a.png 1\nb.png\n", "a.png 1\nb.png two\n"):
+    for text in ("a.png 1\nb.png two\n", "a.png 1\nb.png\t2\n", "a.png 1\nb.png 0.5\n"):
         (tmp_path / "list").write_text(text)
         with pytest.raises(DataError, match=r"list:2: 'path label' is expected, not 'b\.png"):
             read_image_list(tmp_path / "list")
+
+
+@pytest.mark.parametrize(
+    ("root", "text", "labels"),
+    [
+        ("./", "a.png 1\nb c.JPG 2\n\n", [1, 2]),  # an empty line
+        ("", "a.png 1\nb c.JPG 2\n", [1, 2]),
+        ("./l", "arge.png 3\n", [3]),  # root is put before the path as it is
+        (".", "a.png 1\n", [1]),
+        ("./", "a.png  1\nb c.JPG  2\n", [1, 2]),  # two spaces
+        ("./", "a.png\nlarge.png\n", [0, 0]),  # no labels
+        ("./", "a.png -3 \r\nlarge.png +4\t\n", [-3, 4]),
+    ],
+)
+def test_lists_as_caffe_reads_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, root: str, text: str, labels: list[int]
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "list").write_bytes(text.encode())
+    assert main(["convert_imageset", root, "list", "db"]) == 0
+    with open_database("db") as records:
+        assert [parse_datum(v, k, "").label for k, v in records.items()] == labels
+    assert [entry.label for entry in read_image_list("list")] == labels

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from minicaffe import TEST, context
+from minicaffe.data.sources.hdf5_rows import Hdf5Rows
 from minicaffe.errors import DataError, Error, LayerError, MissingExtra
+from minicaffe.proto import minicaffe_pb2 as pb
 from tests.golden_cases import cases, file
 from tests.layers.feeding import Feed, labels, raw_draws
 from tests.one_layer import OneLayer
@@ -228,3 +230,18 @@ def test_a_missing_library_is_named(
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtra, match=r"minicaffe\[hdf5\]"):
         feed(hdf5_data())
+
+
+@pytest.mark.parametrize("text", ["a.h5 b.h5\n", "a.h5\n\n\tb.h5", " a.h5\r\nb.h5 \r\n"])
+def test_names_in_a_list_stand_between_any_white_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, first in (("a.h5", 0), ("b.h5", 2)):
+        with h5py.File(name, "w") as file:
+            file["y"] = np.arange(first, first + 2.0)
+    Path("list").write_bytes(text.encode())
+    param = pb.LayerParameter(name="rows", type="HDF5Data", top=["y"])
+    param.hdf5_data_param.source = "list"
+    rows = Hdf5Rows(param, pb.TEST)
+    assert [float(rows.read(index).values[0]) for index in range(4)] == [0, 1, 2, 3]

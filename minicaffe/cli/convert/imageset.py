@@ -87,7 +87,7 @@ def convert_imageset(
     count, size = 0, None
     with create_database(database, backend) as records:
         for number, entry in enumerate(progress(entries, len(entries))):
-            datum = picture_datum(Path(f"{root}{os.sep}{entry.path}"), entry.label, options)
+            datum = picture_datum(_below(root, entry.path), entry.label, options)
             if datum is None:
                 log.error("Could not open or find file %s", entry.path)
                 continue
@@ -100,6 +100,13 @@ def convert_imageset(
             records.put(key, datum.SerializeToString())
             count += 1
     return count
+
+
+def _below(root: PathLike, path: str) -> Path:
+    """A picture's file: `root` stands before its path as it is; a folder may lack its last '/'."""
+    whole = f"{root}{path}"
+    folder = not os.path.exists(whole) and os.path.isdir(root)
+    return Path(f"{root}{os.sep}{path}" if folder else whole)
 
 
 def _read(file: Path) -> Any:
@@ -120,7 +127,7 @@ def _same_kind(one: str, other: str) -> bool:
 
 def configure(parser: Parser) -> None:
     """Caffe's flags."""
-    parser.add_argument("root", help="the folder to which the list's paths are relative")
+    parser.add_argument("root", help="what stands before the list's paths: a folder")
     parser.add_argument("list", help="a file of lines 'PATH LABEL'")
     parser.add_argument("database", help="the folder to make")
     parser.switch("gray", "store grey pictures")

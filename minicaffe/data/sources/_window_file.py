@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
-from ..image_list import read_lines
+from ..image_list import read_words
 
 
 class Window(NamedTuple):
@@ -66,14 +65,8 @@ class _Words:
     def __init__(self, path: str) -> None:
         self.path = path
         self.place = path
-        self._words = self._split(path)
+        self._words = read_words(path)
         self._next = next(self._words, None)
-
-    @staticmethod
-    def _split(path: str) -> Iterator[tuple[str, int]]:
-        for number, line in enumerate(read_lines(path), 1):
-            for word in line.split():
-                yield word, number
 
     def left(self) -> bool:
         return self._next is not None
@@ -81,8 +74,7 @@ class _Words:
     def word(self, what: str) -> str:
         if self._next is None:
             raise DataError(f"{self.path} ends where {what} is expected")
-        word, line = self._next
-        self.place = f"{self.path}:{line}"
+        word, self.place = self._next
         self._next = next(self._words, None)
         return word
 

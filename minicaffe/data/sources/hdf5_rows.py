@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
 from ..hdf5_file import Hdf5File
-from ..image_list import read_lines
+from ..image_list import read_words
 from ..source import DataSource, Order, Place, Sample
 
 
@@ -36,9 +36,8 @@ class Hdf5Rows(DataSource):
         self.files: list[str] = []
         self.rows: list[int] = []
         self.shapes: list[tuple[int, ...]] = []
-        for number, line in enumerate(read_lines(source), 1):
-            if line.strip():
-                self._look_at(line.strip(), f"{source}:{number}")
+        for path, place in read_words(source):
+            self._look_at(path, place)
         if sum(self.rows) == 0:
             raise DataError(f"{source}: the list leads to no rows")
         self.starts = [0, *accumulate(self.rows)]
