@@ -132,6 +132,18 @@ def test_those_that_share_by_name_go_together() -> None:
     assert weight(other, "one") == pytest.approx(0.5 - 0.1 * (1.5 + 1.5))
 
 
+def test_a_layer_of_the_test_net_alone_shares_by_name_what_is_trained() -> None:
+    branch = """
+    layer { name: "also" type: "InnerProduct" bottom: "x" top: "also" param { name: "w" }
+      include { phase: TEST } inner_product_param { num_output: 2 bias_term: false } }"""
+    named = CONSTANT.replace('top: "ip"\n', 'top: "ip" param { name: "w" }\n')
+    solver = solver_of(named + branch, "test_iter: 1 test_interval: 2")
+    test = solver.test_nets[0]
+    solver.step(3)
+    assert weight(test, "also") == weight(test) == weight(solver.net)
+    assert test.forward()["also"].tolist() == [[pytest.approx(3 * weight(test))] * 2] * 4
+
+
 def test_those_that_share_by_name_and_have_got_different_memory_are_not_trained() -> None:
     apart = TIED.replace('param { name: "w" }', "")
     other = net_of(apart)

@@ -288,3 +288,54 @@ def test_forward_all_gives_copies_and_leaves_the_last_batch(tmp_path: Path) -> N
     assert net.blobs["x"].data.tolist() == [[5], [6], [0], [0]]  # filled up with zeros
     net.forward(x=np.zeros((4, 1)))
     assert given.sum() == 210
+
+
+# --- gradients of nets --------------------------------------------------------------------------
+
+CHAIN = """force_backward: true
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }
+layer { name: "times" type: "Power" bottom: "x" top: "times" power_param { scale: 3 } }
+layer { name: "r" type: "Reshape" bottom: "times" top: "r"
+  reshape_param { shape { dim: 0 dim: 2 dim: 3 } } }
+layer { name: "f" type: "Flatten" bottom: "r" top: "f" }
+layer { name: "y" type: "Power" bottom: "f" top: "y" power_param { scale: 2 } }
+"""
+
+
+def test_nothing_comes_back_of_tops_without_diffs(tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text(CHAIN)
+    net = net_in(tmp_path, caffe.TEST)
+    net.forward(x=np.ones((2, 6)))
+    assert one(net.backward()["x"]) == 0
+    net.blobs["y"].diff[0] = 1
+    assert net.backward()["x"].tolist() == [[6] * 6, [0] * 6]
+    assert net.backward(end="r")["times"].tolist() == [[2] * 6, [0] * 6]
+
+
+def test_gradients_go_through_layers_that_share_memory_at_every_size(tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text(CHAIN)
+    net = net_in(tmp_path, caffe.TEST)
+    for items in (2, 5, 1, 3):
+        net.blobs["x"].reshape(items, 6)
+        dy = np.arange(6 * items).reshape(items, 6)
+        assert np.array_equal(net.forward(x=dy)["y"], 6 * dy)
+        assert np.array_equal(net.backward(y=dy)["x"], 6 * dy)
+        for name in ("times", "r", "f"):
+            assert np.array_equal(net.blobs[name].diff.ravel(), 2 * dy.ravel())
+            assert np.array_equal(net.blobs[name].data.ravel(), 3 * dy.ravel())
+
+
+@pytest.mark.parametrize("kind", ["SoftmaxWithLoss", "SigmoidCrossEntropyLoss", "EuclideanLoss"])
+def test_a_loss_of_weight_0_has_no_part_in_the_gradient(folder: Path, kind: str) -> None:
+    label = "label" if kind == "SoftmaxWithLoss" else "y"
+    more = """layer { name: "l" type: "DummyData" top: "label"
+      dummy_data_param { shape { dim: 4 } data_filler { value: 1 } } }"""
+    loss = (
+        f'layer {{ name: "idle" type: "{kind}" bottom: "ip" bottom: "{label}" top: "idle"'
+        " loss_weight: 0 }"
+    )
+    (folder / "net.prototxt").write_text(NET % 1 + more + loss)
+    solver = solver_in(folder)
+    solver.step(1)
+    assert w_and_b(solver.net) == [pytest.approx(0.8), pytest.approx(-0.2)]
+    assert one(solver.net.blobs["ip"].diff) == 0.5
