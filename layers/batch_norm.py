@@ -44,6 +44,9 @@ class BatchNormLayer(Layer):
         if not self.blobs:
             for count in (self.channels, self.channels, 1):
                 self.blobs.add_blob(count)
+        if [blob.count() for blob in self.blobs] != [self.channels, self.channels, 1]:
+            given = [blob.shape for blob in self.blobs]
+            raise self.error(f"needs blobs of {self.channels}, {self.channels} and 1, not {given}")
         while len(self.param.param) < len(self.blobs):
             self.param.param.add(lr_mult=0)
         if any(spec.lr_mult != 0 for spec in self.param.param):

@@ -57,7 +57,7 @@ class FilterLayer(Layer):
         indices = self.indices.data.read(self.device)
         for x, y in zip(bottom, top, strict=False):
             self.ops.gather(
-                x.data.read(self.device).reshape(x.shape[0], -1),
+                x.data.read(self.device).reshape(x.shape[0], x.count(1)),
                 indices,
                 y.data.write(self.device).reshape(indices.shape[0], x.count(1)),
             )
@@ -74,7 +74,7 @@ class FilterLayer(Layer):
                 self.ops.scatter_add(
                     y.diff.read(self.device).reshape(indices.shape[0], x.count(1)),
                     indices,
-                    x.diff.write(self.device).reshape(x.shape[0], -1),
+                    x.diff.write(self.device).reshape(x.shape[0], x.count(1)),
                 )
 
     def allow_force_backward(self, index: int) -> bool:

@@ -68,9 +68,11 @@ class SPPLayer(Layer):
 
     def _make_levels(self, shape: Shape) -> None:
         images, channels, height, width = shape
-        self.levels = [Level(_window((height, width), 2**level)) for level in range(self.height)]
-        for level in self.levels:
+        self.levels = []
+        for number in range(self.height):  # a grid finer than the image is refused: it ends early
+            level = Level(_window((height, width), 2**number))
             level.window.check(self, (height, width))
+            self.levels.append(level)
             pooled = (images, channels, *level.window.pooled((height, width)))
             level.pooled.reshape(pooled)
             level.mask.resize(pooled)

@@ -26,7 +26,8 @@ def im2col(
     """Write col (N, C * taps, *out) from the images x (N, C, *spatial)."""
     table = window_table(x.shape[2:], col.shape[2:], kernel, stride, pad, dilation)
     planes, lines = x.shape[0] * x.shape[1], math.prod(col.shape[2:-1])
-    _im2col(x.reshape(planes, -1), col.reshape(planes, -1), table, math.prod(kernel), lines)
+    images, columns = _planes(x, planes), _planes(col, planes)
+    _im2col(images, columns, table, math.prod(kernel), lines)
 
 
 def col2im(
@@ -35,7 +36,13 @@ def col2im(
     """Overwrite the images dx (N, C, *spatial) with the sums of what col has for each value."""
     table = window_table(dx.shape[2:], col.shape[2:], kernel, stride, pad, dilation)
     planes, lines = dx.shape[0] * dx.shape[1], math.prod(col.shape[2:-1])
-    _col2im(col.reshape(planes, -1), dx.reshape(planes, -1), table, math.prod(kernel), lines)
+    images, columns = _planes(dx, planes), _planes(col, planes)
+    _col2im(columns, images, table, math.prod(kernel), lines)
+
+
+def _planes(values: F32, planes: int) -> F32:
+    """The values with one axis for planes; of no planes too, where -1 has no meaning."""
+    return values.reshape(planes, values.size // max(planes, 1))
 
 
 SPATIAL, OUT, KERNEL, STRIDE, PAD, DILATION = range(6)  # rows of a window table

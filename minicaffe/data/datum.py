@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, extra
 from ..proto import minicaffe_pb2 as pb
+from .picture_size import check_size
 
 AS_STORED, GRAY, COLOR = 0, 1, 3  # channels to decode an encoded picture to
 
@@ -51,6 +52,7 @@ def decode_pixels(file: bytes, channels: int = AS_STORED) -> Picture:
     how = {GRAY: cv2.IMREAD_GRAYSCALE, COLOR: cv2.IMREAD_COLOR}.get(channels, cv2.IMREAD_UNCHANGED)
     if not file:
         raise DataError("an encoded picture of 0 bytes")
+    check_size(file)
     try:
         pixels = cv2.imdecode(np.frombuffer(file, np.uint8), how)
     except cv2.error as error:
@@ -67,7 +69,12 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
         return picture
     cv2 = extra("cv2", "images", "resize")
     pixels = np.ascontiguousarray(picture.transpose(1, 2, 0))
-    return _channels_first(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR))
+    try:
+        scaled = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+    except cv2.error as error:  # sides above 32767, sides of 0
+        sides = f"{pixels.shape[0]} x {pixels.shape[1]} to {height} x {width}"
+        raise DataError(f"a picture that cannot be scaled from {sides}: {error.err}") from error
+    return _channels_first(scaled)
 
 
 def _channels_first(pixels: Picture) -> Picture:

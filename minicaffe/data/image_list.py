@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
 from .datum import COLOR, GRAY, Picture, decode, resize
+
+PIECE = 1 << 20
+LONGEST = 1 << 28  # bytes of a text
 
 
 class Entry(NamedTuple):
@@ -57,18 +61,39 @@ def read_lines(path: str | os.PathLike[str], errors: str = "surrogateescape") ->
     is what `open` knows by that name.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors=errors)
+        text = _text(path).decode("utf-8", errors)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # a path with a byte 0; bytes that `errors` refuses
+        raise DataError(f"cannot read {path!r}: {error}") from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text.removesuffix("\n").split("\n")
+
+
+def _text(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a text file, which may be a pipe, but neither endless nor of other bytes."""
+    pieces: list[bytes] = []
+    with open(path, "rb") as file:
+        while piece := file.read(PIECE):
+            pieces.append(piece)
+            if b"\0" in piece:
+                line = b"".join(pieces).partition(b"\0")[0].count(b"\n") + 1
+                raise DataError(f"{path}:{line}: a byte 0, where lines of text are expected")
+            if len(pieces) * PIECE > LONGEST:
+                raise DataError(f"{path}: a text of more than {LONGEST >> 20} MiB is not read")
+    return b"".join(pieces)
 
 
 def read_file(path: str | os.PathLike[str], place: str) -> bytes:
     """The bytes of a file that `place` names. Raises DataError."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe that nobody fills, an endless device
+            raise DataError(f"{place}: cannot read {path}: it is no regular file")
         return Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{place}: cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{place}: cannot read {path!r}: {error}") from error
 
 
 def read_picture(path: str, place: str, *, color: bool = True) -> Picture:

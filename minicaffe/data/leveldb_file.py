@@ -1,7 +1,9 @@
 """LevelDB folders over the package plyvel: a reader that leaves them as they are, and a writer."""
 
 import os
+import re
 import shutil
+import stat
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import DataError, extra
+
+NAMES = ("CURRENT", "MANIFEST-")
 
 
 class LeveldbReader:
@@ -30,11 +34,7 @@ class LeveldbReader:
         self._view = tempfile.TemporaryDirectory(prefix="minicaffe-leveldb-")
         try:
             for entry in self.path.iterdir():
-                copy = Path(self._view.name) / entry.name
-                if entry.suffix in (".ldb", ".sst"):
-                    copy.symlink_to(entry.resolve())
-                elif entry.name not in ("LOCK", "LOG", "LOG.old"):
-                    shutil.copyfile(entry, copy)
+                _view(entry, Path(self._view.name) / entry.name)
             self._db: Any = plyvel.DB(self._view.name, paranoid_checks=True)
         except (plyvel.Error, OSError) as error:
             self._view.cleanup()
@@ -90,6 +90,21 @@ class LeveldbReader:
 def _close(db: Any, view: tempfile.TemporaryDirectory[str]) -> None:
     db.close()
     view.cleanup()
+
+
+def _view(entry: Path, copy: Path) -> None:
+    """Make a link to a table, a copy of what tells of tables; the rest is not LevelDB's."""
+    is_table = entry.suffix in (".ldb", ".sst")
+    if not is_table and entry.suffix != ".log" and not entry.name.startswith(NAMES):
+        return
+    if not stat.S_ISREG(entry.stat().st_mode):  # follows links: to an endless device, to a pipe
+        raise OSError(f"{entry.name} is no regular file")
+    if is_table:
+        copy.symlink_to(entry.resolve())
+        return
+    if entry.name == "CURRENT" and not re.fullmatch(rb"MANIFEST-\d+\n", entry.read_bytes()[:99]):
+        raise OSError("CURRENT names no file MANIFEST-NUMBER")
+    shutil.copyfile(entry, copy)
 
 
 class LeveldbWriter:

@@ -145,8 +145,11 @@ def source_class(name: str) -> type[DataSource]:
             raise DataError(f"{unknown})")
         try:
             module = importlib.import_module(place)
-        except ImportError as error:
-            raise DataError(f"{unknown}; as a Python module: {error})") from None
+        except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+            why = (
+                str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+            )
+            raise DataError(f"{unknown}; as a Python module: {why})") from error
     found = getattr(module, word, None)
     if not (isinstance(found, type) and issubclass(found, DataSource)):
         raise DataError(f"source_class '{name}': {module.__name__} has no DataSource '{word}'")

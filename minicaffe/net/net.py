@@ -67,7 +67,11 @@ class Net:
         self.input_names: list[str] = []
         self.output_names: list[str] = []
         self.callbacks = NetCallbacks()
-        self._build()
+        try:
+            self._build()
+        except BaseException:
+            self.close()  # what the layers have opened so far
+            raise
         self.memory_plan: MemoryPlan | None = None
         if share_memory:
             self._share_memory(keep)

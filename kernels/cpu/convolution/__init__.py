@@ -13,6 +13,7 @@ A layer asks for a `plan` when it is reshaped, which finds the way that serves e
 with the same functions.
 """
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -104,7 +105,7 @@ def add_bias(bias: F32, y: F32) -> None:
 
 def _maps(y: F32) -> F32:
     """(N, O, *out) -> (N, O, P)."""
-    return y.reshape(y.shape[0], y.shape[1], -1)
+    return y.reshape(*y.shape[:2], math.prod(y.shape[2:]))
 
 
 @compiled

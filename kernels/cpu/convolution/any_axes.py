@@ -28,7 +28,7 @@ def scratch_size(plan: Plan) -> int:
 
 def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
     """y = W * x + bias."""
-    _fill(bias, y.reshape(y.shape[0], y.shape[1], -1))
+    _fill(bias, y.reshape(*y.shape[:2], math.prod(y.shape[2:])))
     filters, col = _filters(plan, weight), _col(plan, scratch)
     for n in range(x.shape[0]):
         im2col(x[n : n + 1], col, *plan.window)

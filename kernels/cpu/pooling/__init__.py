@@ -70,7 +70,7 @@ def max_backward(dy: F32, mask: I32, dx: F32) -> None:
 def average_forward(x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
     """Write the averages into y."""
     if _global(x, y, kernel, pad):
-        _means(x.size // y.size, x.reshape(-1), y.reshape(-1))
+        _means(kernel[0] * kernel[1], x.reshape(-1), y.reshape(-1))
         return
     windows = _windows(x, y, kernel, stride, pad)
     _average_forward(
@@ -81,7 +81,7 @@ def average_forward(x: F32, y: F32, kernel: Pair, stride: Pair, pad: Pair) -> No
 def average_backward(dy: F32, dx: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
     """Overwrite dx: each gradient of dy is shared among the values of its window."""
     if _global(dx, dy, kernel, pad):
-        _spread(dy.reshape(-1), dx.reshape(dy.size, -1))
+        _spread(dy.reshape(-1), dx.reshape(dy.size, kernel[0] * kernel[1]))
         return
     windows = _windows(dx, dy, kernel, stride, pad)
     _average_backward(

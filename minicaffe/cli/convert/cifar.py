@@ -19,6 +19,7 @@ CHANNELS, SIDE = 3, 32
 RECORD = 1 + CHANNELS * SIDE * SIDE  # label, then the planes of red, green and blue
 TRAIN_BATCHES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_BATCHES = ("test_batch.bin",)
+LARGEST = 1 << 28  # bytes of a batch, unpacked; Krizhevsky's have 30 million
 PathLike = str | os.PathLike[str]
 
 
@@ -30,10 +31,13 @@ def read_batch(path: PathLike) -> NDArray[np.uint8]:
         if path.exists() or not compressed.exists():
             raw = path.read_bytes()
         else:
-            raw = lzma.decompress(compressed.read_bytes())
+            with lzma.open(compressed) as stream:
+                raw = stream.read(LARGEST + 1)
+            if len(raw) > LARGEST:
+                raise DataError(f"{compressed} holds more than {LARGEST >> 20} MiB")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except lzma.LZMAError as error:
+    except (lzma.LZMAError, EOFError) as error:
         raise DataError(f"{compressed} is cut short or damaged: {error}") from error
     if not raw or len(raw) % RECORD:
         raise DataError(f"{path} has {len(raw)} bytes, no multiple of a record's {RECORD}")

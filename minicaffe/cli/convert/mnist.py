@@ -17,6 +17,7 @@ from .._commands import Parser
 from .._progress import progress
 
 IMAGES, LABELS = 0x0803, 0x0801  # magic numbers: unsigned bytes, 3 and 1 dimensions
+LARGEST = 1 << 30  # bytes, unpacked
 PathLike = str | os.PathLike[str]
 
 
@@ -41,8 +42,14 @@ def read_idx(path: PathLike, magic: int) -> NDArray[np.uint8]:
 
 def _read(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            with gzip.open(file) if packed else file as stream:
+                raw = stream.read(LARGEST + 1)
+        if len(raw) > LARGEST:
+            raise DataError(f"{path} holds more than {LARGEST >> 20} MiB")
+        return raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is cut short or damaged: {error}") from error
     except OSError as error:
