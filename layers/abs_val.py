@@ -16,3 +16,4 @@ class AbsValLayer(NeuronLayer):
     """
 
     function = "abs_val"
+    needs_bottom = True

@@ -16,3 +16,4 @@ class BNLLLayer(NeuronLayer):
     """
 
     function = "bnll"
+    needs_bottom = True

@@ -20,6 +20,7 @@ class ClipLayer(NeuronLayer):
     """
 
     function = "clip"
+    needs_bottom = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the bounds."""

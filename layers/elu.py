@@ -21,6 +21,7 @@ class ELULayer(NeuronLayer):
     """
 
     function = "elu"
+    needs_top = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read alpha."""

@@ -21,6 +21,7 @@ class ExpLayer(NeuronLayer):
     """
 
     function = "exponential"
+    needs_top = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Turn the parameters into y = outer exp(inner x)."""

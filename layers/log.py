@@ -22,6 +22,7 @@ class LogLayer(NeuronLayer):
     """
 
     function = "logarithm"
+    needs_bottom = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Turn the parameters into y = factor log(scale x + shift)."""

@@ -25,6 +25,7 @@ class LSTMUnitLayer(Layer):
     """
 
     kernels = ("lstm",)
+    needs_top = True
     bottoms = (3, 3)
     tops = (2, 2)
     in_place = False

@@ -21,6 +21,7 @@ class MVNLayer(Layer):
     """
 
     kernels = ("mvn",)
+    needs_top = True
     positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

@@ -23,6 +23,8 @@ class PowerLayer(NeuronLayer):
           power_param { power: 3 scale: 0.5 shift: 1 } }
     """
 
+    needs_bottom = True
+
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Choose the cheapest function that serves."""
         param = self.param.power_param

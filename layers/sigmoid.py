@@ -20,6 +20,7 @@ class SigmoidLayer(NeuronLayer):
     """
 
     function = "sigmoid"
+    needs_top = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Nothing to read but the engine."""

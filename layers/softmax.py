@@ -20,6 +20,7 @@ class SoftmaxLayer(Layer):
     """
 
     kernels = ("softmax",)
+    needs_top = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the axis."""

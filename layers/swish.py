@@ -19,6 +19,7 @@ class SwishLayer(NeuronLayer):
     """
 
     function = "swish"
+    needs_top = True
     keeps_input = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

@@ -20,6 +20,7 @@ class TanHLayer(NeuronLayer):
     """
 
     function = "tanh"
+    needs_top = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Nothing to read but the engine."""

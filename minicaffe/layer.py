@@ -61,6 +61,8 @@ class Layer:
     positions: ClassVar[Positions | None] = None  # where the pixels of a top lie over a bottom's
     moves: ClassVar[bool] = False  # copies values, without arithmetic
     shares: ClassVar[bool] = False  # its tops have its bottoms' memory: nothing moves in forward
+    needs_top: ClassVar[bool] = False  # the bottoms' gradients are taken from the tops' data
+    needs_bottom: ClassVar[bool] = False  # in place too, where that is lost, from the bottoms' data
     repeats: ClassVar[bool] = False  # may give a value several times; backward sums what comes back
     multiplies: ClassVar[bool] = False  # its work is products with its parameters
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,8 @@ from .transformer import DataTransformer, Shape
 log = logging.getLogger("minicaffe.data")
 
 PROBED = 16  # samples looked at for a first good one
+MAX_LEFT_OUT = 0.01  # of a source's samples, unless the environment says otherwise
+FEW = 3  # samples that may be left out of however small a source, unless it does
 
 Draws = NDArray[np.uint32]  # (pictures, draws a picture)
 
@@ -88,7 +91,8 @@ class Batches:
     taken as they are. `shapes` are the tops' sample shapes, where the net states them; otherwise
     every batch takes those of its first sample, and the others must have the same. A sample that
     cannot be read (or does not have the stated shape) is left out and kept in `bad`, number ->
-    reason; a batch in which nothing can be read is a DataError.
+    reason; a batch in which nothing can be read is a DataError. So is a number of samples left out
+    beyond MAX_LEFT_OUT of the source's and FEW, or beyond the share MINICAFFE_MAX_LEFT_OUT.
 
     One thread of its own makes up to `depth` batches in advance; `close()` ends it.
     """
@@ -162,7 +166,17 @@ class Batches:
                 f"not one of the batch's {len(places)} samples can be read;"
                 f" the first: {self.bad[places[0].index]}"
             )
+        self._check_left_out()
         return batch
+
+    def _check_left_out(self) -> None:
+        limit, size = most_left_out(len(self.source)), len(self.source)
+        if len(self.bad) > limit:
+            index, reason = next(reversed(self.bad.items()))
+            raise DataError(
+                f"{self.source.place()}: {len(self.bad)} of {size} samples cannot be read, {limit}"
+                f" may be left out (MINICAFFE_MAX_LEFT_OUT); the last is number {index}: {reason}"
+            )
 
     def _draw(self, draws: RandomDraws, k: int, places: list[Place]) -> Draws:
         count = sum(transformer.draws for transformer in self.transformers if transformer)
@@ -231,6 +245,23 @@ class Batches:
             else:
                 transformer.transform(value, top[row], chance[at : at + transformer.draws])
                 at += transformer.draws
+
+
+def most_left_out(size: int) -> int:
+    """How many samples of a source of this size may be left out.
+
+    Raises DataError for a MINICAFFE_MAX_LEFT_OUT that is no share.
+    """
+    text = os.environ.get("MINICAFFE_MAX_LEFT_OUT")
+    if not text:
+        return max(int(MAX_LEFT_OUT * size), FEW)
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise DataError(f"MINICAFFE_MAX_LEFT_OUT must be a share from 0 to 1, not '{text}'")
+    return int(share * size)
 
 
 def _allocate(memory: list[NDArray[np.float32]], rows: int, shapes: Sequence[Shape]) -> None:

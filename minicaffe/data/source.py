@@ -17,8 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..layer import is_file_of
+from ..layer import given_fields, is_file_of
 from ..proto import minicaffe_pb2 as pb
+
+SOURCES = tuple(
+    f"{kind}_param.source"
+    for kind in ("data", "memory_data", "image_data", "hdf5_data", "window_data")
+)
 
 
 class Sample(NamedTuple):
@@ -58,6 +63,11 @@ class DataSource(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close what was opened; closing twice is harmless."""
+
+    def place(self) -> str:
+        """Where it reads, for errors: the layer and the paths that its prototxt gives."""
+        paths = [getattr(*each) for each in given_fields(self.param, SOURCES)]
+        return f"layer '{self.param.name}', source {', '.join(paths) or type(self).__name__}"
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from . import in_place
 from .node import Node
 
 log = logging.getLogger("minicaffe.net")
@@ -24,6 +25,12 @@ def fallen_back(nodes: Sequence[Node], device: str) -> None:
     lacking = [f"{node.name} ({', '.join(node.missing)})" for node in nodes if node.missing]
     if lacking:
         log.warning("On the CPU, for want of kernels for %s: %s", device, ", ".join(lacking))
+
+
+def overwritten(nodes: Sequence[Node]) -> None:
+    """Which layers that run in place make a gradient wrong."""
+    for sentence in in_place.overwritten(nodes):
+        log.warning("%s", sentence)
 
 
 def summary(nodes: Sequence[Node], outputs: Sequence[str], parameters: int, memory: int) -> None:

@@ -100,6 +100,8 @@ class Net:
         if self.param.force_backward:
             for node in self.nodes:
                 node.force_backward()
+        if self.phase == pb.TRAIN or self.param.force_backward:
+            net_log.overwritten(self.nodes)
         self.output_names = sorted(available)
         self.flat_params = params.flatten()
         net_log.summary(self.nodes, self.output_names, self.flat_params.count, memory)
@@ -188,7 +190,7 @@ class Net:
             try:
                 node.layer.reshape(node.bottoms, node.tops)
                 if index not in grouped:
-                    node.layer.forward(node.bottoms, node.tops)
+                    node.run()
                 elif group := grouped[index]:
                     group.run_forward()
             except Exception as error:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from ..blob import Blob
+import numpy as np
+
+from .. import context
+from ..blob import Blob, SyncedArray
 from ..errors import LayerError
 from ..layer import Layer
 from ..proto import minicaffe_pb2 as pb
-from ..proto.blob_proto import blob_from_proto
+from ..proto.blob_proto import blob_from_proto, blob_shape, shape_matches
 
 
 @dataclass(eq=False)
@@ -54,10 +59,9 @@ class Node:
         Raises LayerError for blobs or loss weights that do not fit the layer's type.
         """
         layer = self.layer
-        for proto in self.param.blobs:
-            layer.blobs.add_blob(*blob_from_proto(proto).shape)
-            layer.blobs[-1].data[...] = blob_from_proto(proto)
         self.kind.check_counts(layer, self.bottoms, self.tops)
+        for proto, shape in zip(self.param.blobs, self._given_shapes(), strict=True):
+            layer.blobs.add_blob(*shape).data[...] = blob_from_proto(proto).reshape(shape)
         try:
             layer.setup(self.bottoms, self.tops)
             layer.reshape(self.bottoms, self.tops)
@@ -71,6 +75,27 @@ class Node:
                 top.diff.write("cpu")[...] = weight
                 self.losses.append(top)
 
+    def _given_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the parameters that the prototxt holds. LayerError unless they fit.
+
+        A layer takes those that are given for its own, so another of the type is asked for its.
+        """
+        given = self.param.blobs
+        if not given or self.param.type == "Python":
+            return [blob_shape(proto) for proto in given]
+        bare, here = pb.LayerParameter(), context.current()
+        bare.CopyFrom(self.param)
+        del bare.blobs[:]
+        twin = type(self.layer)(bare, self.layer.device, self.layer.phase)
+        state = here.rng.get_state()
+        twin.setup(self.bottoms, self.tops)
+        here.rng.set_state(state)
+        shapes = [blob.shape for blob in twin.blobs]
+        if len(given) != len(shapes) or not all(map(shape_matches, given, shapes)):
+            there = [blob_shape(proto) for proto in given]
+            raise self.error(f"the prototxt gives parameters of shapes {there}, it has {shapes}")
+        return shapes
+
     def _loss_weights(self) -> list[float]:
         given, count = list(self.param.loss_weight), len(self.tops)
         default = self.kind.default_loss_weight
@@ -82,10 +107,32 @@ class Node:
             self.param.loss_weight.append(default)  # as Caffe writes it
         return given or [default, *[0.0] * count][:count]
 
+    def run(self) -> None:
+        """The layer's forward. Raises LayerError where it returns what it should have written."""
+        forward: Callable[..., Any] = self.layer.forward
+        returned = forward(self.bottoms, self.tops)
+        if returned is not None:
+            self._check_returned(returned, "forward", [top.data for top in self.tops])
+
     def run_back(self) -> None:
-        """The layer's backward, if it goes backward."""
+        """The layer's backward, if it goes backward. Raises LayerError as `run` does."""
         if self.needs_backward:
-            self.layer.backward(self.tops, self.propagate_down, self.bottoms)
+            backward: Callable[..., Any] = self.layer.backward
+            returned = backward(self.tops, self.propagate_down, self.bottoms)
+            if returned is not None:
+                self._check_returned(returned, "backward", [each.diff for each in self.bottoms])
+
+    def _check_returned(self, returned: Any, method: str, written: list[SyncedArray]) -> None:
+        """Raise LayerError for arrays that are not what the method has written too."""
+        values = returned if isinstance(returned, list | tuple) else [returned]
+        for value in values:
+            if hasattr(value, "__array__") and not any(
+                np.array_equal(value, each.read("cpu"), equal_nan=True) for each in written
+            ):
+                place = "top[0].data" if method == "forward" else "bottom[0].diff"
+                raise self.error(
+                    f"{method} returned an array, which goes nowhere: write it into {place}[...]"
+                )
 
     def force_backward(self) -> None:
         """Go backward, to every bottom that the layer has a gradient for and to all parameters."""

@@ -67,6 +67,8 @@ def copy_trained(nodes: Sequence[Node], source: pb.NetParameter, origin: str) ->
                     " from scratch, give it another name"
                 )
             pairs.append((blob, values))
+    if not pairs:
+        _refuse_others(nodes, [proto.name for proto in source.layer if proto.blobs], origin)
     for blob, values in pairs:
         blob.data.write("cpu").reshape(-1)[...] = values.reshape(-1)
 
@@ -167,8 +169,25 @@ def _load_weights_hdf5(net: TrainedNet, path: str) -> None:
                     raise SnapshotError(f"{path}: {dataset} has shape {shape}, "
                                         f"the net's blob {blob.shape}")  # fmt: skip
                 pairs.append((blob, file.read_float32(dataset)))
+        if not pairs:
+            stored_names = file.names("data") or []
+            _refuse_others(net.nodes, [n for n in stored_names if file.names(f"data/{n}")], path)
     for blob, values in pairs:
         blob.data.write("cpu").reshape(-1)[...] = values.reshape(-1)
+
+
+def _refuse_others(nodes: Sequence[Node], holders: Sequence[str], origin: str) -> None:
+    """Raise SnapshotError if both have parameters, for no layer of the one is in the other."""
+    wanted = [node.name for node in nodes if node.layer.blobs]
+    if wanted and holders:
+        raise SnapshotError(
+            f"{origin}: none of its weights fits the net: it holds those of {_some(holders)}, the"
+            f" net's layers are {_some(wanted)}"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
 def _owns(net: TrainedNet, blob: Blob) -> bool:

@@ -215,7 +215,7 @@ class Squares(DataSource):
     def read(self, index: int) -> Sample:
         if index in self.bad:
             raise DataError(f"sample {index} is broken")
-        return Sample(str(index), (np.full((1, 1, 1), index, np.uint8), np.float32(index)))
+        return Sample(str(index), (np.full((1, 1, 1), index % 256, np.uint8), np.float32(index)))
 
     def close(self) -> None:
         self.closed = True
@@ -258,6 +258,49 @@ def test_a_bad_sample_is_left_out_named_and_counted(caplog: pytest.LogCaptureFix
     made.close()
     assert made.bad == {i: f"sample {i} is broken" for i in (2, 5, 6)}
     assert len(caplog.records) == 3
+
+
+MANY = " ".join(str(i) for i in range(0, 1000, 90))  # 12 of 1000
+
+
+@pytest.mark.parametrize(
+    ("share", "size", "bad", "allowed"),
+    [("", 1000, MANY, 10), ("0.005", 1000, MANY, 5), ("0", 10, "3", 0), ("", 20, "1 4 7 11", 3)],
+)
+def test_more_bad_samples_than_the_limit_end_the_training(
+    share: str, size: int, bad: str, allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINICAFFE_MAX_LEFT_OUT", share)
+    source = {"size": size, "bad": bad}
+    made = batches(2, **source)  # type: ignore[arg-type]
+    made.source.param = pb.LayerParameter(name="mnist")
+    made.source.param.data_param.source = "/data/cut_lmdb"
+    with pytest.raises(DataError) as error:
+        for _ in range(size):
+            made.next()
+    last = bad.split()[allowed]
+    assert str(error.value) == (
+        f"layer 'mnist', source /data/cut_lmdb: {allowed + 1} of {size} samples cannot be read,"
+        f" {allowed} may be left out (MINICAFFE_MAX_LEFT_OUT); the last is number {last}:"
+        f" sample {last} is broken"
+    )
+    made.close()
+
+
+def test_a_larger_share_may_be_left_out_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINICAFFE_MAX_LEFT_OUT", "0.5")
+    made = batches(2, bad="1 3 5 7 9")
+    assert [values(made) for _ in range(5)] == [[0], [2], [4], [6], [8]]
+    made.close()
+
+
+@pytest.mark.parametrize("text", ["1.5", "-0.1", "nan", "much"])
+def test_a_limit_that_is_no_share_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINICAFFE_MAX_LEFT_OUT", text)
+    made = batches(2)
+    with pytest.raises(DataError, match=f"must be a share from 0 to 1, not '{text}'"):
+        made.next()
+    made.close()
 
 
 def test_a_batch_without_a_good_sample_is_an_error() -> None:

@@ -53,6 +53,20 @@ def test_weights_that_do_not_fit_change_nothing(tmp_path, save, old, new, messag
     assert np.array_equal(weights(other), before)
 
 
+@pytest.mark.parametrize("save", [save_weights, save_weights_hdf5])
+def test_weights_of_which_nothing_fits_are_refused(tmp_path, save):
+    others = NET.replace('name: "a"', 'name: "fc1"').replace('name: "b"', 'name: "fc2"')
+    one, other = make(tmp_path), make(tmp_path, net=others)
+    before = weights(other)
+    save(one.net, f"{tmp_path}/weights")
+    message = (
+        "none of its weights fits the net: it holds those of a, b, the net's layers are fc1, fc2"
+    )
+    with pytest.raises(SnapshotError, match=f"{tmp_path}/weights: {message}"):
+        load_weights(other.net, f"{tmp_path}/weights")
+    assert np.array_equal(weights(other), before)
+
+
 def test_missing_parameters_in_hdf5_are_refused(tmp_path):
     one = make(tmp_path, net=NET.replace("num_output: 2", "num_output: 2 bias_term: false"))
     save_weights_hdf5(one.net, f"{tmp_path}/weights")
