@@ -4,13 +4,16 @@ Each rank dials the driver when it starts and says what happens: its metrics (ra
 and "bye" when it leaves. A line that ends without is that of a process which died: the operating
 system closes it at once, whatever Spark and the ring find out, and in which order.
 
-The proof is that of the ring (auth.py), with the run's secret. The driver listens on its own
-address only, and a stranger has a few seconds to give up.
+The proof is that of the ring (auth.py), with the run's secret. The driver listens on one address
+only, whatever Spark binds. A guest has a few seconds in all for its proof, however it deals out its
+bytes; there are at most `GUESTS` of them at a time, and when those who wait do not leave, the
+oldest is sent away. Ranks that have proved themselves do not count: there is no limit for them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import logging
 import queue
@@ -26,9 +29,12 @@ from ..handshake import Conversation
 
 log = logging.getLogger("minicaffe.spark")
 
-TIMEOUT = 5.0  # seconds that a handshake may take
+TIMEOUT = 5.0  # seconds that a handshake may take, for the driver
+DIALING = 30.0  # and for a rank, among many who call at once
 LINE_LIMIT = 1 << 22  # bytes of one message
-GUESTS = 256
+GUESTS = 256  # connections that have not proved themselves yet
+CROWDED = 0.5  # seconds for which a new guest waits for room
+QUIET = 60.0  # seconds between two lines of the log about strangers
 
 Message = dict[str, Any]
 
@@ -36,6 +42,54 @@ Message = dict[str, Any]
 def _seat(run: str, generation: int, secret: bytes) -> Member:
     """The one seat that drivers and ranks of a generation prove to hold, apart from the ring's."""
     return Member(rank=0, world_size=1, generation=generation, run=f"{run} control", secret=secret)
+
+
+def one_address(bind: str, host: str) -> str:
+    """The address to listen on: `bind`, or where that means all, the one that ranks know, `host`.
+
+    Where `host` is not of this machine (it stands behind another's address), that of its own name.
+    Raises CommunicationError where neither is.
+    """
+    if not _means_all(bind):
+        return bind
+    for name in (host, socket.gethostname()):
+        with contextlib.suppress(OSError):
+            family, _, _, _, place = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.bind((place[0], 0))
+            if not _means_all(str(place[0])):
+                return str(place[0])
+    raise CommunicationError(
+        f"the driver finds no address of its own to listen on: spark.driver.bindAddress is {bind},"
+        f" which means all, and spark.driver.host is {host}; set the first to one of its addresses"
+    )
+
+
+def _means_all(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.strip("[]") or "::").is_unspecified
+    except ValueError:  # a name
+        return False
+
+
+class _Strangers:
+    """What the log says of connections that were refused: a line a minute."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = -QUIET
+        self._silent = 0
+
+    def refused(self, peer: str, reason: object) -> None:
+        """Tell of one, and of how many nothing was said since the last line."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last < QUIET:
+                self._silent += 1
+                return
+            others = f" ({self._silent} others before)" if self._silent else ""
+            self._last, self._silent = now, 0
+        log.warning("refused a stranger from %s on the control port: %s%s", peer, reason, others)
 
 
 class ControlServer:
@@ -55,6 +109,9 @@ class ControlServer:
         self.address: tuple[str, int] = (host, self._socket.getsockname()[1])
         self._closing = False
         self._connections: set[socket.socket] = set()
+        self._guests: dict[socket.socket, None] = {}  # in the order in which they came
+        self._room = threading.Condition()
+        self._strangers = _Strangers()
         self._thread = threading.Thread(target=self._accept, name="minicaffe-control", daemon=True)
         self._thread.start()
 
@@ -76,20 +133,37 @@ class ControlServer:
             except OSError:
                 if self._closing:
                     return
+                time.sleep(CROWDED)  # no descriptors are left, say
                 continue
-            if len(self._connections) >= GUESTS:
-                connection.close()
-                continue
+            self._make_room()
             self._connections.add(connection)
+            with self._room:
+                self._guests[connection] = None
             threading.Thread(
                 target=self._serve, args=(connection, f"{peer[0]}:{peer[1]}"), daemon=True
             ).start()
+
+    def _make_room(self) -> None:
+        """Wait until a guest may come in; send the oldest away if none leaves."""
+        with self._room:
+            if self._room.wait_for(lambda: len(self._guests) < GUESTS, CROWDED):
+                return
+            oldest = next(iter(self._guests))
+            del self._guests[oldest]
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+
+    def _leaves_the_guests(self, connection: socket.socket) -> None:
+        with self._room:
+            self._guests.pop(connection, None)
+            self._room.notify()
 
     def _serve(self, connection: socket.socket, peer: str) -> None:
         rank: int | None = None  # of a line that may end in silence, which tells something
         try:
             deadline = time.monotonic() + TIMEOUT
             Conversation(connection, listener(self._member), peer, deadline).finish()
+            self._leaves_the_guests(connection)
             with connection.makefile("rb") as lines:
                 while line := lines.readline(LINE_LIMIT):
                     message = json.loads(line)
@@ -101,13 +175,14 @@ class ControlServer:
                         return
                     self.messages.put(message)
         except Refused as error:
-            log.warning("refused a stranger from %s on the control port: %s", peer, error)
+            self._strangers.refused(peer, error)
         except (OSError, ValueError) as error:
             if not self._closing:
                 log.warning("lost the control line of %s: %s", peer, error)
         finally:
             if rank is not None and not self._closing:
                 self.messages.put({"kind": "lost", "rank": rank})
+            self._leaves_the_guests(connection)
             self._connections.discard(connection)
             connection.close()
 
@@ -122,9 +197,9 @@ class ControlLine:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         try:
-            self._socket = socket.create_connection(address, TIMEOUT)
+            self._socket = socket.create_connection(address, DIALING)
             half = dialer(_seat(run, generation, secret))
-            deadline = time.monotonic() + TIMEOUT
+            deadline = time.monotonic() + DIALING
             Conversation(self._socket, half, "the driver", deadline).finish().settimeout(TIMEOUT)
         except (OSError, Refused) as error:
             self.close()

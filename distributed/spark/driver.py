@@ -27,7 +27,7 @@ from minicaffe.machine.whole_file import whole_file
 from ..auth import new_secret
 from .code import ship_code
 from .config import Config
-from .control import ControlServer
+from .control import ControlServer, one_address
 from .executor import Answer, train_partition
 from .preflight import Plan
 from .slots import await_slots, driver_addresses, is_local
@@ -121,7 +121,9 @@ class Generation:
         await_slots(sc, self.world_size)
         ship_code(sc)
         bind, host = driver_addresses(sc)
-        self.server = ControlServer(bind, training.run_id, number, training.secret)
+        self.server = ControlServer(
+            one_address(bind, host), training.run_id, number, training.secret
+        )
         self.job = TrainJob(
             solver=plan.solver.SerializeToString(),
             files=plan.files,
