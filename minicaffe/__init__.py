@@ -41,6 +41,7 @@ _DOORS = {
     "LossLayer": "layer",
     "Net": "pycaffe.net",
     "NetSpec": "pycaffe.net_spec",
+    "NCCL": "pycaffe.process",
     "NesterovSolver": "pycaffe.solver",
     "RMSPropSolver": "pycaffe.solver",
     "SGDSolver": "pycaffe.solver",
@@ -68,7 +69,8 @@ _DOORS = {
 
 # modules that pycaffe scripts reach as attributes
 _MODULES = (
-    "classifier", "coord_map", "detector", "draw", "io", "layers", "net_spec", "params", "proto",
+    "_caffe", "classifier", "coord_map", "detector", "draw", "io", "layers", "net_spec", "params",
+    "proto",
 )  # fmt: skip
 
 __all__ = ["TEST", "TRAIN", "__version__", *_DOORS]

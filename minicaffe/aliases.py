@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 # Modules that scripts for pycaffe import, and that live in minicaffe/pycaffe/.
-PYCAFFE = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "params")
+PYCAFFE = ("_caffe", "classifier", "coord_map", "detector", "draw", "io", "net_spec", "params")
 
 
 def install_as_caffe() -> None:

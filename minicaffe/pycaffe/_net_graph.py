@@ -55,7 +55,7 @@ def net_graph(
         for name in layer.bottom:
             graph.nodes[f"{name}_blob"] = Node((name,), BLOB)
             graph.edges.append((f"{name}_blob", key, ""))
-        label = _edge_label(layer) if label_edges else ""
+        label = get_edge_label(layer) if label_edges else ""
         for name in layer.top:
             # What nobody reads keeps the default style.
             graph.nodes[f"{name}_blob"] = Node((name,), {})
@@ -71,7 +71,8 @@ def _included(layer: pb.LayerParameter, phase: int) -> bool:
     return all(rule.phase != phase for rule in layer.exclude)
 
 
-def _layer_node(layer: pb.LayerParameter, display_lrm: bool) -> Node:
+def layer_lines(layer: pb.LayerParameter, display_lrm: bool) -> list[str]:
+    """The lines of a layer's label."""
     lines = [layer.name, f"({layer.type})"]
     if layer.type in ("Convolution", "Deconvolution"):
         conv = layer.convolution_param
@@ -85,8 +86,17 @@ def _layer_node(layer: pb.LayerParameter, display_lrm: bool) -> Node:
         lines[1] = f"(Pooling {pb.PoolingParameter.PoolMethod.Name(pool.pool)})"
         lines += _geometry(pool.kernel_size, pool.stride, pool.pad)
     if display_lrm and layer.type in ("Convolution", "Deconvolution", "InnerProduct"):
-        rates = ", ".join(str(param.lr_mult) for param in layer.param) or "1.0"
-        lines.append(f"lr mult: {rates}")
+        lines.append(f"lr mult: {get_layer_lr_mult(layer)}")
+    return lines
+
+
+def get_layer_lr_mult(layer: pb.LayerParameter) -> str:
+    """The learning rates' multipliers of a layer's parameters, as they are drawn."""
+    return ", ".join(str(param.lr_mult) for param in layer.param) or "1.0"
+
+
+def _layer_node(layer: pb.LayerParameter, display_lrm: bool) -> Node:
+    lines = layer_lines(layer, display_lrm)
     if list(layer.bottom) == list(layer.top) and len(layer.top) == 1:
         return Node(tuple(lines), IN_PLACE)
     return Node(tuple(lines), LAYER | {"fillcolor": COLOURS.get(layer.type, LAYER["fillcolor"])})
@@ -96,7 +106,8 @@ def _geometry(kernel: int, stride: int, pad: int) -> list[str]:
     return [f"kernel size: {kernel}", f"stride: {stride}", f"pad: {pad}"]
 
 
-def _edge_label(layer: pb.LayerParameter) -> str:
+def get_edge_label(layer: pb.LayerParameter) -> str:
+    """What stands beside the arrows from a layer: the number of its outputs, or its batch size."""
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
     if layer.type in ("Convolution", "Deconvolution"):

@@ -141,7 +141,7 @@ def _maps_back(start: Top) -> Iterator[tuple[Top, Map]]:
     while frontier:
         top, found = frontier.popleft()
         yield top, found
-        function = top.function
+        function = top.fn
         # A Crop lies over its first bottom; the second one only gives the size.
         cut = layer_class(function.type_name).positions == "cut"
         bottoms = function.inputs[:1] if cut else function.inputs

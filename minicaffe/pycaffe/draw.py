@@ -18,7 +18,18 @@ from typing import Any
 from ..errors import Error, NetError, extra
 from ..machine.whole_file import whole_file
 from ..proto import minicaffe_pb2 as pb
-from ._net_graph import BLOB, COLOURS, IN_PLACE, LAYER, Graph, Node, net_graph
+from ._net_graph import (
+    BLOB,
+    COLOURS,
+    IN_PLACE,
+    LAYER,
+    Graph,
+    Node,
+    get_edge_label,
+    get_layer_lr_mult,
+    layer_lines,
+    net_graph,
+)
 
 __all__ = [
     "BLOB",
@@ -27,8 +38,13 @@ __all__ = [
     "LAYER",
     "Graph",
     "Node",
+    "choose_color_by_layertype",
     "draw_net",
     "draw_net_to_file",
+    "get_edge_label",
+    "get_layer_label",
+    "get_layer_lr_mult",
+    "get_pooling_types_dict",
     "get_pydot_graph",
     "net_graph",
 ]
@@ -36,6 +52,21 @@ __all__ = [
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 KEYWORDS = ("node", "edge", "graph", "digraph", "subgraph", "strict")  # of DOT
 TEXT_FORMATS = ("dot", "raw")
+
+
+def get_layer_label(layer: pb.LayerParameter, rankdir: str, display_lrm: bool = False) -> str:
+    """What stands in a layer's box: its name, type and geometry, in as many lines as fit."""
+    return _separator(rankdir).join(layer_lines(layer, display_lrm))
+
+
+def get_pooling_types_dict() -> dict[int, str]:
+    """The names of the ways to pool, by number."""
+    return {number: name for name, number in pb.PoolingParameter.PoolMethod.items()}
+
+
+def choose_color_by_layertype(layertype: str) -> str:
+    """The colour of the boxes of a layer type."""
+    return COLOURS.get(layertype, LAYER["fillcolor"])
 
 
 def get_pydot_graph(
@@ -51,7 +82,7 @@ def get_pydot_graph(
     """
     pydot = extra("pydot", "draw", "a graph in graphviz's language")
     graph = net_graph(caffe_net, label_edges, phase, display_lrm)
-    separator = " " if _checked(rankdir) in ("TB", "BT") else r"\n"
+    separator = _separator(rankdir)
     dot = pydot.Dot(graph.name, graph_type="digraph", rankdir=rankdir)
     nodes = {}
     for key, node in graph.nodes.items():
@@ -60,6 +91,10 @@ def get_pydot_graph(
     for source, target, label in graph.edges:
         dot.add_edge(pydot.Edge(nodes[source], nodes[target], label=_quoted(label)))
     return dot
+
+
+def _separator(rankdir: str) -> str:
+    return " " if _checked(rankdir) in ("TB", "BT") else r"\n"
 
 
 def _quoted(text: str) -> str:

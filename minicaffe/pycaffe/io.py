@@ -7,24 +7,26 @@ was repaired on the way stands in docs/differences.md.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..data.datum import decode_pixels, picture_of
 from ..data.image_list import read_file
-from ..errors import DataError
+from ..errors import DataError, extra
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import array_to_blob_proto, blob_from_proto
-from .interpolation import LINEAR, NEAREST, resize_planes
+from .interpolation import LINEAR, resize_planes
 
 caffe_pb2 = pb  # pycaffe scripts say caffe.io.caffe_pb2
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
+SECONDS = 30.0  # that a server of a picture may be silent
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)  # of red, green, blue (scikit-image)
 
 # --- messages ----------------------------------------------------------------------------------
@@ -86,15 +88,15 @@ def datum_to_array(datum: pb.Datum) -> Array:
 # --- pictures ----------------------------------------------------------------------------------
 
 
-def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
-    """A picture file as (height, width, 3), red, green, blue, from 0 to 1; alpha is left out.
+def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) -> Floats:
+    """A picture as (height, width, 3), red, green, blue, from 0 to 1; alpha is left out.
 
+    `filename`: a file's name, an open file, or what begins with http://, https:// or file://.
     `color=False`: (height, width, 1), colours weighed 0.2125, 0.7154, 0.0721. Grey files are
     repeated three times for `color`. Raises DataError for a file that is no picture.
     """
-    file = read_file(filename, "load_image")
     try:
-        pixels = decode_pixels(file)
+        pixels = decode_pixels(_bytes_of(filename))
     except DataError as error:
         raise DataError(f"{filename}: {error}") from error
     image = pixels.astype(np.float32)
@@ -106,19 +108,37 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
     return image if color else (image @ LUMINANCE)[:, :, np.newaxis]
 
 
+def _bytes_of(picture: str | os.PathLike[str] | BinaryIO) -> bytes:
+    if not isinstance(picture, str | os.PathLike):
+        return picture.read()
+    if not re.match("(https?|file)://", str(picture)):
+        return read_file(picture, "load_image")
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(str(picture), timeout=SECONDS) as answer:
+            content: bytes = answer.read()
+            return content
+    except OSError as error:
+        raise DataError(f"load_image: cannot read {picture}: {error}") from error
+
+
 def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = LINEAR) -> Floats:
     """A picture (H, W, K) resized to `new_dims` = (height, width), float32.
 
     As pycaffe with scikit-image 0.19: for 1 or 3 channels the middles of pixels are what is
     interpolated, pictures that shrink are smoothed first, beyond the border lies the picture's
     smallest value; other numbers of channels are interpolated from corner to corner, without
-    smoothing. `interp_order`: 1 linear, 0 nearest. Raises DataError for others.
+    smoothing. `interp_order`: 1 linear, 0 nearest; 2 to 5, splines, by scikit-image itself. Raises
+    DataError for others.
     """
     height, width = (int(dim) for dim in new_dims)
     if im.ndim != 3 or im.size == 0 or min(height, width) < 1:
         raise DataError(f"cannot resize a picture of shape {im.shape} to {height} x {width}")
-    if interp_order not in (NEAREST, LINEAR):
-        raise DataError(f"interp_order {interp_order}: 0 (nearest) or 1 (linear) is expected")
+    if interp_order not in range(6):
+        raise DataError(f"interp_order {interp_order}: 0 (nearest), 1 (linear) to 5 is expected")
+    if interp_order > LINEAR:
+        return _resized_by_splines(im, height, width, interp_order)
     if im.shape[-1] not in (1, 3):
         planes = im.astype(np.float64)
         return resize_planes(planes, height, width, interp_order, centred=False).astype(np.float32)
@@ -128,6 +148,35 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = LINEAR)
     unit = (im - low) / (high - low)
     resized = resize_planes(unit, height, width, interp_order, centred=True)
     return (resized.clip(0, 1) * (high - low) + low).astype(np.float32)
+
+
+def _resized_by_splines(im: Array, height: int, width: int, order: int) -> Floats:
+    """By scikit-image for 1 or 3 channels, from corner to corner by SciPy for others."""
+    if im.shape[-1] not in (1, 3):
+        zoom = extra("scipy.ndimage", "skimage", "a resize by splines").zoom
+        factors = height / im.shape[0], width / im.shape[1], 1
+        zoomed: Floats = zoom(im, factors, order=order).astype(np.float32)
+        return zoomed
+    transform = extra("skimage.transform", "skimage", "a resize by splines")
+    low, high = float(im.min()), float(im.max())
+    if low == high:
+        return np.full((height, width, im.shape[-1]), low, np.float32)
+    unit = (im - low) / (high - low)
+    resized = transform.resize(unit, (height, width), order=order, mode="constant")
+    return np.asarray(resized * (high - low) + low, np.float32)
+
+
+def __getattr__(name: str) -> Any:
+    """What pycaffe's module imports and scripts take from it: `resize`, `skimage`, `zoom`."""
+    purpose = f"caffe.io.{name}"
+    if name == "resize":
+        return extra("skimage.transform", "skimage", purpose).resize
+    if name == "zoom":
+        return extra("scipy.ndimage", "skimage", purpose).zoom
+    if name == "skimage":
+        extra("skimage.io", "skimage", purpose)
+        return extra("skimage", "skimage", purpose)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 def oversample(images: Sequence[Array], crop_dims: Sequence[int]) -> Floats:

@@ -58,8 +58,8 @@ class Net(CoreNet):
         super().__init__(
             param, phase, device=device, share_memory=share_memory, keep=keep, fuse=fuse
         )
-        self._blobs = OrderedDict((name, ArrayBlob(b)) for name, b in self.blob_dict.items())
-        self._params = OrderedDict(
+        self._blobs_dict = OrderedDict((name, ArrayBlob(b)) for name, b in self.blob_dict.items())
+        self._params_dict = OrderedDict(
             (node.name, [ArrayBlob(blob) for blob in node.layer.blobs])
             for node in self.nodes
             if node.layer.blobs
@@ -72,12 +72,12 @@ class Net(CoreNet):
     @property
     def blobs(self) -> OrderedDict[str, ArrayBlob]:
         """The blobs by name, in order of construction."""
-        return self._blobs
+        return self._blobs_dict
 
     @property
     def params(self) -> OrderedDict[str, list[ArrayBlob]]:
         """The parameter blobs of each layer that has some, by layer name."""
-        return self._params
+        return self._params_dict
 
     @property
     def layer_dict(self) -> OrderedDict[str, Layer]:
@@ -114,6 +114,14 @@ class Net(CoreNet):
     @property
     def _blob_names(self) -> list[str]:
         return list(self.blob_dict)
+
+    @property
+    def _blobs(self) -> list[ArrayBlob]:
+        return list(self._blobs_dict.values())
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return [self.blob_loss_weights.get(name, 0.0) for name in self._blob_names]
 
     @property
     def _inputs(self) -> list[int]:
@@ -186,9 +194,9 @@ class Net(CoreNet):
                 ) from None
 
     def _blob(self, name: str) -> ArrayBlob:
-        if name not in self._blobs:
-            raise NetError(f"no blob '{name}' in the net (it has: {', '.join(self._blobs)})")
-        return self._blobs[name]
+        if name not in self._blobs_dict:
+            raise NetError(f"no blob '{name}' in the net (it has: {', '.join(self._blobs_dict)})")
+        return self._blobs_dict[name]
 
     def forward_all(
         self, blobs: Sequence[str] | None = None, **inputs: NDArray[np.float32]
@@ -196,7 +204,7 @@ class Net(CoreNet):
         """Run as many batches as the inputs hold; all outputs, a row an item (a scalar a batch)."""
         collected: dict[str, list[NDArray[np.float32]]] = {}
         count = _items(inputs)
-        for batch in self._batches(inputs):
+        for batch in self._batch(inputs):
             self._fill(batch, self.inputs, "data")
             for name, values in self.forward(blobs=blobs).items():
                 collected.setdefault(name, []).extend(np.atleast_1d(values).copy())
@@ -216,7 +224,7 @@ class Net(CoreNet):
         top: Arrays
         out: dict[str, list[NDArray[np.float32]]] = {}
         grad: dict[str, list[NDArray[np.float32]]] = {}
-        for batch, top in zip_longest(self._batches(data), self._batches(tops), fillvalue={}):
+        for batch, top in zip_longest(self._batch(data), self._batch(tops), fillvalue={}):
             self._fill(batch, self.inputs, "data")
             for name, values in self.forward(blobs=blobs).items():
                 out.setdefault(name, []).extend(np.atleast_1d(values).copy())
@@ -228,7 +236,7 @@ class Net(CoreNet):
             {name: np.asarray(rows)[:count] for name, rows in grad.items()},
         )
 
-    def _batches(self, arrays: Arrays) -> Iterator[dict[str, Any]]:
+    def _batch(self, arrays: Arrays) -> Iterator[dict[str, Any]]:
         if not arrays:
             return
         count = len(next(iter(arrays.values())))

@@ -37,12 +37,21 @@ def _parameter_messages() -> dict[str, Descriptor]:
     }
 
 
-class Top:
-    """One output of a Function: what other functions take as input."""
+def param_name_dict() -> dict[str, str]:
+    """Layer types to the fields of their parameters, less "_param": {"Pooling": "pooling", ...}."""
+    return {
+        field.message_type.name.removesuffix("Parameter"): name.removesuffix("_param")
+        for name, field in LAYER_FIELDS.items()
+        if name.endswith("_param") and field.message_type is not None
+    }
 
-    def __init__(self, function: Function, index: int) -> None:
-        self.function = function
-        self.index = index
+
+class Top:
+    """Output `n` of a Function, `fn`: what other functions take as input."""
+
+    def __init__(self, fn: Function, n: int) -> None:
+        self.fn = fn
+        self.n = n
 
     def to_proto(self) -> pb.NetParameter:
         """The net that computes this top."""
@@ -68,7 +77,7 @@ class Function:
         if self in seen:
             return
         for given in self.inputs:
-            given.function.sources(seen)
+            given.fn.sources(seen)
         seen[self] = None
 
     def to_layer(self, names: _Names) -> pb.LayerParameter:
@@ -83,7 +92,7 @@ class Function:
         own: dict[str, Any] = {}
         for key, value in self.params.items():
             if key in LAYER_FIELDS:
-                _assign(layer, key, value)
+                assign_proto(layer, key, value)
             else:
                 own[key] = value
         if own:
@@ -91,7 +100,7 @@ class Function:
             if field is None:
                 raise NetError(f"{self.type_name} has no parameters: {', '.join(own)}")
             for key, value in own.items():
-                _assign(getattr(layer, field), key, value)
+                assign_proto(getattr(layer, field), key, value)
         return layer
 
 
@@ -101,7 +110,7 @@ class _Names:
     def __init__(self, given: dict[Top, str]) -> None:
         self.tops = dict(given)
         # a layer without tops is named by the NetSpec's attribute itself
-        self.layers = {top.function: name for top, name in given.items() if not top.function.tops}
+        self.layers = {top.fn: name for top, name in given.items() if not top.fn.tops}
         self.numbers: Counter[str] = Counter()
 
     def of_layer(self, function: Function) -> str:
@@ -116,16 +125,17 @@ class _Names:
         return f"{function.type_name}{self.numbers[function.type_name]}"
 
     def of_top(self, top: Top) -> str:
-        function = top.function
+        function = top.fn
         if function.in_place:
-            return self.of_top(function.inputs[top.index])
+            return self.of_top(function.inputs[top.n])
         if top not in self.tops:
             layer = self.of_layer(function)
-            self.tops[top] = layer if top.index == 0 else f"{layer}_{top.index}"
+            self.tops[top] = layer if top.n == 0 else f"{layer}_{top.n}"
         return self.tops[top]
 
 
-def _assign(message: Any, key: str, value: Any) -> None:
+def assign_proto(message: Any, key: str, value: Any) -> None:
+    """Give a message's field a value: a dict fills a message, a list a repeated field."""
     fields = message.DESCRIPTOR.fields_by_name
     if key not in fields:
         raise NetError(
@@ -153,7 +163,7 @@ def _assign(message: Any, key: str, value: Any) -> None:
 
 def _assign_dict(message: Any, values: dict[str, Any]) -> None:
     for key, value in values.items():
-        _assign(message, key, value)
+        assign_proto(message, key, value)
 
 
 class NetSpec:
@@ -213,7 +223,7 @@ def to_proto(*tops: Top) -> pb.NetParameter:
 def _to_proto(tops: Iterable[Top], names: _Names) -> pb.NetParameter:
     ordered: OrderedDict[Function, None] = OrderedDict()
     for top in tops:
-        top.function.sources(ordered)
+        top.fn.sources(ordered)
     net = pb.NetParameter()
     net.layer.extend(function.to_layer(names) for function in ordered)
     return net
@@ -255,7 +265,7 @@ class _Values:
         return iter(self._values)
 
 
-class Params:
+class Parameters:
     """`P`: an attribute for every parameter message, holding its enum values."""
 
     def __getattr__(self, name: str) -> _Values:
@@ -268,4 +278,4 @@ class Params:
 
 
 layers = Layers()
-params = Params()
+params = Parameters()

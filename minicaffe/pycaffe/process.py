@@ -5,6 +5,7 @@ import time
 
 from .. import context
 from ..device import synchronize
+from ..errors import Error
 
 LEVELS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
@@ -57,6 +58,18 @@ def set_multiprocess(multiprocess: bool) -> None:
 def has_nccl() -> bool:
     """False: ranks speak through `minicaffe.distributed`."""
     return False
+
+
+class NCCL:
+    """The name alone, for scripts that import it; there is none. Raises Error where it is used."""
+
+    def __init__(self, *args: object) -> None:
+        raise Error("there is no NCCL here: ranks are joined by minicaffe.distributed")
+
+    @staticmethod
+    def new_uid() -> str:
+        """Raise Error."""
+        raise Error("there is no NCCL here: ranks are joined by minicaffe.distributed")
 
 
 class Timer:

@@ -161,7 +161,7 @@ def test_a_new_layer_is_one_file() -> None:
     param = n.to_proto()
     assert param.layer[1].bias_param.axis == 0
     assert param.layer[1].bias_param.HasField("axis")
-    assert coord_map(n.y.function)[0] is None
+    assert coord_map(n.y.fn)[0] is None
     net = minicaffe.net.net.Net(param, minicaffe.TEST, device="reference")
     net.forward_pass()
     assert net.blob_dict["y"].data.tolist() == [[1, 1, 1], [1, 1, 1]]
@@ -170,6 +170,6 @@ def test_a_new_layer_is_one_file() -> None:
 
 def test_without_its_file_it_is_unknown() -> None:
     with pytest.raises(UndefinedMapException):
-        coord_map(L.ShiftByOne(L.Input()).function)
+        coord_map(L.ShiftByOne(L.Input()).fn)
     with pytest.raises(minicaffe.errors.LayerError, match="unknown layer type 'ShiftByOne'"):
         create_layer(pb.LayerParameter(type="ShiftByOne"), "cpu", minicaffe.TEST)
