@@ -38,7 +38,7 @@ class FilterLayer(Layer):
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The tops are as long as the selector's marks are many."""
         selector = bottom[-1]
-        if selector.count() != selector.count(0, 1):
+        if not selector.shape or selector.count() != selector.shape[0]:
             raise self.error(f"the selector has one value an item, its shape is {selector.shape}")
         for blob in bottom[:-1]:
             if blob.shape[:1] != selector.shape[:1]:

@@ -197,6 +197,12 @@ def test_a_batch_of_nothing_runs(layer: str, axes: int, device: str) -> None:
     net.close()
 
 
+def test_a_filter_needs_items() -> None:
+    x = 'layer { name: "x" type: "Input" top: "x" top: "s" input_param { shape { } } } '
+    with pytest.raises(LayerError, match="the selector has one value an item, its shape is"):
+        net_of(x + 'layer { name: "y" type: "Filter" bottom: "x" bottom: "s" top: "y" }')
+
+
 def test_a_pyramid_ends_where_the_image_does() -> None:
     x = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 %s } } } '
     spp = (

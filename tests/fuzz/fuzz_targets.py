@@ -5,6 +5,7 @@ A reader gets a path and either returns or raises `minicaffe.errors.Error`.
 
 import io
 import random
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import minicaffe
 from minicaffe import context
 from minicaffe.data.database import parse_datum
 from minicaffe.data.datum import picture_of
+from minicaffe.data.image_list import read_picture, resized
 from minicaffe.data.lmdb_file import LmdbReader
 from minicaffe.data.lmdb_writer import LmdbWriter
 from minicaffe.layer import known_types
@@ -35,6 +37,7 @@ from minicaffe.proto.text import format_text, parse_text
 from minicaffe.solver.create import create_solver
 from minicaffe.solver.solver import Solver
 from minicaffe.solver.state_file import load_state
+from tests.fuzz.fuzz_leveldb import leveldb_changed, leveldb_examples, read_leveldb
 from tests.fuzz.fuzz_mutations import bytes_changed, message_changed, schema_words, text_changed
 
 DEVICE = "reference"
@@ -144,6 +147,8 @@ def targets(folder: Path) -> dict[str, Target]:
         "state.h5": Target(
             [(folder / "t.solverstate.h5").read_bytes()], _hdf5_changed, solver.restore
         ),
+        "picture": Target(_pictures(), _picture_changed, _read_picture),
+        "leveldb": Target(leveldb_examples(folder), leveldb_changed, read_leveldb),
         "rows.h5": Target([_rows_hdf5(folder)], _hdf5_changed, _read_rows, "rows.h5"),
     }
 
@@ -267,6 +272,38 @@ def _datums() -> list[bytes]:
     return [datum.SerializeToString() for datum in made]
 
 
+def _pictures() -> list[bytes]:
+    import cv2
+
+    picture = np.arange(24 * 16 * 3, dtype=np.uint8).reshape(24, 16, 3)
+    kinds = (".png", ".jpg", ".bmp", ".gif", ".webp", ".tiff", ".ppm")
+    return [cv2.imencode(kind, picture)[1].tobytes() for kind in kinds if cv2.haveImageWriter(kind)]
+
+
+def _picture_changed(data: bytes, chance: random.Random) -> bytes:
+    """Bytes changed, or a size that is far too large where the size stands."""
+    places = {b"\x89P": ((16, 20), 4), b"BM": ((18, 22), 4), b"GI": ((6, 8), 2)}
+    if data[:2] not in places or chance.random() < 0.6:
+        return bytes_changed(data, chance)
+    starts, width = places[data[:2]]
+    changed = bytearray(data)
+    for start in starts:
+        if chance.random() < 0.8:
+            number = chance.choice((0, 1, 17, 9999, 20000, 40000, 65535, 1 << 20, 2**31 - 1))
+            number &= (1 << 8 * width) - 1
+            changed[start : start + width] = number.to_bytes(
+                width, "big" if data[:2] == b"\x89P" else "little"
+            )
+    if data[:2] == b"\x89P":  # its checksum, without which nobody reads further
+        changed[29:33] = zlib.crc32(changed[12:29]).to_bytes(4, "big")
+    return bytes(changed)
+
+
+def _read_picture(path: str) -> None:
+    for color in (True, False):
+        resized(read_picture(path, "list:1", color=color), 9, 9)
+
+
 def _read_datum(path: str) -> None:
     datum = parse_datum(Path(path).read_bytes(), b"key", path)
     for channels in (0, 1, 3):
@@ -337,7 +374,12 @@ def _rows_hdf5(folder: Path) -> bytes:
     with h5py.File(folder / "honest_rows.h5", "w") as file:
         file["data"] = np.arange(7 * 4, dtype=np.float32).reshape(7, 4)
         file.create_dataset(
-            "label", data=np.arange(7), chunks=(2,), compression="gzip", shuffle=True
+            "label",
+            data=np.arange(7),
+            chunks=(2,),
+            compression="gzip",
+            shuffle=True,
+            fletcher32=True,
         )
     return (folder / "honest_rows.h5").read_bytes()
 
@@ -367,7 +409,7 @@ def _datasets_changed(data: bytes, chance: random.Random) -> bytes:
         old = file[name]
         shape = getattr(old, "shape", (2,))
         del file[name]
-        kind = chance.randrange(9)
+        kind = chance.randrange(13)
         if kind == 0:
             file.create_group(name)
         elif kind == 1:
@@ -384,4 +426,18 @@ def _datasets_changed(data: bytes, chance: random.Random) -> bytes:
             file[name] = h5py.Empty("f4")
         elif kind == 7:
             file[name] = h5py.SoftLink("/" + chance.choice(names))
+        elif kind == 8:
+            file[name] = h5py.ExternalLink("honest_rows.h5", "/data")
+        elif kind == 9:
+            layout = h5py.VirtualLayout((2**28, 4), "f4")
+            file.create_virtual_dataset(name, layout, fillvalue=0)
+        elif kind == 10:
+            file.create_dataset(name, (2**28,), "f4", external=[("/dev/zero", 0, 2**30)])
+        elif kind == 11 and shape:
+            packed = file.create_dataset(
+                name, shape, "f4", chunks=shape, fletcher32=True, compression="gzip"
+            )
+            packed.id.write_direct_chunk(
+                (0,) * len(shape), chance.randbytes(chance.randrange(1, 9))
+            )
     return buffer.getvalue()
