@@ -24,6 +24,7 @@ from .graph import analyse_backward, filter_net, insert_splits
 from .memory_plan import MemoryPlan, plan_memory
 from .node import Node
 from .parameters import ParamCollector
+from .python_blob import python_blobs
 
 log = logging.getLogger("minicaffe.net")
 
@@ -128,6 +129,8 @@ class Net:
             node.tops.append(Blob())
             node.top_names.append(AUTOMATIC)
             self.blob_dict[AUTOMATIC] = node.tops[-1]
+        if param.type == "Python":
+            node.bottoms, node.tops = python_blobs(node.bottoms, node.tops)
         self.nodes.append(node)
         node.set_up()
         self.blob_loss_weights.update(zip(node.top_names, node.loss_weights, strict=True))

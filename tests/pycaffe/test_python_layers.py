@@ -115,3 +115,60 @@ def test_a_layer_in_python_that_is_not_there(module: str) -> None:
         python_net("lost_layers", "Any", name="mine")
     with pytest.raises(LayerError, match="found_layers.Lost is not a class"):
         python_net(module, "Lost")
+
+
+def test_arrays_of_a_python_layer_are_ndarrays_for_code_in_c_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "layers_in_c.py").write_text(
+        textwrap.dedent("""
+        import copy, ctypes, pickle
+        import caffe, cv2
+        import numpy as np
+
+        class Doubled(caffe.Layer):
+            def setup(self, bottom, top): pass
+            def reshape(self, bottom, top): top[0].reshape(6, 4)
+            def forward(self, bottom, top):
+                x, y = bottom[0].data, top[0].data
+                assert isinstance(x, np.ndarray)
+                assert memoryview(x).shape == (3, 2) and bytes(x) == x.tobytes()
+                floats = x.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+                assert floats[5] == x[2, 1]
+                for made in (x + 1, x[0], x[...], np.exp(x), x.sum(axis=0), np.where(x > 0, x, 0),
+                             copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+                    assert type(made) is np.ndarray, type(made)
+                assert type(x.sum()) is np.float32 and not isinstance(x.max(), np.ndarray)
+                assert x.read("cpu").shape == (3, 2)
+                x[0, 0] += 1
+                assert bottom[0].data[0, 0] == x[0, 0]
+                cv2.resize(x, (4, 6), y, interpolation=cv2.INTER_NEAREST)
+                y *= 2
+                np.add(y, 1, out=y)
+            def backward(self, top, propagate_down, bottom):
+                np.copyto(bottom[0].diff, top[0].diff[::2, ::2])
+
+        class InPlace(caffe.Layer):
+            def setup(self, bottom, top): assert top[0] is bottom[0]
+            def reshape(self, bottom, top): pass
+            def forward(self, bottom, top): top[0].data[...] += 1
+            def backward(self, top, propagate_down, bottom): bottom[0].diff[...] *= 2
+        """)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    net = python_net("layers_in_c", "Doubled")
+    given = net.forward(in0=np.arange(6).reshape(3, 2))["mine"]
+    assert type(given) is np.ndarray
+    assert given[:, ::2].tolist() == [[3, 3], [3, 3], [5, 7], [5, 7], [9, 11], [9, 11]]
+    dy = np.arange(24).reshape(6, 4)
+    assert net.backward(mine=dy)["in0"].tolist() == dy[::2, ::2].tolist()
+    net = caffe.NetSpec()
+    net.x = L.Input(shape={"dim": [2]})
+    net.mine = L.Python(net.x, module="layers_in_c", layer="InPlace", in_place=True)
+    net.y = L.Power(net.mine, scale=3)
+    proto = net.to_proto()
+    proto.force_backward = True
+    built = caffe.Net(proto, caffe.TEST)
+    assert built.forward(x=np.array([1, 2]))["y"].tolist() == [6, 9]
+    assert built.backward(y=np.ones(2))["x"].tolist() == [6, 6]
