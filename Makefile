@@ -9,7 +9,7 @@ pip     = $(bin)/python -m pip install -qq --disable-pip-version-check --no-inpu
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-all lint types bench docs clean java
+.PHONY: help demo check test test-slow test-all lint types bench docs clean java
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
@@ -17,6 +17,9 @@ help:  ## list the verbs
 
 demo: $(VENV)/run.stamp java  ## MNIST -> LMDB -> LeNet on two ranks in Spark -> features -> logistic regression
 	@$(bin)/python examples/mnist/demo.py
+
+check: $(VENV)/check.stamp  ## one layer or kernel that you changed: make check K=relu
+	@$(bin)/python -m pytest -q -p no:xdist tests/layers/test_layer_docstrings.py -k '$(K)'
 
 test: $(VENV)/dev.stamp java  ## the tests, in parallel (about five minutes on two cores)
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow"
@@ -60,6 +63,11 @@ $(VENV)/bin/python:
 $(VENV)/run.stamp: pyproject.toml setup.py | $(VENV)/bin/python
 	@echo "[set-up] packages: numpy, numba, lmdb, pyspark, matplotlib (pyspark alone is a download of 456 MB)"
 	@$(pip) --editable '.[spark,plots]'
+	@touch $@
+
+$(VENV)/check.stamp: pyproject.toml setup.py | $(VENV)/bin/python
+	@echo "[set-up] packages: numpy, numba, lmdb, pytest"
+	@$(pip) --editable . 'pytest>=8.4' 'pytest-timeout>=2.3'
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml setup.py $(VENV)/run.stamp

@@ -47,7 +47,12 @@ def known_devices() -> list[str]:
 
 def _unknown(device: str) -> str:
     known = ", ".join(known_devices())
-    return f"no device '{device}' (there are: {known}; a card by number: cuda:1)"
+    if folder(device) == "cuda":
+        return (
+            f"no device '{device}' here: this version of minicaffe has no kernels for CUDA, which"
+            f" would lie in kernels/cuda (there are: {known})"
+        )
+    return f"no device '{device}' (there are: {known})"
 
 
 @cache

@@ -24,6 +24,7 @@ from minicaffe import context
 from minicaffe.device import check_available
 from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.layer import Layer
+from minicaffe.machine.compiling import compiling
 from minicaffe.machine.signals import enable_faulthandler
 from minicaffe.machine.threads import set_num_threads
 from minicaffe.monitor.glog import glog
@@ -107,6 +108,7 @@ def train_rank(
             timeout=SILENCE,
         )
         at_end.callback(communicator.close)
+        at_end.enter_context(_compilations_told(line))
         line.say("hello", host=socket.gethostname(), pid=os.getpid())
         param, state = job.unpack(folder)
         if rank == 0:
@@ -124,6 +126,20 @@ def train_rank(
         yield "end", (rank, solver.iter, checksum_of(solver.net))
         if rank == 0:
             yield from _model(solver, param, folder)
+
+
+@contextlib.contextmanager
+def _compilations_told(line: ControlLine) -> Iterator[None]:
+    """Tell the driver what is compiled, which may take minutes the first time."""
+
+    def tell(count: int, name: str) -> None:
+        line.say("compiling", count=count, name=name)
+
+    compiling.tell = tell
+    try:
+        yield
+    finally:
+        compiling.tell = None
 
 
 class Reporter:

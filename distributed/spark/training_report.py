@@ -40,11 +40,13 @@ class TrainingReport:
         self.ended: set[int] = set()
         self.diverged = False
         self._rows: dict[int, list[Message]] = {}
+        self._compiled: dict[int, int] = {}  # how many functions a rank has compiled
 
     def hear(self, message: Message) -> None:
         """Take one message in. Raises ClusterError when ranks contradict each other."""
         listeners = {
             "hello": self._hear_hello,
+            "compiling": self._hear_compiling,
             "tick": self._hear_tick,
             "row": self._hear_row,
             "test": self._hear_test,
@@ -80,6 +82,10 @@ class TrainingReport:
         if len(self.hosts) == self.world_size:
             where = ", ".join(f"{rank} on {self.hosts[rank]}" for rank in sorted(self.hosts))
             self.say(f"{self.world_size} ranks: {where}")
+
+    def _hear_compiling(self, message: Message) -> None:
+        self._compiled[message["rank"]] = message["count"]
+        self.progress.compiling(max(self._compiled.values()), message["name"])
 
     def _hear_tick(self, message: Message) -> None:
         self._show([message], self.world_size, line=False)

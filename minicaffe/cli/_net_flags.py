@@ -91,7 +91,7 @@ def check_kernels() -> None:
 def add_device_flags(parser: Parser) -> None:
     """-gpu as in Caffe, and -device for the others."""
     parser.flag("gpu", "run on this card, by number")
-    parser.flag("device", "run on this device: cpu, reference, cuda, cuda:1 (default cpu)")
+    parser.flag("device", "run on this device: cpu, or reference, which is NumPy (default cpu)")
 
 
 def choose_device(args: argparse.Namespace, solver_gpu: int | None = None) -> str:

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 log = logging.getLogger("minicaffe.kernels")
@@ -22,13 +23,15 @@ class Compiling:
 
     While `visible`, the terminal shows a line from the beginning of a compilation to its end, and
     nothing in between; where standard error is no terminal, the log says once that there are some.
-    GLOG_minloglevel above 0 silences both.
+    GLOG_minloglevel above 0 silences both. `tell`, where there is one, is called with the count and
+    the function that is compiled, "" at the end: a rank tells its driver.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.count = 0
         self.seconds = 0.0
         self.visible = True
+        self.tell: Callable[[int, str], None] | None = None
         self._stream = stream
         self._under_way: list[str] = []  # a function's compilation includes those that it calls
         self._since = 0.0
@@ -54,6 +57,8 @@ class Compiling:
             self._show()
 
     def _show(self) -> None:
+        if self.tell is not None:
+            self.tell(self.count, self._under_way[0] if self._under_way else "")
         stream = self._stream or sys.stderr
         if not self.visible or os.environ.get("GLOG_minloglevel", "0") != "0":  # noqa: SIM112
             return

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any, TextIO
+
+from ..machine.compiling import TEXT
+
+PATIENCE = 5.0  # seconds between two lines about compiling, where there is no terminal
 
 
 class Progress:
@@ -18,6 +23,7 @@ class Progress:
         self.total = total
         self.stream = stream or sys.stderr
         self._first: tuple[int, float] | None = None  # iteration and time of the first update
+        self._told = -math.inf  # when a line last said what is compiled
         self._bar: Any = _bar(total, start, self.stream) if self.stream.isatty() else None
 
     def update(
@@ -40,6 +46,15 @@ class Progress:
             self._bar.update(iteration - self._bar.n)
         elif line:
             self.write(f"iteration {iteration}/{self.total}  {facts}{self._left(iteration)}")
+
+    def compiling(self, count: int, name: str) -> None:
+        """Tell that kernels are compiled, `name` now ("": none); off a terminal now and then."""
+        text = f"{TEXT}: {count} so far" + (f" ({name})" if name else "")
+        if self._bar is not None:
+            self._bar.set_description_str(text)
+        elif time.monotonic() - self._told >= PATIENCE:
+            self._told = time.monotonic()
+            self.write(text)
 
     def _left(self, iteration: int) -> str:
         """The time left at the pace since the first update, which had much to wait for."""

@@ -11,6 +11,12 @@ from ._net_graph import Graph
 
 FORMATS = ("png", "svg", "pdf")
 FONT = 9  # points
+LABELS: dict[str, dict[str, Any]] = {  # where an edge's label stands from the end of the edge
+    "LR": {"xytext": (-10, 3), "ha": "right", "va": "bottom"},
+    "RL": {"xytext": (10, 3), "ha": "left", "va": "bottom"},
+    "TB": {"xytext": (6, 6), "ha": "left", "va": "bottom"},
+    "BT": {"xytext": (6, -6), "ha": "left", "va": "top"},
+}
 LINE: dict[str, Any] = {"color": "black", "linewidth": 0.8, "zorder": 1}
 
 
@@ -24,7 +30,7 @@ def draw_graph(graph: Graph, rankdir: str, ext: str) -> bytes:
     axes.set(xlim=(left - MARGIN, right + MARGIN), ylim=(bottom - MARGIN, top + MARGIN))
     axes.axis("off")
     boxes = _draw_nodes(axes, graph, layout)
-    _draw_edges(axes, graph, layout, boxes, upright=rankdir in ("TB", "BT"))
+    _draw_edges(axes, graph, layout, boxes, LABELS[rankdir])
     file = io.BytesIO()
     figure.savefig(file, format=ext, dpi=100)
     return file.getvalue()
@@ -54,7 +60,7 @@ def _draw_nodes(axes: Any, graph: Graph, layout: Layout) -> dict[str, Any]:
 
 
 def _draw_edges(
-    axes: Any, graph: Graph, layout: Layout, boxes: dict[str, Any], *, upright: bool
+    axes: Any, graph: Graph, layout: Layout, boxes: dict[str, Any], at: dict[str, Any]
 ) -> None:
     """Draw arrows from box to box, and their labels."""
     from matplotlib.patches import FancyArrowPatch
@@ -84,9 +90,9 @@ def _draw_edges(
             axes.annotate(
                 label,
                 place,
-                (5, -3) if upright else (3, 3),
                 textcoords="offset points",
-                va="top" if upright else "bottom",
                 fontsize=FONT - 1,
                 zorder=3,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
+                **at,
             )

@@ -23,8 +23,8 @@ Place = tuple[float, float]
 class Layout:
     """Where the nodes of a graph are, in inches: `places` (their middles) and `sizes`.
 
-    `paths` has the points of each edge, in the order of `graph.edges`; `labels` the place after
-    each edge's first node.
+    `paths` has the points of each edge, in the order of `graph.edges`; `labels` the place before
+    each edge's last node, where no other edge's label is.
     """
 
     def __init__(self, graph: Graph, rankdir: str) -> None:
@@ -39,7 +39,7 @@ class Layout:
             self._orders[rank].append(key)
         self._sort(chains)
         across = self._across(reach, chains)
-        bands = self._bands(reach)
+        bands = self._bands(reach, self._gaps(graph, upright))
 
         def place(key: str, part: float = 0.5) -> Place:
             """A node's place, `part` of the way through the band of its rank."""
@@ -56,7 +56,7 @@ class Layout:
             # Through a rank an edge runs straight; it goes sideways between ranks.
             inner = [place(key, part) for key in chain[1:-1] for part in (0, 1)]
             self.paths.append([place(chain[0]), *inner, place(chain[-1])])
-        self.labels = [place(chain[0], 1) for chain in chains]
+        self.labels = [place(chain[-1], 0) for chain in chains]
 
     def frame(self) -> tuple[float, float, float, float]:
         """Left, bottom, right and top of all that is drawn."""
@@ -110,13 +110,26 @@ class Layout:
                 places |= _apart(order, reach, wanted)
         return places
 
-    def _bands(self, reach: dict[str, Size]) -> dict[int, tuple[float, float]]:
+    def _gaps(self, graph: Graph, upright: bool) -> dict[int, float]:
+        """How far from each rank the next is: the labels of the edges between have room."""
+        gaps: dict[int, float] = defaultdict(lambda: GAP_ALONG)
+        for source, _, label in graph.edges:
+            lines = label.split("\n") if label else []
+            width = max(map(len, lines), default=0) * CHARACTER
+            room = len(lines) * LINE if upright else width
+            rank = self._ranks[source]
+            gaps[rank] = max(gaps[rank], room + GAP_ALONG / 2 if lines else 0.0)
+        return gaps
+
+    def _bands(
+        self, reach: dict[str, Size], gaps: dict[int, float]
+    ) -> dict[int, tuple[float, float]]:
         """Where each rank begins and ends."""
         bands, start = {}, 0.0
         for rank in sorted(self._orders):
             depth = max((reach[key][0] for key in self._orders[rank] if key in reach), default=0.0)
             bands[rank] = (start, start + depth)
-            start += depth + GAP_ALONG
+            start += depth + gaps[rank]
         return bands
 
 

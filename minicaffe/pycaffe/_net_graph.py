@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..errors import NetError
@@ -40,13 +41,17 @@ def net_graph(
     label_edges: bool = True,
     phase: int | None = None,
     display_lrm: bool = False,
+    shapes: Mapping[str, str] | None = None,
 ) -> Graph:
     """The layers and blobs of a net; of one phase's layers, if `phase` is given.
 
-    `label_edges`: write the number of outputs (batch size for Data) on edges. `display_lrm`: write
-    the lr_mult of parameters into Convolution, Deconvolution and InnerProduct.
+    `label_edges`: write the number of outputs (batch size for Data) on edges, or of the blobs that
+    `shapes` names, what it says of them. `display_lrm`: write the lr_mult of parameters into
+    Convolution, Deconvolution and InnerProduct. Layers of one name and type, of several phases,
+    are one node; what their edges say stands there once, in lines.
     """
     graph = Graph(net.name or "Net")
+    labels: dict[tuple[str, str], dict[str, None]] = {}
     for layer in net.layer:
         if phase is not None and not _included(layer, phase):
             continue
@@ -54,12 +59,17 @@ def net_graph(
         graph.nodes[key] = _layer_node(layer, display_lrm)
         for name in layer.bottom:
             graph.nodes[f"{name}_blob"] = Node((name,), BLOB)
-            graph.edges.append((f"{name}_blob", key, ""))
+            labels.setdefault((f"{name}_blob", key), {})
         label = get_edge_label(layer) if label_edges else ""
         for name in layer.top:
             # What nobody reads keeps the default style.
             graph.nodes[f"{name}_blob"] = Node((name,), {})
-            graph.edges.append((key, f"{name}_blob", label))
+            said = labels.setdefault((key, f"{name}_blob"), {})
+            if shapes and name in shapes:
+                said |= {} if name in layer.bottom else {shapes[name]: None}
+            elif label:
+                said[label] = None
+    graph.edges = [(*ends, "\n".join(said)) for ends, said in labels.items()]
     return graph
 
 

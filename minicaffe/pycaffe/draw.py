@@ -4,7 +4,8 @@
 
 A net becomes a graph of layers and blobs. `get_pydot_graph` is pycaffe's, for the library pydot.
 `draw_net_to_file` lets graphviz's program `dot` draw; where there is none, PNG, SVG and PDF are
-drawn with matplotlib, in layers from the data to the loss.
+drawn with matplotlib, in layers from the data to the loss. `shapes`, such as
+{"conv1": "64 x 20 x 24 x 24"}, are written on the edges to those blobs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +77,14 @@ def get_pydot_graph(
     label_edges: bool = True,
     phase: int | None = None,
     display_lrm: bool = False,
+    shapes: Mapping[str, str] | None = None,
 ) -> Any:
     """The graph as a pydot.Dot, from left to right (`rankdir` "LR", "RL") or upright ("TB", "BT").
 
     Raises MissingExtra without the library pydot.
     """
     pydot = extra("pydot", "draw", "a graph in graphviz's language")
-    graph = net_graph(caffe_net, label_edges, phase, display_lrm)
+    graph = net_graph(caffe_net, label_edges, phase, display_lrm, shapes)
     separator = _separator(rankdir)
     dot = pydot.Dot(graph.name, graph_type="digraph", rankdir=rankdir)
     nodes = {}
@@ -101,7 +104,7 @@ def _quoted(text: str) -> str:
     """A string of DOT, whatever it holds."""
     if re.fullmatch(r"[A-Za-z_]\w*|\d+", text, re.ASCII) and text.lower() not in KEYWORDS:
         return text
-    escaped = text.replace('"', r"\"")
+    escaped = text.replace('"', r"\"").replace("\n", r"\n")
     return f'"{escaped}"'
 
 
@@ -117,6 +120,7 @@ def draw_net(
     ext: str = "png",
     phase: int | None = None,
     display_lrm: bool = False,
+    shapes: Mapping[str, str] | None = None,
 ) -> bytes:
     """The picture's file, in format `ext`; "dot" (or "raw") is text in graphviz's language.
 
@@ -125,11 +129,13 @@ def draw_net(
     """
     if ext in TEXT_FORMATS:
         text: str = get_pydot_graph(
-            caffe_net, rankdir, phase=phase, display_lrm=display_lrm
+            caffe_net, rankdir, phase=phase, display_lrm=display_lrm, shapes=shapes
         ).to_string()
         return text.encode()
     if shutil.which("dot"):
-        dot = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+        dot = get_pydot_graph(
+            caffe_net, rankdir, phase=phase, display_lrm=display_lrm, shapes=shapes
+        )
         picture: bytes = dot.create(format=ext)
         return picture
     from ._layered_drawing import FORMATS, draw_graph
@@ -139,7 +145,9 @@ def draw_net(
             f"format '{ext}' needs graphviz's program dot, which is not installed;"
             f" without it there are: {', '.join((*TEXT_FORMATS, *FORMATS))}"
         )
-    return draw_graph(net_graph(caffe_net, True, phase, display_lrm), _checked(rankdir), ext)
+    return draw_graph(
+        net_graph(caffe_net, True, phase, display_lrm, shapes), _checked(rankdir), ext
+    )
 
 
 def draw_net_to_file(
@@ -148,12 +156,13 @@ def draw_net_to_file(
     rankdir: str = "LR",
     phase: int | None = None,
     display_lrm: bool = False,
+    shapes: Mapping[str, str] | None = None,
 ) -> None:
     """Draw a net to a file, in the format of its extension; see `draw_net`."""
     path = Path(filename)
     ext = path.suffix.lstrip(".").lower()
     if not ext:
         raise Error(f"{path} has no extension: .png, .svg, .dot ... say the format")
-    picture = draw_net(caffe_net, rankdir, ext, phase, display_lrm)
+    picture = draw_net(caffe_net, rankdir, ext, phase, display_lrm, shapes)
     with whole_file(path) as beside:
         beside.write_bytes(picture)

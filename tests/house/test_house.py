@@ -103,6 +103,7 @@ def test_make_alone_lists_the_verbs() -> None:
     verbs = {line.split()[0] for line in done.stdout.splitlines()[1:]}
     assert verbs == {
         "demo",
+        "check",
         "test",
         "test-slow",
         "test-all",
