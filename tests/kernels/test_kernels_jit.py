@@ -232,6 +232,19 @@ def test_a_checked_kernel_that_goes_astray_is_named(tmp_path: Path, threads: str
     assert said == f"{place}it, or what it calls, reads or writes beyond the end of an array"
 
 
+def test_the_switch_of_the_commands_comes_before_the_kernels() -> None:
+    """`-check` works in a process that has loaded no kernel, as the commands have not."""
+    said = run(
+        "from minicaffe.cli._net_flags import check_kernels\n"
+        "from minicaffe.cli import test, time, train\n"
+        "from minicaffe.solver.create import create_solver\n"
+        "check_kernels()\n"
+        "from minicaffe.kernels.cpu._compile import cache, jit\n"
+        "print(jit.CHECKED, cache.folder().name.endswith('-checked'))"
+    )
+    assert said == "True True"
+
+
 # --- without a compiler --------------------------------------------------------------------------
 
 
