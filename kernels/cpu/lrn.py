@@ -18,6 +18,7 @@ F32 = NDArray[np.float32]
 
 TILE = 256
 THREE_QUARTERS = F(0.75)
+INFINITY = F(np.inf)
 
 
 def across_forward(
@@ -192,7 +193,8 @@ def _to_minus_beta(s: F32, beta: F, power: F32) -> None:
     if beta == THREE_QUARTERS:
         for i in range(s.size):
             root = np.sqrt(s[i])
-            power[i] = F(1) / (root * np.sqrt(root))
+            # Code for roots and quotients may multiply infinity by an estimate of 0.
+            power[i] = F(0) if s[i] == INFINITY else F(1) / (root * np.sqrt(root))
     else:
         for i in range(s.size):
             power[i] = exp(-beta * log(s[i]))

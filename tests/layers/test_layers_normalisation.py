@@ -5,6 +5,7 @@ import pytest
 
 import minicaffe
 from minicaffe.errors import LayerError
+from tests.one_layer import OneLayer
 from tests.small_nets import backward, forward, small_net
 
 
@@ -195,3 +196,22 @@ def test_mvn_normalises_each_image(across: bool, device: str) -> None:
 def test_mvn_of_a_constant_is_0(device: str) -> None:
     y = forward(small_net(layer("MVN"), device, {"x": np.full((2, 3, 4), 0.5)}))
     np.testing.assert_array_equal(y, np.zeros((2, 3, 4)))
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.5])
+@pytest.mark.parametrize("region", ["ACROSS_CHANNELS", "WITHIN_CHANNEL"])
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_lrn_of_squares_that_overflow_is_zero_in_their_window(
+    device: str, region: str, beta: float
+) -> None:
+    """x / infinity is 0, as in Caffe; channels out of reach are what they would be."""
+    param = f"local_size: 3 beta: {beta} norm_region: {region}"
+    x = np.ones((1, 5, 9, 9), np.float32)
+    x[0, 1, 4, 4] = 1e30
+    case = OneLayer(f'type: "LRN" lrn_param {{ {param} }}', x, device=device)
+    y = case.forward()
+    assert np.isfinite(y).all()
+    assert y[0, 1, 4, 4] == 0
+    assert y[0, 4, 4, 4] > 0
+    [dx] = case.backward(np.ones_like(x))
+    assert np.isfinite(dx).all()
