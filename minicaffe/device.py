@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from functools import cache
 from types import ModuleType
 
+from .door import open_module
 from .errors import DeviceError
 from .overlay import new_folders
 
@@ -105,4 +106,4 @@ def load_kernel(family: str, device: str) -> ModuleType:
     if family not in families:
         known = ", ".join(sorted(families)) or "none"
         raise DeviceError(f"no kernel '{family}' for '{device}' (it has: {known})")
-    return importlib.import_module(f"minicaffe.kernels.{folder(device)}.{family}")
+    return open_module(f"minicaffe.kernels.{folder(device)}.{family}", DeviceError)

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from types import ModuleType
@@ -14,7 +15,8 @@ from typing import Any, ClassVar, Literal
 from .aliases import install_as_caffe
 from .blob import Blob, BlobList
 from .device import load_kernel, missing_families
-from .errors import Error, LayerError
+from .door import look_in, open_module
+from .errors import Error, LayerError, did_you_mean, shown
 from .proto import minicaffe_pb2 as pb
 
 # How the pixels of a top lie over those of its bottom: one over one; each over a window; a window
@@ -92,11 +94,11 @@ class Layer:
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Give the tops their shapes from those of the bottoms."""
-        raise LayerError(f"layer class {type(self).__name__} does not define reshape(bottom, top)")
+        raise Layer._lacks(self, "reshape")
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Compute the data of the tops."""
-        raise LayerError(f"layer class {type(self).__name__} does not define forward(bottom, top)")
+        raise Layer._lacks(self, "forward")
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
@@ -153,6 +155,11 @@ class Layer:
     def error(self, message: str) -> LayerError:
         """An error that names this layer: `raise self.error("kernel_size 0 ...")`."""
         return LayerError(f"layer '{self.name}' ({self.type}): {message}")
+
+    def _lacks(self, method: str) -> LayerError:
+        file = sys.modules[type(self).__module__].__file__ or type(self).__module__
+        what = f"class {type(self).__name__} does not define {method}(bottom, top)"
+        return Layer.error(self, f"layer {what}: add it in {shown(file)}")
 
     def axis(self, blob: Blob, axis: int, what: str = "axis") -> int:
         """The canonical form of an axis parameter; a LayerError where it does not exist."""
@@ -265,18 +272,19 @@ def layer_class(layer_type: str) -> type[Layer]:
     """The class of a built-in layer type; of any other type, `Python` too, Layer: its defaults."""
     if layer_type not in known_types():
         return Layer
-    module = importlib.import_module(f"minicaffe.layers.{known_types()[layer_type]}")
+    module = open_module(f"minicaffe.layers.{known_types()[layer_type]}", LayerError)
     found: type[Layer] = getattr(module, f"{layer_type}Layer")
     return found
 
 
-def create_layer(param: Any, device: str, phase: int) -> Layer:
+def create_layer(param: Any, device: str, phase: int, folder: str = "") -> Layer:
     """The layer that a LayerParameter describes, not yet set up.
 
-    Raises LayerError for an unknown type, with the nearest known ones.
+    The module of a Python layer may lie in `folder`, the prototxt's. Raises LayerError for an
+    unknown type, with the nearest known ones.
     """
     if param.type == "Python":
-        return _python_layer(param, device, phase)
+        return _python_layer(param, device, phase, folder)
     types = known_types()
     if param.type not in types:
         near = difflib.get_close_matches(param.type, layer_type_list(), 3, 0.5)
@@ -294,9 +302,9 @@ def _families(kind: type[Layer], layer_type: str) -> tuple[str, ...]:
     return families if names and not missing_families("cpu", families) else ()
 
 
-def _python_layer(param: Any, device: str, phase: int) -> Layer:
+def _python_layer(param: Any, device: str, phase: int, folder: str) -> Layer:
     """A layer of a user's class, whose own __init__ takes one argument, as in pycaffe."""
-    kind = _python_class(param)
+    kind = _python_class(param, folder)
     layer = kind.__new__(kind)
     Layer.__init__(layer, param, device, phase)
     if kind.__init__ is not Layer.__init__:
@@ -305,19 +313,37 @@ def _python_layer(param: Any, device: str, phase: int) -> Layer:
     return layer
 
 
-def _python_class(param: Any) -> type[Layer]:
+def _python_class(param: Any, folder: str) -> type[Layer]:
     wanted = param.python_param
-    where = f"layer '{param.name}' (Python)"
+    asker = f"layer '{param.name}' (Python)"
     if not wanted.module or not wanted.layer:
-        raise LayerError(f"{where}: python_param must name a module and a layer")
+        raise LayerError(f"{asker}: python_param must name a module and a layer")
     install_as_caffe()  # layers written for pycaffe say `import caffe`
-    try:
-        module: ModuleType = importlib.import_module(wanted.module)
-    except ModuleNotFoundError as error:
-        raise LayerError(f"{where}: no module '{wanted.module}' on PYTHONPATH ({error})") from error
+    module = _python_module(wanted.module, folder, asker)
     found = getattr(module, wanted.layer, None)
     if not (isinstance(found, type) and issubclass(found, Layer)):
+        values = vars(module).items()
+        classes = [
+            name
+            for name, value in values
+            if isinstance(value, type) and issubclass(value, Layer) and value is not Layer
+        ]
         raise LayerError(
-            f"{where}: {wanted.module}.{wanted.layer} is not a class derived from minicaffe.Layer"
+            f"{asker}: {wanted.module}.{wanted.layer} is not a class derived from minicaffe.Layer"
+            f" ({shown(module.__file__ or wanted.module)} has: {', '.join(classes) or 'none'})"
+            f"{did_you_mean(wanted.layer, classes)}"
         )
     return found
+
+
+def _python_module(name: str, folder: str, asker: str) -> ModuleType:
+    """A user's module: on PYTHONPATH, beside the prototxt, or in the working directory."""
+    try:
+        return open_module(name, LayerError, asker)
+    except (ModuleNotFoundError, ValueError):
+        if look_in([folder or ".", "."], name):
+            return open_module(name, LayerError, asker)
+    raise LayerError(
+        f"{asker}: no module '{name}': no {name.replace('.', '/')}.py on PYTHONPATH, beside the"
+        " prototxt, or in the working directory"
+    )

@@ -54,11 +54,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone: say nothing, and let the interpreter's flush succeed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (Error, OSError) as error:
-        if debug:
+    except Exception as error:
+        said = _sentence(error)
+        if debug or said is None:
+            error.__suppress_context__ = False  # a kernel's error has Numba's own behind it
             raise
-        print(f"minicaffe: error: {error}", file=sys.stderr)
+        print(f"minicaffe: error: {said}", file=sys.stderr)
         return 1
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to say of an error: its message, or the note of what failed in a user's layer."""
+    if isinstance(error, Error | OSError):
+        return str(error)
+    notes = getattr(error, "__notes__", ())
+    return next((note for note in notes if note.startswith("layer '")), None)
 
 
 def _run(words: list[str]) -> int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ..errors import NetError
+from ..errors import NetError, did_you_mean
 from ..proto import minicaffe_pb2 as pb
+from ..proto.places import follow
 from .node import Node
 
 Origin = tuple[int, int]  # (layer, top) that wrote a blob
@@ -46,6 +47,20 @@ def meets(state: pb.NetState, rule: pb.NetStateRule) -> bool:
         or any(stage not in state.stage for stage in rule.stage)
         or any(stage in state.stage for stage in rule.not_stage)
     )
+
+
+def places_after(
+    original: pb.NetParameter, places: list[str], filtered: pb.NetParameter, built: pb.NetParameter
+) -> list[str]:
+    """The places in the prototxt of the layers that are built; "" for the Splits put between."""
+    if not any(places):
+        return [""] * len(built.layer)
+    waiting = list(zip(filtered.layer, follow(original.layer, places, filtered.layer), strict=True))
+    found = []
+    for layer in built.layer:
+        mine = waiting and (waiting[0][0].name, waiting[0][0].type) == (layer.name, layer.type)
+        found.append(waiting.pop(0)[1] if mine else "")
+    return found
 
 
 def insert_splits(param: pb.NetParameter) -> pb.NetParameter:
@@ -97,10 +112,17 @@ def _count_readers(
                 raise NetError(
                     f"layer '{layer.name}', bottom {bottom_index}: unknown blob '{blob}'"
                     f" (known here: {', '.join(last_writer) or 'none'})"
+                    f"{did_you_mean(blob, last_writer)}"
                 )
             source_of[index, bottom_index] = last_writer[blob]
             readers[last_writer[blob]] += 1
         for top_index, blob in enumerate(layer.top):
+            if blob in last_writer and blob not in layer.bottom[top_index : top_index + 1]:
+                first = param.layer[last_writer[blob][0]].name
+                raise NetError(
+                    f"layer '{layer.name}': top blob '{blob}' has a producer already,"
+                    f" layer '{first}': give it another name"
+                )
             last_writer[blob] = (index, top_index)
         for blob, weight in zip(layer.top, layer.loss_weight, strict=False):
             weights[last_writer[blob]] = weight

@@ -7,20 +7,22 @@ decide which of them go backward.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Collection
 
 import numpy as np
 
 from .. import context
 from ..blob import Blob
-from ..errors import NetError
+from ..errors import Error, NetError, UnknownName, add_to, did_you_mean
 from ..layer import Layer, create_layer
 from ..proto import minicaffe_pb2 as pb
+from ..proto.places import places_of
 from . import log as net_log
 from . import weights
 from .callbacks import NetCallbacks
 from .fusion import Group, find_groups, whole_groups
-from .graph import analyse_backward, filter_net, insert_splits
+from .graph import analyse_backward, filter_net, insert_splits, places_after
 from .memory_plan import MemoryPlan, plan_memory
 from .node import Node
 from .parameters import ParamCollector
@@ -60,7 +62,14 @@ class Net:
             wanted.state.phase = phase  # type: ignore[assignment]
         self.phase: int = wanted.state.phase
         self.device = device or context.current().device
-        self.param = insert_splits(filter_net(wanted))
+        self.places = places_of(param)  # of its layers in the prototxt, or ""
+        try:
+            filtered = filter_net(wanted)
+            self.param = insert_splits(filtered)
+        except NetError as error:
+            self._place(error, param)
+            raise
+        self.places = places_after(wanted, self.places, filtered, self.param)
         self.name = param.name
         self.nodes: list[Node] = []
         self.blob_dict: dict[str, Blob] = {}
@@ -87,10 +96,15 @@ class Net:
         needs_gradient: set[str] = set()
         params = ParamCollector()
         memory = 0
-        for layer_param in self.param.layer:
+        for layer_param, place in zip(self.param.layer, self.places, strict=True):
             if not layer_param.HasField("phase"):
                 layer_param.phase = self.phase  # type: ignore[assignment]
-            node = self._append(layer_param, available, needs_gradient)
+            try:
+                node = self._append(layer_param, place, available, needs_gradient)
+            except Error as error:
+                if place:
+                    add_to(error, f" ({place})")
+                raise
             memory += sum(4 * top.count() for top in node.tops)
             net_log.set_up(node, memory)
             node.needs_backward |= params.append(layer_param, node.layer)
@@ -107,13 +121,25 @@ class Net:
         self.flat_params = params.flatten()
         net_log.summary(self.nodes, self.output_names, self.flat_params.count, memory)
 
+    def _place(self, error: NetError, param: pb.NetParameter) -> None:
+        """Add the prototxt's line to an error that names one of its layers."""
+        for layer, place in zip(param.layer, self.places, strict=True):
+            if place and str(error).startswith(f"layer '{layer.name}'"):
+                return add_to(error, f" ({place})")
+
     def _append(
-        self, param: pb.LayerParameter, available: set[str], needs_gradient: set[str]
+        self,
+        param: pb.LayerParameter,
+        place: str,
+        available: set[str],
+        needs_gradient: set[str],
     ) -> Node:
         """Make a layer, connect it and set it up."""
         log.info("Creating Layer %s", param.name)
-        layer = create_layer(param, self.device, param.phase)
-        node = Node(param, layer, bottom_names=list(param.bottom), top_names=list(param.top))
+        folder = os.path.dirname(place.rpartition(":")[0])
+        layer = create_layer(param, self.device, param.phase, folder)
+        names = list(param.bottom), list(param.top)
+        node = Node(param, layer, place, bottom_names=names[0], top_names=names[1])
         wanted = list(param.propagate_down)
         if wanted and len(wanted) != len(param.bottom):
             raise node.error(
@@ -141,6 +167,7 @@ class Net:
             raise NetError(
                 f"layer '{param.name}': unknown bottom blob '{name}'"
                 f" (available here: {', '.join(sorted(available)) or 'none'})"
+                f"{did_you_mean(name, available)}"
             )
         if name not in param.top:
             available.discard(name)
@@ -208,7 +235,7 @@ class Net:
         nodes = self.nodes[start : last + 1]
         for node in nodes:
             if node.kind.checked_bottom is not None:
-                node.layer.check(node.bottoms)
+                node.check()
         loss = np.float32(0)
         for node in nodes:
             for top in node.losses:
@@ -285,7 +312,8 @@ class Net:
         """The position of a layer; NetError with the names there are when it is unknown."""
         names = self.layer_names
         if name not in names:
-            raise NetError(f"no layer '{name}' in the net (it has: {', '.join(names)})")
+            known = f"{did_you_mean(name, names)} (it has: {', '.join(names)})"
+            raise UnknownName(f"no layer '{name}' in the net{known}")
         return names.index(name)
 
     # --- weights -----------------------------------------------------------------------------

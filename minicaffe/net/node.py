@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from .. import context
 from ..blob import Blob, SyncedArray
-from ..errors import LayerError
+from ..door import where
+from ..errors import Error, LayerError, add_to
 from ..layer import Layer
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import blob_from_proto, blob_shape, shape_matches
@@ -24,11 +27,12 @@ class Node:
     `tops` and `top_names` go in step, and so do `bottoms`, `bottom_names` and `propagate_down`
     (whether the layer is to give the gradient of that bottom). `loss_weights[i]` is the loss weight
     of top i; `losses` are the tops that have one. `needs_backward` says whether the layer goes
-    backward at all, for its parameters or for a bottom.
+    backward at all, for its parameters or for a bottom. `place` is its prototxt's "file:line".
     """
 
     param: pb.LayerParameter
     layer: Layer
+    place: str = ""
     bottoms: list[Blob] = field(default_factory=list)
     tops: list[Blob] = field(default_factory=list)
     losses: list[Blob] = field(default_factory=list)
@@ -143,12 +147,40 @@ class Node:
             )
         self.layer.param_propagate_down = [True] * len(self.layer.blobs)
 
-    def name_in(self, error: Exception) -> None:
-        """Add the layer's name to the traceback of an error that does not tell it.
+    def check(self) -> None:
+        """Raise LayerError for values that the layer's forward has found to be wrong."""
+        try:
+            self.layer.check(self.bottoms)
+        except Error as error:
+            self.name_in(error)
+            raise
 
-        Raises LayerError in place of a MemoryError.
+    def name_in(self, error: Exception) -> None:
+        """Add the layer, and its line in the prototxt, to an error of ours that does not tell them.
+
+        Other errors, of a student's layer or kernel, keep their type and message, and get a note:
+        one sentence with layer, class, method, file and line, which the command line shows. Raises
+        LayerError in place of a MemoryError.
         """
+        name = f"layer '{self.name}' ({self.param.type})"
+        place = f" ({self.place})" if self.place else ""
         if isinstance(error, MemoryError):
-            raise self.error(f"there is not enough memory ({error})") from error
-        if f"'{self.name}'" not in str(error):
-            error.add_note(f"in layer '{self.name}' ({self.param.type})")
+            raise self.error(f"there is not enough memory ({error}){place}") from error
+        if isinstance(error, Error):
+            told = f"'{self.name}'" in str(error)
+            return add_to(error, place if told else f", in {name}{place}")
+        if not any(note.startswith("layer '") for note in getattr(error, "__notes__", ())):
+            file = getattr(sys.modules.get(type(self.layer).__module__), "__file__", None) or ""
+            method = method_in(error.__traceback__, self.layer)
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            error.add_note(f"{name}: {method}, {where(error.__traceback__, file)}: {said}{place}")
+
+
+def method_in(trace: TracebackType | None, layer: Layer) -> str:
+    """The method of a layer in which an error was raised: Class.forward."""
+    while trace:
+        name = trace.tb_frame.f_code.co_name
+        if trace.tb_frame.f_locals.get("self") is layer and hasattr(layer, name):
+            return f"{type(layer).__name__}.{name}"
+        trace = trace.tb_next
+    return type(layer).__name__

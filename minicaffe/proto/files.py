@@ -13,8 +13,9 @@ from minicaffe.machine.whole_file import whole_file
 
 from . import minicaffe_pb2 as pb
 from .blob_proto import array_to_blob_proto, blob_from_proto, blob_shape, shape_matches
+from .places import keep_places
 from .reflection import fields, required
-from .text import format_text, read_text
+from .text import format_text, read_text, read_text_and_places
 from .upgrade import upgrade_net, upgrade_solver
 
 __all__ = [
@@ -39,8 +40,11 @@ log = logging.getLogger("minicaffe.proto")
 
 def read_net(path: Name) -> pb.NetParameter:
     """A net from prototxt, in today's form; ParseError if it cannot be read or upgraded."""
-    net = read_text(path, pb.NetParameter())
+    net = pb.NetParameter()
+    places = read_text_and_places(path, net)
+    read = list(zip(_layer_names(net), places, strict=False))
     _tell(path, upgrade_net(net, str(path)))
+    keep_places(net, read)
     return net
 
 
@@ -49,9 +53,23 @@ def read_solver(path: Name) -> pb.SolverParameter:
 
     snapshot_prefix, where unset, is the path without its extension (`upgrade_solver`).
     """
-    solver = read_text(path, pb.SolverParameter())
+    solver = pb.SolverParameter()
+    places = read_text_and_places(path, solver)
+    given = ("net_param", "train_net_param")
+    nets = [getattr(solver, name) for name in given if solver.HasField(name)]
+    nets += solver.test_net_param
+    read = [list(zip(_layer_names(net), places, strict=False)) for net in nets]
     _tell(path, upgrade_solver(solver, path))
+    if len(nets) == 1:  # of several the text's order is not known
+        keep_places(nets[0], read[0])
     return solver
+
+
+def _layer_names(net: pb.NetParameter) -> list[str]:
+    """The names of a net's layers in whatever form, in their order."""
+    return [layer.name or layer.layer.name for layer in net.layers] or [
+        layer.name for layer in net.layer
+    ]
 
 
 def read_net_binary(path: Name) -> pb.NetParameter:

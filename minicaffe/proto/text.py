@@ -45,6 +45,12 @@ def read_text(path: str | PathLike[str], message: M) -> M:
     Raises ParseError as `parse_text` does, or without a line if the file cannot be read at all.
     Bytes that are not UTF-8 may stand in comments only.
     """
+    read_text_and_places(path, message)
+    return message
+
+
+def read_text_and_places(path: str | PathLike[str], message: Message) -> list[str]:
+    """As `read_text`; where the layers of nets begin in the file, as "file:line"."""
     try:
         data = Path(path).read_bytes()
     except OSError as problem:
@@ -52,7 +58,10 @@ def read_text(path: str | PathLike[str], message: M) -> M:
     if b"\0" in data:
         raise ParseError(f"{path}: a binary file where prototxt was expected")
     text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    return parse_text(text, message, str(path))
+    message.Clear()
+    parser = TextParser(text, str(path))
+    parser.parse(message)
+    return parser.places()
 
 
 def format_text(message: Message) -> str:

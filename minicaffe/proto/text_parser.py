@@ -41,6 +41,7 @@ _ESCAPE = re.compile(
 _SIMPLE = dict(zip(b"abfnrtv\\?'\"", b"\a\b\f\n\r\t\v\\?'\"", strict=True))
 _TOKEN = re.compile(r"[\w.+-]+|\"[^\"\n]*\"?|'[^'\n]*'?|.", re.ASCII | re.DOTALL)
 
+LAYERS = ("layer", "layers")
 _TRUE, _FALSE = ("true", "True", "t"), ("false", "False", "f")
 _REAL = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 _RANGE = {
@@ -60,9 +61,19 @@ class TextParser:
         self.pos = 0
         self.open: list[tuple[Message, int]] = []  # messages begun, and their brackets
         self.long_string: int | None = None  # where the last string of several lines began
+        self.layers: list[int] = []  # where the layers of nets began
 
     def parse(self, message: Message) -> None:
         self._fields(message, "", 0)
+
+    def places(self) -> list[str]:
+        """Where the layers of the nets in the text begin, in its order: "file:line"."""
+        found, line, last = [], 1, 0
+        for at in self.layers:
+            line += self.text.count("\n", last, at)
+            last = at
+            found.append(f"{self.source}:{line}")
+        return found
 
     def _fields(self, message: Message, close: str, opened: int) -> None:
         """The fields of a message up to its closing bracket, or to the end of the text."""
@@ -110,6 +121,8 @@ class TextParser:
         child = getattr(parent, field.name)
         if field.repeated:
             child = child.add()
+            if field.name in LAYERS and parent.DESCRIPTOR.name == "NetParameter":
+                self.layers.append(opened)
         else:
             child.SetInParent()
         self.pos += 1

@@ -19,10 +19,20 @@ class ArrayBlob:
         """The values."""
         return self._blob.data.host()
 
+    @data.setter
+    def data(self, values: object) -> None:
+        """It cannot be replaced, only filled."""
+        raise AttributeError("a blob's data stays where it is: write blob.data[...] = values")
+
     @property
     def diff(self) -> NDArray[np.float32]:
         """The gradient."""
         return self._blob.diff.host()
+
+    @diff.setter
+    def diff(self, values: object) -> None:
+        """It cannot be replaced, only filled."""
+        raise AttributeError("a blob's diff stays where it is: write blob.diff[...] = values")
 
     @property
     def shape(self) -> tuple[int, ...]:

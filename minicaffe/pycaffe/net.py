@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NetError
+from ..errors import NetError, UnknownName, did_you_mean
 from ..layer import Layer
 from ..net.net import Net as CoreNet
 from ..net.node import Node
@@ -22,6 +22,27 @@ from ..proto.upgrade import upgrade_net
 from .blob import ArrayBlob
 
 Arrays = dict[str, NDArray[np.float32]]
+V = TypeVar("V")
+
+
+class Named(OrderedDict[str, V]):
+    """What a net holds, by name; for an unknown name a KeyError that tells the nearest."""
+
+    def __init__(self, what: str, items: Iterable[tuple[str, V]]) -> None:
+        super().__init__(items)
+        self.what = what
+
+    def __missing__(self, name: str) -> V:
+        hint = did_you_mean(str(name), self)
+        known = ", ".join(self) or "none"
+        raise UnknownName(f"no {self.what} '{name}' in the net{hint} (it has: {known})")
+
+    def __reduce__(self) -> Any:
+        return OrderedDict, (list(self.items()),)
+
+    def copy(self) -> Any:
+        """A plain dictionary."""
+        return OrderedDict(self)
 
 
 class Net(CoreNet):
@@ -58,12 +79,14 @@ class Net(CoreNet):
         super().__init__(
             param, phase, device=device, share_memory=share_memory, keep=keep, fuse=fuse
         )
-        self._blobs_dict = OrderedDict((name, ArrayBlob(b)) for name, b in self.blob_dict.items())
-        self._params_dict = OrderedDict(
+        blobs = ((name, ArrayBlob(blob)) for name, blob in self.blob_dict.items())
+        self._blobs_dict: Named[ArrayBlob] = Named("blob", blobs)
+        params = (
             (node.name, [ArrayBlob(blob) for blob in node.layer.blobs])
             for node in self.nodes
             if node.layer.blobs
         )
+        self._params_dict: Named[list[ArrayBlob]] = Named("layer with parameters", params)
         if weights is not None:
             self.copy_from(weights)
 
@@ -82,7 +105,7 @@ class Net(CoreNet):
     @property
     def layer_dict(self) -> OrderedDict[str, Layer]:
         """The layers by name."""
-        return OrderedDict((node.name, node.layer) for node in self.nodes)
+        return Named("layer", ((node.name, node.layer) for node in self.nodes))
 
     @property
     def inputs(self) -> list[str]:
@@ -105,7 +128,7 @@ class Net(CoreNet):
         return self._names(lambda node: node.bottom_names)
 
     def _names(self, of: Callable[[Node], list[str]]) -> OrderedDict[str, list[str]]:
-        return OrderedDict((node.name, list(of(node))) for node in self.nodes)
+        return Named("layer", ((node.name, list(of(node))) for node in self.nodes))
 
     @property
     def _layer_names(self) -> list[str]:
@@ -194,8 +217,6 @@ class Net(CoreNet):
                 ) from None
 
     def _blob(self, name: str) -> ArrayBlob:
-        if name not in self._blobs_dict:
-            raise NetError(f"no blob '{name}' in the net (it has: {', '.join(self._blobs_dict)})")
         return self._blobs_dict[name]
 
     def forward_all(

@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Callable
 from types import ModuleType
 
+from ..door import open_module
 from ..errors import SolverError
 from ..net.net import Net
 from ..proto import minicaffe_pb2 as pb
@@ -32,7 +33,7 @@ def _rules() -> ModuleType:
 
 def _solvers_in(name: str) -> dict[str, type[Solver]]:
     """The solver classes of a file in `rules/`, by type name."""
-    module = importlib.import_module(f"{_rules().__name__}.{name}")
+    module = open_module(f"{_rules().__name__}.{name}", SolverError)
     classes = [value for value in vars(module).values() if isinstance(value, type)]
     return {each.type: each for each in classes if issubclass(each, Solver) and each is not Solver}
 

@@ -40,7 +40,7 @@ def check_writable(prefix: str) -> None:
     except OSError as error:
         raise SnapshotError(
             f"cannot write to snapshot_prefix '{prefix}' ({error.strerror}): the directory must"
-            " exist and be writable"
+            " exist and be writable (paths in a solver count from the working directory)"
         ) from error
 
 

@@ -51,6 +51,7 @@ from minicaffe.errors import DeviceError
 from minicaffe.machine.threads import limit_threads, num_threads
 
 from .cache import KernelCache, code_stamp
+from .failure import failure
 from .parts import in_parts, launch
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
@@ -120,7 +121,10 @@ def jitable(body: Callable[P, R]) -> Callable[P, R]:
 
 
 class Kernel(Generic[P]):
-    """A compiled loop; call it like the function it was made of."""
+    """A compiled loop; call it like the function it was made of.
+
+    What is wrong with it is a KernelError of one sentence (`_compile/failure.py`).
+    """
 
     def __init__(self, body: Callable[P, None], strict: bool) -> None:
         self.body = body
@@ -151,13 +155,18 @@ class Kernel(Generic[P]):
         """Run on `num_threads()` threads; on one while another Python thread has the pool."""
         count = num_threads()
         if count == 1 and not ONE_THREAD:
-            self.whole(*args, **kwargs)
+            try:
+                self.whole(*args, **kwargs)
+            except Exception as error:
+                raise failure(self.body, args, kwargs, error) from None
             return None
         if ONE_THREAD or not _in_use.acquire(blocking=False):
             return self.on_one_thread(*args, **kwargs)
         try:
             _open_pool(count)
             launch(self._address(args), count, args)
+        except Exception as error:
+            raise failure(self.body, args, kwargs, error) from None
         finally:
             _in_use.release()
         return None
@@ -167,10 +176,14 @@ class Kernel(Generic[P]):
         if DISABLED:
             with np.errstate(all="ignore"):
                 self.body(*args, **kwargs)
-        elif CHECKED:
-            self._checked(*args, **kwargs)
-        else:
-            self.whole(*args, **kwargs)
+            return
+        try:
+            if CHECKED:
+                self._checked(*args, **kwargs)
+            else:
+                self.whole(*args, **kwargs)
+        except Exception as error:
+            raise failure(self.body, args, kwargs, error) from None
 
     def _checked(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run the whole loop; DeviceError, with the place, for an element that is not there."""

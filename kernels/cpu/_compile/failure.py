@@ -1,0 +1,164 @@
+"""What is wrong with a kernel, in one sentence: Numba's account of it becomes a KernelError."""
+
+import builtins
+import dis
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType
+from typing import Any
+
+import numba
+from numba.core.errors import NumbaError
+
+from minicaffe.errors import Error, KernelError, did_you_mean, shown
+
+Place = tuple[str, int]
+
+# What Numba says at some length, and the words for it here; the first that is found holds.
+SENTENCES = (
+    (r"raised a specific error:\s+\w+: (?!Failed in)(.+)", r"\1"),
+    (r">>> setitem\((.+?\)), .+, ([^,()]+)\)$", r"cannot store \2 in \1"),
+    (r">>> (.+)$", r"there is no \1: these types do not go together"),
+    (r"Untyped global name '(\w+)':.*(?:Kernel|Dispatcher)'>",
+     r"'\1' is a kernel, and a kernel cannot call another: make it @inner"),
+    (r"Untyped global name '(\w+)':.*",
+     r"'\1' is neither a number nor a function that is compiled (@inner)"),
+    (r"Cannot bind 'args=.*?' to signature '(.*?)' due to \"TypeError: (.*)\"",
+     r"a call of a function of \1: \2"),
+    (r"Cannot unify (.+?) and (.+?) for '(\w+)[.\d]*'.*",
+     r"'\3' is \1 in one place and \2 in another: a variable has one type"),
+    (r"(Variable '\w+') is not defined", r"\1 is read before it has a value"),
+    (r"The '(\w+).*' construct is not supported.*",
+     r"'\1' cannot be compiled: compute with numbers, arrays and loops only"),
+    (r"unsupported opcode \(IMPORT_.*", "an import in a kernel: write it at the head of the file"),
+    (r"unsupported opcode \((\w+)\).*",
+     r"\1 cannot be compiled: compute with numbers, arrays and loops only"),
+    (r"(The use of .*) is unsupported\.", r"\1 cannot be compiled: write the loop out"),
+    (r"non-precise type (\w+)", r"an argument is a Python object: pass arrays and numbers"),
+    (r"cannot compute type fingerprint.*",
+     "an argument is a Python object: pass arrays and numbers"),
+    (r"\('wrong tuple length.*?', '(.*)'\)", r"a tuple is taken apart into a wrong number: \1"),
+)  # fmt: skip
+
+
+def failure(body: Callable[..., Any], args: Any, kwargs: Any, error: Exception) -> Exception:
+    """The KernelError for what went wrong when a kernel was called; other errors of ours stay.
+
+    It begins with file, line and kernel. Numba's own account is its context, which `--debug` shows.
+    """
+    assert isinstance(body, FunctionType)
+    if isinstance(error, Error | MemoryError):
+        return error
+    if isinstance(error, SyntaxError):
+        return KernelError(_one_line(str(error)))
+    at, cause = _count(body, args, kwargs) or _cause(body, error)
+    if isinstance(error, NumbaError) and not cause.startswith("name '"):
+        kinds = ", ".join(_kind(value) for value in args)
+        cause += f" (called with {kinds})" if kinds else ""
+    return KernelError(f"{shown(at[0])}:{at[1]}, kernel {body.__name__}: {_one_line(cause)}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _kind(value: Any) -> str:
+    try:
+        return str(numba.typeof(value))
+    except ValueError:
+        return type(value).__name__
+
+
+def _count(body: FunctionType, args: Any, kwargs: Any) -> tuple[Place, str] | None:
+    """What is wrong with the number of arguments, if anything is."""
+    names = list(inspect.signature(body).parameters)
+    if len(args) == len(names) and not kwargs:
+        return None
+    what = f"takes {len(names)} arguments, by position ({', '.join(names)}), it is called with"
+    by_name = f" and by name {', '.join(kwargs)}" if kwargs else ""
+    return _caller(), f"{what} {len(args)}{by_name} here"
+
+
+def _caller() -> Place:
+    """Where the kernel is called: the nearest frame outside of this folder."""
+    frame = sys._getframe()
+    while frame.f_back and frame.f_globals.get("__package__") == __package__:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _cause(body: FunctionType, error: Exception) -> tuple[Place, str]:
+    """Where it went wrong, and why."""
+    text = str(error)
+    unknown = re.search(r"NameError: name '(\w+)' is not defined", text)
+    if unknown:
+        name = unknown[1]
+        known = {*body.__globals__, *body.__code__.co_varnames, *dir(builtins)}
+        return _naming(body, name), f"name '{name}' is not defined{did_you_mean(name, known)}"
+    if isinstance(error, AttributeError):
+        name = str(error.name)
+        return _naming(body, name), f"{text}{did_you_mean(name, dir(error.obj))}"
+    if not isinstance(error, NumbaError):
+        plain = (
+            text if isinstance(error, NotImplementedError) else f"{type(error).__name__}: {text}"
+        )
+        return _raised(body, error), _sentence(plain)
+    return _told(body, error, text), _sentence(text)
+
+
+def _sentence(text: str) -> str:
+    """The words for what Numba says: its first line, where it is none of `SENTENCES`."""
+    for pattern, words in SENTENCES:
+        found = re.search(pattern, text, re.MULTILINE)
+        if found:
+            return re.sub(r"Literal\[\w+\]\((.*?)\)", r"'\1'", found.expand(words))
+    lines = (line for line in text.splitlines() if line.strip())
+    return next((line for line in lines if not line.startswith("Failed in nopython mode")), text)
+
+
+def _told(body: FunctionType, error: Exception, text: str) -> Place:
+    """The innermost place that Numba names, in a file that is not its own."""
+    for file, line in re.findall(r"(?:at|from) (\S.*?) \((\d+)\)", text):
+        if "numba" not in file and not file.startswith("<"):
+            return file, int(line)
+    loc = getattr(error, "loc", None)
+    return (loc.filename, loc.line) if loc else _first(body)
+
+
+def _raised(body: FunctionType, error: Exception) -> Place:
+    """The last line of the kernel's file in a traceback."""
+    file = body.__code__.co_filename
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file
+    ]
+    inside = [frame for frame in frames if frame.name == body.__name__]
+    return (file, inside[-1].lineno or 0) if inside else _first(body)
+
+
+def _first(body: FunctionType) -> Place:
+    return body.__code__.co_filename, body.__code__.co_firstlineno
+
+
+def _naming(body: FunctionType, name: str) -> Place:
+    """Where the kernel, or a compiled function that it calls, uses a name."""
+    for function in _reached(body, set()):
+        for step in dis.get_instructions(function.__code__):
+            if step.argval == name and step.positions and step.positions.lineno:
+                return function.__code__.co_filename, step.positions.lineno
+    return _first(body)
+
+
+def _reached(body: FunctionType, seen: set[CodeType]) -> Iterator[FunctionType]:
+    """The function and all that it calls, as far as their names tell."""
+    if body.__code__ in seen:
+        return
+    seen.add(body.__code__)
+    yield body
+    cells = [cell.cell_contents for cell in body.__closure__ or ()]
+    for value in [*(body.__globals__.get(name) for name in body.__code__.co_names), *cells]:
+        function = getattr(value, "py_func", value)
+        if isinstance(function, FunctionType):
+            yield from _reached(function, seen)

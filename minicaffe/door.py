@@ -1,0 +1,68 @@
+"""How doors import the files that they find: what is wrong in one is a sentence with its place."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from types import ModuleType, TracebackType
+
+from .errors import Error, shown
+
+TOP = "<module>"  # what a traceback calls the code of a module itself
+
+
+def open_module(name: str, kind: type[Error] = Error, asker: str = "") -> ModuleType:
+    """Import a module. Raises `kind`, which names file and line, for a fault in its file.
+
+    `asker`, such as "layer 'x' (Python)", begins the sentence. A module that is not there, and
+    a package above it, is a ModuleNotFoundError: the door knows where it looked.
+    """
+    begin = f"{asker}: " if asker else ""
+    try:
+        return importlib.import_module(name)
+    except Error:
+        raise
+    except SyntaxError as error:
+        place = f"{shown(error.filename or name)}:{error.lineno}:{error.offset or 1}"
+        raise kind(f"{begin}{place}: {type(error).__name__}: {error.msg}") from error
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name == missing or name.startswith(f"{missing}."):
+            raise
+        place = where(error.__traceback__)
+        said = f"{begin}{place} imports '{missing}', which is not installed, nor on PYTHONPATH"
+        raise kind(said) from error
+    except (Exception, SystemExit) as error:
+        said = " ".join(str(error).split())
+        said = f"{begin}{where(error.__traceback__)}: {type(error).__name__}: {said}"
+        raise kind(said) from error
+
+
+def where(trace: TracebackType | None, file: str = "") -> str:
+    """The last "file:line" of a traceback: in `file` if it goes there.
+
+    Without a `file` it is the last line of a module itself, of what runs when it is imported.
+    """
+    import traceback  # here: every program imports this file
+
+    frames = traceback.extract_tb(trace)
+    mine = [frame for frame in frames if (frame.filename if file else frame.name) == (file or TOP)]
+    last = (mine or frames)[-1]
+    return f"{shown(last.filename)}:{last.lineno}"
+
+
+def look_in(folders: list[str], name: str) -> bool:
+    """Let Python find a module in one of some folders too, after all others; whether it is there.
+
+    Its own imports, at whatever time, are then found there as well.
+    """
+    first = name.partition(".")[0]
+    for folder in map(os.path.abspath, folders):
+        there = (os.path.join(folder, first, "__init__.py"), os.path.join(folder, f"{first}.py"))
+        if any(map(os.path.isfile, there)):
+            if folder not in sys.path:
+                sys.path.append(folder)
+            importlib.invalidate_caches()
+            return True
+    return False
