@@ -344,6 +344,6 @@ def _python_module(name: str, folder: str, asker: str) -> ModuleType:
         if look_in([folder or ".", "."], name):
             return open_module(name, LayerError, asker)
     raise LayerError(
-        f"{asker}: no module '{name}': no {name.replace('.', '/')}.py on PYTHONPATH, beside the"
-        " prototxt, or in the working directory"
+        f"{asker}: no module '{name}' on PYTHONPATH, beside the prototxt, or in the working"
+        f" directory: {name.replace('.', '/')}.py is expected in one of them"
     )
