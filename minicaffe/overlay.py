@@ -29,8 +29,10 @@ DOORS = {
 BESIDE = {"benchmarks", "docs", "examples", "tests"}  # of a checkout; nothing imports from there
 READ_BEFORE = {"__init__.py", "overlay.py"}  # no other file can take their place
 # What tells an error of the command line, and so has to be there before the error is.
-TELLS = ("minicaffe.__main__", "minicaffe.cli", "minicaffe.cli._commands", "minicaffe.errors",
-         "minicaffe.monitor", "minicaffe.monitor.glog")  # fmt: skip
+TELLS = ("minicaffe.__main__", "minicaffe.cli", "minicaffe.cli._commands",
+         "minicaffe.cli._glog_flags", "minicaffe.errors",
+         "minicaffe.machine", "minicaffe.machine.signals", "minicaffe.monitor",
+         "minicaffe.monitor.glog")  # fmt: skip
 
 _folders: tuple[str, ...] = ()
 
