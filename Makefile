@@ -9,11 +9,11 @@ pip     = $(bin)/python -m pip install -qq --disable-pip-version-check --no-inpu
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-slow test-all lint types bench docs clean java
+.PHONY: help demo check test test-vectors test-slow test-all lint types bench docs clean java
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
-	@sed -n 's/^\([a-z-]*\):.*## /  \1 ## /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' ## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 ## /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' ## ' '{printf "%-13s %s\n", $$1, $$2}'
 
 demo: $(VENV)/run.stamp java  ## MNIST -> LMDB -> LeNet on two ranks in Spark -> features -> logistic regression
 	@$(bin)/python examples/mnist/demo.py
@@ -23,6 +23,11 @@ check: $(VENV)/check.stamp  ## one layer or kernel that you changed: make check 
 
 test: $(VENV)/dev.stamp java  ## the tests, in parallel (about five minutes on two cores)
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow"
+
+test-vectors: $(VENV)/dev.stamp  ## the kernels' tests with vectors of 16, 8 and 4 floats, on any machine
+	@for vectors in avx512 avx2 plain; do echo "== MINICAFFE_VECTORS=$$vectors"; \
+		MINICAFFE_VECTORS=$$vectors $(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow" \
+			tests/kernels tests/layers/test_special_values.py tests/layers/test_layers_activation.py || exit 1; done
 
 test-slow: $(VENV)/dev.stamp java  ## the slow ones alone
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m slow

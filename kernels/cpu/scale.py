@@ -12,6 +12,7 @@ from ._compile.jit import kernel
 F32 = NDArray[np.float32]
 
 ZERO, ONE = np.float32(0), np.float32(1)
+NOTHING = np.float32(-0.0)  # added to anything, -0 too, it gives just that
 BLOCK = 64  # columns a task sums
 
 
@@ -42,7 +43,7 @@ def _forward_rows(x: F32, scale: F32, bias: F32, scaled: bool, biased: bool, y: 
     for n in prange(x.shape[0]):
         for s in range(x.shape[1]):
             factor = scale[s] if scaled else ONE
-            y[n, s] = factor * x[n, s] + (bias[s] if biased else ZERO)
+            y[n, s] = factor * x[n, s] + (bias[s] if biased else NOTHING)
 
 
 @kernel
@@ -52,7 +53,7 @@ def _forward_maps(x: F32, scale: F32, bias: F32, scaled: bool, biased: bool, y: 
         n = task // channels
         s = task % channels
         factor = scale[s] if scaled else ONE
-        shift = bias[s] if biased else ZERO
+        shift = bias[s] if biased else NOTHING
         for i in range(x.shape[2]):
             y[n, s, i] = factor * x[n, s, i] + shift
 

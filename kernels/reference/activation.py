@@ -29,7 +29,7 @@ VALUES: dict[str, Callable[..., F32]] = {
     "abs_val": np.abs,
     "affine": lambda x, scale, shift: scale * x + shift,
     "bnll": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
-    "clip": lambda x, low, high: np.clip(x, low, high),
+    "clip": lambda x, low, high: np.fmax(low, np.minimum(x, high)),  # NaN becomes low
     "elu": lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
     "exponential": lambda x, inner, outer: outer * np.exp(inner * x),
     "logarithm": lambda x, scale, shift, factor: factor * np.log(scale * x + shift),
@@ -41,7 +41,7 @@ VALUES: dict[str, Callable[..., F32]] = {
 }
 
 SLOPES: dict[str, Callable[..., F32]] = {
-    "abs_val": lambda x, y: np.sign(x),
+    "abs_val": lambda x, y: np.nan_to_num(np.sign(x)),  # 0 at NaN
     "affine": lambda x, y, scale, shift: scale,
     "bnll": lambda x, y: _sigmoid(x),
     "clip": lambda x, y, low, high: (low <= x) & (x <= high),

@@ -13,6 +13,7 @@ __all__ = ["accumulate", "averages", "backward", "forward_batch", "forward_given
 F32 = NDArray[np.float32]
 
 
+@np.errstate(all="ignore")
 def forward_batch(x: F32, mean: F32, variance: F32, eps: float, x_norm: F32, y: F32) -> None:
     """Write x's mean and biased variance, and x normalised by them into x_norm and y."""
     mean[...] = x.mean((0, 2))
@@ -21,11 +22,13 @@ def forward_batch(x: F32, mean: F32, variance: F32, eps: float, x_norm: F32, y: 
     y[...] = x_norm
 
 
+@np.errstate(all="ignore")
 def forward_given(x: F32, mean: F32, variance: F32, eps: float, y: F32) -> None:
     """Write (x - mean) / sqrt(variance + eps) into y (y may be x)."""
     y[...] = (x - mean[:, None]) / np.sqrt(variance + np.float32(eps))[:, None]
 
 
+@np.errstate(all="ignore")
 def backward(x_norm: F32 | None, dy: F32, variance: F32, eps: float, dx: F32) -> None:
     """Write the gradient into dx (dx may be dy).
 

@@ -8,6 +8,7 @@ F32 = NDArray[np.float32]
 NEAR = np.float32(1e-4)  # added to a distance by which a gradient is divided
 
 
+@np.errstate(all="ignore")
 def forward(
     a: F32,
     b: F32,
@@ -26,6 +27,7 @@ def forward(
     loss[0] = losses.sum(dtype=np.float64) / (2 * max(1, a.shape[0]))
 
 
+@np.errstate(all="ignore")
 def backward(
     difference: F32, squared: F32, similar: F32, dx: F32, scale: float, margin: float, legacy: bool
 ) -> None:

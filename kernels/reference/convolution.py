@@ -52,6 +52,7 @@ def ways(plan: Plan) -> tuple[str, str, str]:
     return "im2col", "im2col", "im2col"
 
 
+@np.errstate(all="ignore")
 def forward(plan: Plan, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32) -> None:
     """y = W * x + bias."""
     filters, col = _filters(plan, weight), _col(plan, scratch)
@@ -62,6 +63,7 @@ def forward(plan: Plan, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: 
         add_bias(bias, y)
 
 
+@np.errstate(all="ignore")
 def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
     """Overwrite dx with the gradient to the images."""
     filters, col = _filters(plan, weight), _col(plan, scratch)
@@ -71,6 +73,7 @@ def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> No
         col2im(col, dx[n : n + 1], *plan.window)
 
 
+@np.errstate(all="ignore")
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
     """Add the gradient to the filters to dweight."""
     filters, col = _filters(plan, dweight), _col(plan, scratch)
@@ -80,11 +83,13 @@ def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> 
         filters += gradients @ columns.transpose(0, 2, 1)
 
 
+@np.errstate(all="ignore")
 def backward_bias(dy: F32, dbias: F32) -> None:
     """Add the sums of dy (N, O, *out) over images and pixels to dbias (O)."""
     dbias += dy.sum(axis=(0, *range(2, dy.ndim)))
 
 
+@np.errstate(all="ignore")
 def add_bias(bias: F32, y: F32) -> None:
     """Add bias (O) to every pixel of y (N, O, *out)."""
     y += bias.reshape(-1, *(1,) * (y.ndim - 2))

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 
 
+@np.errstate(all="ignore")
 def gemm(
     a: F32,
     b: F32,

@@ -1,4 +1,4 @@
-"""HingeLoss: margins m = max(0, 1 - s x), s = 1 at the label and -1 elsewhere."""
+"""HingeLoss: margins m = max(0, 1 - s x), s = 1 at the label and -1 elsewhere; 0 for NaN."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
 
+@np.errstate(all="ignore")
 def forward(x: F32, label: F32, margins: F32, loss: F32, found: I32, squared: bool) -> None:
     """Write the margins of the scores x (samples, classes).
 
@@ -17,11 +18,12 @@ def forward(x: F32, label: F32, margins: F32, loss: F32, found: I32, squared: bo
     found (2) the flat index of the first bad label or -1, and the divisor (at least 1).
     """
     number, _, bad = read_labels(label, x.shape[1], None)
-    margins[...] = np.maximum(0, 1 - _signs(number, x.shape[1]) * x)
+    margins[...] = np.fmax(0, 1 - _signs(number, x.shape[1]) * x)
     terms = np.square(margins, dtype=np.float64) if squared else margins
     write_mean(float(terms.sum(dtype=np.float64)), x.shape[0], bad, 0, loss, found)
 
 
+@np.errstate(all="ignore")
 def backward(margins: F32, label: F32, dx: F32, scale: float, squared: bool) -> None:
     """Write -scale s [m > 0], or -2 scale s m when squared, into dx."""
     number, _, _ = read_labels(label, dx.shape[1], None)

@@ -12,6 +12,7 @@ I32 = NDArray[np.int32]
 SMALLEST = np.float32(1e-20)  # no probability counts as less
 
 
+@np.errstate(all="ignore")
 def forward(
     prob: F32,
     label: F32,
@@ -35,6 +36,7 @@ def forward(
     write_mean(float(losses.sum(dtype=np.float64)), int(valid.sum()), bad, divisor, loss, found)
 
 
+@np.errstate(all="ignore")
 def backward(
     prob: F32, label: F32, matrix: F32, dx: F32, scale: float, found: I32, ignore: int | None
 ) -> None:

@@ -35,6 +35,7 @@ def within_backward(
     _backward(x, scale, y, dy, dx, ratio, (2, 3), size, alpha, beta)
 
 
+@np.errstate(all="ignore")
 def _forward(
     x: F32, scale: F32, y: F32, axes: tuple[int, ...], size: int, alpha: float, beta: float,
     k: float,
@@ -44,6 +45,7 @@ def _forward(
     y[...] = x * scale ** np.float32(-beta)
 
 
+@np.errstate(all="ignore")
 def _backward(
     x: F32, scale: F32, y: F32, dy: F32, dx: F32, ratio: F32, axes: tuple[int, ...], size: int,
     alpha: float, beta: float,

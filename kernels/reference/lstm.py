@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 
 
+@np.errstate(all="ignore")
 def forward(c_prev: F32, gates: F32, cont: F32, acts: F32, c: F32, h: F32) -> None:
     """Write c and h (N, H), and into acts (N, 4 H) the activated gates, f already times cont.
 
@@ -25,6 +26,7 @@ def forward(c_prev: F32, gates: F32, cont: F32, acts: F32, c: F32, h: F32) -> No
     h[...] = o * np.tanh(c)
 
 
+@np.errstate(all="ignore")
 def backward(
     c_prev: F32, acts: F32, c: F32, dc: F32 | None, dh: F32, dc_prev: F32, dgates: F32
 ) -> None:

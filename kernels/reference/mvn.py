@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 
 
+@np.errstate(all="ignore")
 def forward(x: F32, y: F32, divisor: F32, eps: float, normalize_variance: bool) -> None:
     """Write x minus its row's mean into y (y may be x), divided by its deviation + eps if asked.
 
@@ -17,6 +18,7 @@ def forward(x: F32, y: F32, divisor: F32, eps: float, normalize_variance: bool) 
         y /= divisor[:, None]
 
 
+@np.errstate(all="ignore")
 def backward(y: F32, dy: F32, divisor: F32, dx: F32, normalize_variance: bool) -> None:
     """Write the gradient into dx (dx may be dy); y and divisor are what forward gave."""
     mean_dy = dy.mean(1, keepdims=True)

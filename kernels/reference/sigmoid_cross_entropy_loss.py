@@ -9,6 +9,7 @@ F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
 
+@np.errstate(all="ignore")
 def forward(x: F32, target: F32, loss: F32, found: I32, divisor: int, ignore: int | None) -> None:
     """Write into loss (1) the sum of the losses of the targets that count, divided by `divisor` or,
     if that is 0, by how many count (at least 1); into found (2) -1 (every target will do), and what
@@ -20,6 +21,7 @@ def forward(x: F32, target: F32, loss: F32, found: I32, divisor: int, ignore: in
     write_mean(total, int(valid.sum()), -1, divisor, loss, found)
 
 
+@np.errstate(all="ignore")
 def backward(x: F32, target: F32, dx: F32, scale: float, found: I32, ignore: int | None) -> None:
     """Write scale / found[1] (sigmoid(x) - target) into dx, 0 where the target is ignored."""
     sigmoid = 0.5 * np.tanh(0.5 * x) + 0.5

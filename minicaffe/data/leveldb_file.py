@@ -1,9 +1,10 @@
-"""LevelDB folders over the package plyvel: a reader that leaves them as they are, and a writer."""
+"""LevelDB folders over plyvel: a reader that leaves them as they are, and a writer."""
 
 import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from typing import Any, Self
 from ..errors import DataError, extra
 
 NAMES = ("CURRENT", "MANIFEST-")
+
+# The same library under two names: pyproject.toml says which one has wheels for which Python.
+LIBRARY = "plyvel" if sys.version_info < (3, 13) else "plyvel_next"
 
 
 class LeveldbReader:
@@ -30,7 +34,7 @@ class LeveldbReader:
             what = "has no file CURRENT" if self.path.is_dir() else "there is no such folder"
             hint = " (it looks like an LMDB)" if (self.path / "data.mdb").exists() else ""
             raise DataError(f"no LevelDB at {self.path}: {what}{hint}")
-        plyvel = extra("plyvel", "leveldb", f"LevelDB {self.path}")
+        plyvel = extra(LIBRARY, "leveldb", f"LevelDB {self.path}")
         self._view = tempfile.TemporaryDirectory(prefix="minicaffe-leveldb-")
         try:
             for entry in self.path.iterdir():
@@ -114,7 +118,7 @@ class LeveldbWriter:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        plyvel = extra("plyvel", "leveldb", f"LevelDB {self.path}")
+        plyvel = extra(LIBRARY, "leveldb", f"LevelDB {self.path}")
         if self.path.exists():
             raise DataError(f"{self.path} exists already: name a new database")
         try:

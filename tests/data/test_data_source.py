@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minicaffe.data import leveldb_file
 from minicaffe.data.batches import Batches, HashedDraws, StreamDraws
 from minicaffe.data.database import create_database
 from minicaffe.data.source import (
@@ -132,7 +133,7 @@ def test_an_unknown_source_is_told_with_those_there_are(name: str) -> None:
 
 
 def test_lmdb_and_leveldb_hold_the_same_samples(tmp_path: Path) -> None:
-    pytest.importorskip("plyvel")
+    pytest.importorskip(leveldb_file.LIBRARY)
     values = [record(i, (3, 4, 5)) for i in range(23)]
     lmdb = open_source("LMDB", layer(write(tmp_path / "a", values)), pb.TEST)
     level = open_source("LevelDB", layer(write(tmp_path / "b", values, "leveldb")), pb.TEST)

@@ -14,7 +14,7 @@ import pytest
 
 import minicaffe
 from minicaffe.cli.convert import cifar, mnist
-from minicaffe.data import image_list
+from minicaffe.data import image_list, leveldb_file
 from minicaffe.data.datum import decode, resize
 from minicaffe.data.image_list import read_file, read_image_list, read_lines
 from minicaffe.data.picture_size import size_of
@@ -128,7 +128,7 @@ def test_a_list_names_files_only(
 def test_a_leveldb_leads_nowhere_else(
     tmp_path: Path, harm: Callable[[Path], object], says: str
 ) -> None:
-    pytest.importorskip("plyvel")
+    pytest.importorskip(leveldb_file.LIBRARY)
     from minicaffe.data.leveldb_file import LeveldbReader, LeveldbWriter
 
     with LeveldbWriter(tmp_path / "db") as writer:

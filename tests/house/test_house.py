@@ -106,6 +106,7 @@ def test_make_alone_lists_the_verbs() -> None:
         "check",
         "test",
         "test-slow",
+        "test-vectors",
         "test-all",
         "lint",
         "types",

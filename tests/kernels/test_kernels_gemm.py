@@ -9,6 +9,7 @@ import pytest
 import minicaffe
 from minicaffe.device import load_kernel
 from minicaffe.errors import Error
+from minicaffe.kernels.cpu.gemm.micro_kernel import COLUMNS
 from tests.device_kernels import kernels_of
 
 # M, N, K: nothing, one, less than a tile, a multiple and not, more than one block of each loop
@@ -115,7 +116,7 @@ def test_the_bits_do_not_depend_on_threads(
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
 @pytest.mark.parametrize("trans_b", [False, True])
-@pytest.mark.parametrize("size", [(2, 700, 400), (9, 190, 777), (3, 17, 100)], ids=str)
+@pytest.mark.parametrize("size", [(2, 700, 400), (9, 190, 777), (3, COLUMNS + 1, 100)], ids=str)
 def test_the_bits_of_few_rows_do_not_depend_on_how_columns_are_shared(
     size: tuple[int, int, int], trans_b: bool, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 from numba import prange
 
 import minicaffe.kernels.cpu as cpu
-from minicaffe.kernels.cpu._compile import cache, jit
+from minicaffe.kernels.cpu._compile import cache, jit, vectors
 from minicaffe.kernels.cpu._compile.parts import in_parts
 from tests.conftest import CHECKOUT
 
@@ -243,6 +243,49 @@ def test_the_switch_of_the_commands_comes_before_the_kernels() -> None:
         "print(jit.CHECKED, cache.folder().name.endswith('-checked'))"
     )
     assert said == "True True"
+
+
+# --- vectors and arithmetic ----------------------------------------------------------------------
+
+
+def test_the_variable_sets_width_features_and_place(tmp_path: Path) -> None:
+    """Whatever the processor has; code of other vectors is not taken from the cache."""
+    show = """
+from minicaffe.kernels.cpu._compile.vectors import CHOSEN, features
+from numba.core.registry import cpu_target
+_, _, used = cpu_target.target_context.codegen().magic_tuple()
+print(CHOSEN.lanes, "+avx512f" in used, "+avx2" in used)
+"""
+    for word, lanes, left_out in (("avx512", "16", 0), ("avx2", "8", 1), ("plain", "4", 2)):
+        found = {"MINICAFFE_CACHE_DIR": str(tmp_path), "MINICAFFE_VECTORS": word}
+        assert run(FILL, **found) == "0 1"
+        width, *wide = run(show, **found).split()
+        assert width == lanes
+        assert wide[:left_out] == ["False"] * left_out
+
+
+def test_vectors_that_do_not_exist() -> None:
+    show = """
+from minicaffe.errors import DeviceError
+from minicaffe.device import load_kernel
+try:
+    load_kernel("fill", "cpu")
+except DeviceError as error:
+    print(error)
+"""
+    said = "MINICAFFE_VECTORS is 'avx3': it may be avx512, avx2, plain"
+    assert run(show, MINICAFFE_VECTORS="avx3") == said
+
+
+def test_features_that_are_left_out() -> None:
+    host = "+avx,+avx2,+avx512f,-avx512vl,+fma,+sse2,+vaes"
+    assert vectors.without(host, vectors.WIDE) == "+avx,+avx2,-avx512f,-avx512vl,+fma,+sse2,+vaes"
+    assert vectors.without(host, vectors.ALL) == "-avx,-avx2,-avx512f,-avx512vl,-fma,+sse2,-vaes"
+    assert vectors.without("", vectors.ALL) == ""
+
+
+def test_fast_math_leaves_nan_infinity_and_the_sign_of_zero_alone() -> None:
+    assert {"contract", "reassoc", "arcp"} == jit.FASTMATH
 
 
 # --- without a compiler --------------------------------------------------------------------------

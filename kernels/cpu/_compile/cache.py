@@ -38,6 +38,8 @@ import minicaffe
 from minicaffe.errors import DeviceError
 from minicaffe.machine.compiling import compiling
 
+from .vectors import CHOSEN
+
 log = logging.getLogger("minicaffe")
 
 PACKAGE = "minicaffe.kernels."
@@ -231,6 +233,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
             code_stamp(body),
             sys.version_info[:2],
             codegen.magic_tuple(),
+            CHOSEN,
             self._options,
             [str(getattr(numba.config, name, None)) for name in SETTINGS],
             str(sig),

@@ -11,8 +11,10 @@ Compilation happens at the first call with new argument types, and is kept on di
 (`_compile/cache.py`). Some of Numba's habits decide the details here:
 
 * Code is compiled with the arithmetic of float32 as it is written, except for what `FASTMATH`
-  allows: contraction to fused multiply-add, reassociation (so that sums become vector sums), and
-  no care for the sign of zero. NaN and infinity keep their meaning: never `nnan`, never `ninf`.
+  allows: contraction to fused multiply-add (`contract`), sums in another order, so that they become
+  vector sums (`reassoc`), and a division by what stays the same as a product (`arcp`). NaN,
+  infinity and the sign of zero keep their meaning: never `nnan`, `ninf` or `nsz`, with which what
+  a kernel gives for them depends on the processor (with `nsz`, and AVX-512, ReLU gave -0).
   `strict=True` takes the liberties back, for code that depends on the order of its operations
   (compensated sums); with `fused=True` all but contraction (the range reduction of an exponential).
   Division by zero gives inf or NaN, as in NumPy, instead of an exception.
@@ -54,7 +56,7 @@ from .cache import KernelCache, code_stamp
 from .failure import failure
 from .parts import in_parts, launch
 
-FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+FASTMATH = {"contract", "reassoc", "arcp"}
 
 config: Any = numba.config
 pool: Any = parallel

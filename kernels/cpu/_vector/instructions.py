@@ -9,29 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 
-from .._compile.jit import config
+from .._compile.vectors import CHOSEN
 
-
-def _tile_shape() -> tuple[int, int, int, bool]:
-    """Floats a vector, rows of the micro-kernel's tall and low tiles, whether there is FMA."""
-    if config.CPU_FEATURES is not None:
-        named = config.CPU_FEATURES
-    elif config.CPU_NAME == "generic":
-        named = ""
-    else:
-        named = llvmlite.binding.get_host_cpu_features().flatten()
-    features = set(named.split(","))
-    if "+avx512f" in features:
-        return 16, 12, 8, True
-    if {"+avx2", "+fma"} <= features:
-        return 8, 6, 4, True
-    return (4, 8, 4, True) if "+neon" in features else (4, 4, 2, False)
-
-
-LANES, ROWS, LOW_ROWS, FUSED = _tile_shape()
+LANES, ROWS, LOW_ROWS, FUSED = CHOSEN
 
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 INT = ir.IntType(64)
