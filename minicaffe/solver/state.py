@@ -77,7 +77,8 @@ def set_history(history: Sequence[Any], params: FlatParams, state: State) -> Non
 def check_place(param: pb.SolverParameter) -> None:
     """Raise an Error unless snapshots can be written where the solver wants them."""
     if not param.HasField("snapshot_prefix"):
-        raise SolverError("a snapshot needs a snapshot_prefix")
+        asked = f"snapshot: {param.snapshot}" if param.snapshot else "a snapshot"
+        raise SolverError(f"{asked} needs a snapshot_prefix")
     if param.snapshot_format == pb.SolverParameter.HDF5:
         extra("h5py", "hdf5", HDF5_PURPOSE)
     check_writable(param.snapshot_prefix)

@@ -7,6 +7,7 @@ from minicaffe import context
 from minicaffe.errors import Error
 from minicaffe.net.weights import save_weights
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.proto.files import write_binary
 from minicaffe.random_stream.generator import Generator
 from minicaffe.solver.create import create_solver
 from tests.solver.small_solver import NET, make, parse
@@ -110,9 +111,10 @@ def test_a_seed_and_the_rank_decide_the_first_weights():
 
 def test_weights_are_loaded_into_all_nets(tmp_path):
     other = make("random_seed: 9")
-    bias = make(net=NET.replace('name: "ip"', 'name: "unknown"'))
-    save_weights(other.net, f"{tmp_path}/a.caffemodel")
-    save_weights(bias.net, f"{tmp_path}/b.caffemodel")
+    more = other.net.to_proto()
+    more.layer.add(name="unknown").blobs.add(data=[1])
+    save_weights(make("random_seed: 10").net, f"{tmp_path}/a.caffemodel")
+    write_binary(f"{tmp_path}/b.caffemodel", more)
     solver = make(
         f"weights: '{tmp_path}/a.caffemodel, {tmp_path}/b.caffemodel' test_iter: 1 test_interval: 1"
     )
