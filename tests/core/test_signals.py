@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.conftest import CHECKOUT
 
 FRAME = """
 import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 import numba, numpy as np
 from minicaffe import cli
 @numba.njit(nogil=True)
@@ -31,18 +33,32 @@ NEVER_RETURNS = "count(np.zeros(2, int))"
 AFTER = "did not return within 2 s"
 
 
-def started(body: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", FRAME.format(body=body)],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.2)
-    return process
+Start = Callable[[str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a command that says it is ready and then does something; it is gone afterwards."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def started(body: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", FRAME.format(body=body)],
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        return process
+
+    yield started
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(
@@ -55,9 +71,9 @@ def started(body: str) -> subprocess.Popen[str]:
     ],
 )
 def test_a_signal_ends_a_command(
-    body: str, number: signal.Signals, times: int, status: int, says: str
+    start: Start, body: str, number: signal.Signals, times: int, status: int, says: str
 ) -> None:
-    process = started(body)
+    process = start(body)
     for _ in range(times):
         process.send_signal(number)
         time.sleep(0.3)
@@ -67,8 +83,8 @@ def test_a_signal_ends_a_command(
     assert "Traceback" not in said
 
 
-def test_the_first_interrupt_that_does_not_end_it_says_how_to() -> None:
-    process = started(NEVER_RETURNS)
+def test_the_first_interrupt_that_does_not_end_it_says_how_to(start: Start) -> None:
+    process = start(NEVER_RETURNS)
     process.send_signal(signal.SIGINT)
     assert process.stderr
     assert "still at work; another Ctrl-C ends it at once" in process.stderr.readline()
@@ -77,13 +93,13 @@ def test_the_first_interrupt_that_does_not_end_it_says_how_to() -> None:
     process.communicate()
 
 
-def test_an_interrupt_that_was_answered_does_not_count() -> None:
+def test_an_interrupt_that_was_answered_does_not_count(start: Start) -> None:
     """-sigint_effect=snapshot: Ctrl-C may come as often as one likes."""
     answers = (
         "from minicaffe.machine.signals import answered\n    "
         "signal.signal(signal.SIGINT, lambda *_: answered())\n    time.sleep(4)"
     )
-    process = started(answers)
+    process = start(answers)
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(0.2)
@@ -91,8 +107,8 @@ def test_an_interrupt_that_was_answered_does_not_count() -> None:
     assert (process.returncode, said) == (0, "")
 
 
-def test_a_crash_says_which_signal_and_where() -> None:
-    process = started("import ctypes; ctypes.string_at(0)")
+def test_a_crash_says_which_signal_and_where(start: Start) -> None:
+    process = start("import ctypes; ctypes.string_at(0)")
     _, said = process.communicate(timeout=20)
     assert process.returncode == -signal.SIGSEGV
     assert "Fatal Python error: Segmentation fault" in said

@@ -232,7 +232,9 @@ def test_copied_weights_are_independent_and_shared_ones_are_not(folder: Path) ->
 
 def test_layers_of_other_names_keep_their_weights(folder: Path) -> None:
     net_in(folder).save(str(folder / "w"))
-    (folder / "net.prototxt").write_text((NET % 1).replace('name: "ip"', 'name: "other"'))
+    other = """layer { name: "other" type: "InnerProduct" bottom: "x" top: "other"
+      inner_product_param { num_output: 1 } }"""
+    (folder / "net.prototxt").write_text((NET % 1) + other)
     net = net_in(folder)
     net.params["other"][0].data[...] = 9
     net.copy_from(str(folder / "w"))
