@@ -1,0 +1,200 @@
+"""A GPU's memory: arrays of bytes of this process, each with a gap of guard bytes around it.
+
+An address is a real one, so that compiled code may follow it; `find` gives the allocation that it
+lies in, if any. What was allocated and never written is known byte by byte, and holds ones, a NaN.
+"""
+
+from bisect import bisect_right, insort
+from collections import deque
+
+import numpy as np
+
+from ..errors import DeviceError
+from .program import Module
+
+GUARD = 256  # bytes before and after each allocation; its address is a multiple of it
+_UNTOUCHED = 0xFF
+_KEPT_AFTER_FREE = 64 << 20  # bytes: compiled code that follows an old pointer finds them
+
+
+class Allocation:
+    """Some bytes of a GPU's memory.
+
+    address    of the first; a multiple of 256
+    nbytes     as many as were asked for
+    data       the bytes, at this address; what is beyond `nbytes` belongs to nobody
+    written    of each byte whether it was written; None: all were
+    read_only  whether a kernel must not write it
+    """
+
+    def __init__(self, nbytes: int, name: str) -> None:
+        self.nbytes, self.name = nbytes, name
+        self._room = np.full(nbytes + 3 * GUARD, _UNTOUCHED, np.uint8)
+        begin = -self._room.ctypes.data % GUARD + GUARD
+        self.data = self._room[begin : begin + -(-nbytes // GUARD) * GUARD]
+        self.address = self.data.ctypes.data if nbytes else self._room.ctypes.data + begin
+        self.written: np.ndarray | None = np.zeros(nbytes, np.bool_) if nbytes else None
+        self.read_only = False
+        self._views: dict[tuple[np.dtype, bool], np.ndarray] = {}
+
+    def __lt__(self, other: "Allocation") -> bool:
+        return self.address < other.address
+
+    def __str__(self) -> str:
+        called = f" '{self.name}'" if self.name else ""
+        return f"the {self.nbytes} bytes{called} at {self.address:#x}"
+
+    def view(self, dtype: np.dtype) -> np.ndarray:
+        """The bytes as numbers of this type."""
+        key = dtype, False
+        if key not in self._views:
+            self._views[key] = self.data.view(dtype)
+        return self._views[key]
+
+    def mark(self, begin: int, stop: int) -> None:
+        """Note that these bytes, counted from the first, are written."""
+        if self.written is not None:
+            self.written[begin:stop] = True
+            self.settle()
+
+    def settle(self) -> None:
+        """Forget which bytes are written if all of them are."""
+        if self.written is not None and self.written.all():
+            self.written = None
+
+
+class Memory:
+    """The memory of one GPU. Its functions raise DeviceError for an address that is not its own."""
+
+    def __init__(self) -> None:
+        self._allocations: list[Allocation] = []
+        self._addresses: list[int] = []
+        self._freed: deque[Allocation] = deque()
+        self._freed_bytes = 0
+        self._modules: dict[int, tuple[Module, dict[str, int]]] = {}
+
+    @property
+    def used_bytes(self) -> int:
+        """How many bytes are allocated."""
+        return sum(each.nbytes for each in self._allocations)
+
+    def allocate(self, nbytes: int, name: str = "") -> int:
+        """The address of so many new bytes, a multiple of 256; errors call them by the name."""
+        allocation = Allocation(nbytes, name)
+        insort(self._allocations, allocation)
+        insort(self._addresses, allocation.address)
+        return allocation.address
+
+    def free(self, address: int) -> None:
+        """Give back what was allocated at this address."""
+        at = bisect_right(self._addresses, address) - 1
+        if at < 0 or self._addresses[at] != address:
+            raise DeviceError(f"nothing was allocated at {address:#x}, so it cannot be freed")
+        del self._addresses[at]
+        allocation = self._allocations.pop(at)
+        self._freed.append(allocation)
+        self._freed_bytes += allocation.nbytes
+        while self._freed_bytes > _KEPT_AFTER_FREE:
+            self._freed_bytes -= self._freed.popleft().nbytes
+
+    def find(self, address: int) -> Allocation | None:
+        """The allocation in which an address lies."""
+        at = bisect_right(self._addresses, address) - 1
+        if at < 0:
+            return None
+        allocation = self._allocations[at]
+        return allocation if address < allocation.address + allocation.nbytes else None
+
+    def name(self, address: int, name: str) -> None:
+        """Give the allocation at an address another name."""
+        self._owned(address, 0).name = name
+
+    def set_read_only(self, address: int, read_only: bool = True) -> None:
+        """Forbid kernels, or allow them again, to write the allocation at this address."""
+        self._owned(address, 0).read_only = read_only
+
+    def upload(self, address: int, array: np.ndarray) -> None:
+        """Write the elements of an array, in C order, from this address on."""
+        self.write(address, np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+    def download(self, address: int, array: np.ndarray) -> None:
+        """Fill an array, in C order, with what lies from this address on."""
+        allocation = self._owned(address, array.nbytes)
+        begin = address - allocation.address
+        found = allocation.data[begin : begin + array.nbytes].view(array.dtype)
+        array[...] = found.reshape(array.shape)
+
+    def fill(self, address: int, value: np.generic, count: int) -> None:
+        """Write the number, in its own type, `count` times from this address on."""
+        self.write(address, np.full(count, value).view(np.uint8))
+
+    def copy(self, destination: int, source: int, nbytes: int) -> None:
+        """Copy bytes, and with them what is known of each: whether it was ever written."""
+        old, new = self._owned(source, nbytes), self._owned(destination, nbytes)
+        begin, to = source - old.address, destination - new.address
+        new.data[to : to + nbytes] = old.data[begin : begin + nbytes].copy()
+        if old.written is None:
+            new.mark(to, to + nbytes)
+            return
+        if new.written is None:
+            new.written = np.ones(new.nbytes, np.bool_)
+        new.written[to : to + nbytes] = old.written[begin : begin + nbytes].copy()
+        new.settle()
+
+    def write(self, address: int, data: np.ndarray) -> None:
+        """Write bytes, a one-dimensional array of uint8, from this address on."""
+        allocation = self._owned(address, data.size)
+        begin = address - allocation.address
+        allocation.data[begin : begin + data.size] = data
+        allocation.mark(begin, begin + data.size)
+
+    def mark_written(self, address: int | None = None) -> None:
+        """Take the allocation at an address, or all, as written: what wrote them did not say so."""
+        for each in self._allocations if address is None else [self._owned(address, 0)]:
+            each.written = None
+
+    def load(self, module: Module) -> dict[str, int]:
+        """The addresses of a module's variables in global and const memory, placed when asked."""
+        if id(module) not in self._modules:
+            self._modules[id(module)] = module, self._place(module)
+        return self._modules[id(module)][1]
+
+    def _place(self, module: Module) -> dict[str, int]:
+        places = {}
+        for name, variable in module.globals.items():
+            places[name] = self.allocate(variable.size, name)
+            data = variable.data.ljust(variable.size, b"\0")  # PTX: the others are 0
+            self.write(places[name], np.frombuffer(data, np.uint8))
+            self._owned(places[name], 0).read_only = variable.space == "const"
+        return places
+
+    def _owned(self, address: int, nbytes: int) -> Allocation:
+        """The allocation in which so many bytes from an address on lie."""
+        allocation = self.find(address)
+        if allocation is None or address + nbytes > allocation.address + allocation.nbytes:
+            raise DeviceError(f"{nbytes} bytes at {address:#x} are {self.describe(address)}")
+        return allocation
+
+    def describe(self, address: int) -> str:
+        """What an address is that no access may touch, for the end of a sentence."""
+        for freed in self._freed:
+            if freed.address <= address < freed.address + freed.nbytes:
+                return f"in {freed}, which were freed"
+        found = self.find(address)
+        if found:
+            return f"not all in {found}"
+        if not self._allocations:
+            return "not in memory of the GPU, of which none is allocated"
+        at = bisect_right(self._addresses, address)
+        before = self._allocations[max(0, at - 1)]
+        after = self._allocations[min(len(self._allocations) - 1, at)]
+        beyond = address - before.address - before.nbytes
+        ahead = after.address - address
+        near, distance, side = (
+            (before, beyond, "after the end of")
+            if ahead <= 0 or 0 <= beyond <= ahead
+            else (after, ahead, "before")
+        )
+        if not 0 <= distance < 1 << 30:
+            return "not in memory of the GPU"
+        return f"{distance} bytes {side} {near}"
