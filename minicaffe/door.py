@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from types import ModuleType, TracebackType
 
 from .errors import Error, shown
@@ -19,6 +20,8 @@ def open_module(name: str, kind: type[Error] = Error, asker: str = "") -> Module
     a package above it, is a ModuleNotFoundError: the door knows where it looked.
     """
     begin = f"{asker}: " if asker else ""
+    if "" in name.split("."):
+        raise kind(f"{begin}'{name}' is no name of a module, such as layers or package.layers")
     try:
         return importlib.import_module(name)
     except Error:
@@ -37,6 +40,23 @@ def open_module(name: str, kind: type[Error] = Error, asker: str = "") -> Module
         said = " ".join(str(error).split())
         said = f"{begin}{where(error.__traceback__)}: {type(error).__name__}: {said}"
         raise kind(said) from error
+
+
+def users_module(name: str, folder: str, kind: type[Error], asker: str) -> ModuleType:
+    """A user's module: on PYTHONPATH, in `folder` (the prototxt's), or in the working directory."""
+    try:
+        return open_module(name, kind, asker)
+    except (ModuleNotFoundError, ValueError):
+        if look_in([folder or ".", "."], name):
+            with suppress(ModuleNotFoundError):  # the file is there, but is no package
+                return open_module(name, kind, asker)
+    expected = f"{name.replace('.', '/')}.py is expected in one of them"
+    if name.endswith(".py"):
+        expected = f"a module is named without .py: '{name.removesuffix('.py')}'"
+    raise kind(
+        f"{asker}: no module '{name}' on PYTHONPATH, beside the prototxt, or in the working"
+        f" directory: {expected}"
+    )
 
 
 def where(trace: TracebackType | None, file: str = "") -> str:

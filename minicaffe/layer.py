@@ -9,15 +9,15 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 from .aliases import install_as_caffe
 from .blob import Blob, BlobList
 from .device import load_kernel, missing_families
-from .door import look_in, open_module
+from .door import open_module, users_module
 from .errors import Error, LayerError, did_you_mean, shown
 from .proto import minicaffe_pb2 as pb
+from .python_blob import PythonBlobs
 
 # How the pixels of a top lie over those of its bottom: one over one; each over a window; a window
 # over each; over a part of them (minicaffe/pycaffe/coord_map.py).
@@ -307,6 +307,7 @@ def _python_layer(param: Any, device: str, phase: int, folder: str) -> Layer:
     kind = _python_class(param, folder)
     layer = kind.__new__(kind)
     Layer.__init__(layer, param, device, phase)
+    layer.blobs = PythonBlobs()
     if kind.__init__ is not Layer.__init__:
         kind.__init__(layer, param)
         layer.param_str, layer.phase = param.python_param.param_str, phase
@@ -319,7 +320,7 @@ def _python_class(param: Any, folder: str) -> type[Layer]:
     if not wanted.module or not wanted.layer:
         raise LayerError(f"{asker}: python_param must name a module and a layer")
     install_as_caffe()  # layers written for pycaffe say `import caffe`
-    module = _python_module(wanted.module, folder, asker)
+    module = users_module(wanted.module, folder, LayerError, asker)
     found = getattr(module, wanted.layer, None)
     if not (isinstance(found, type) and issubclass(found, Layer)):
         values = vars(module).items()
@@ -334,16 +335,3 @@ def _python_class(param: Any, folder: str) -> type[Layer]:
             f"{did_you_mean(wanted.layer, classes)}"
         )
     return found
-
-
-def _python_module(name: str, folder: str, asker: str) -> ModuleType:
-    """A user's module: on PYTHONPATH, beside the prototxt, or in the working directory."""
-    try:
-        return open_module(name, LayerError, asker)
-    except (ModuleNotFoundError, ValueError):
-        if look_in([folder or ".", "."], name):
-            return open_module(name, LayerError, asker)
-    raise LayerError(
-        f"{asker}: no module '{name}' on PYTHONPATH, beside the prototxt, or in the working"
-        f" directory: {name.replace('.', '/')}.py is expected in one of them"
-    )

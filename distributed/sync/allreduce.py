@@ -155,8 +155,8 @@ def plan_buckets(net: Net, bucket_bytes: int | None) -> list[Bucket]:
     if bucket_bytes is None or place(net.device) != "host":
         bucket_bytes = 4 * params.count
     first: dict[int, int] = {}
-    for index, layer in enumerate(net.layers):
-        for blob in layer.blobs:
+    for index, node in enumerate(net.nodes):
+        for blob in node.blobs:
             first.setdefault(blob.diff.offset, index)
     users = [first[where.start] for where in params.slices]
     buckets: list[Bucket] = []

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..door import open_module
 from ..errors import DataError
 from ..layer import given_fields, is_file_of
 from ..proto import minicaffe_pb2 as pb
@@ -154,12 +155,9 @@ def source_class(name: str) -> type[DataSource]:
         if not place:
             raise DataError(f"{unknown})")
         try:
-            module = importlib.import_module(place)
-        except (Exception, SystemExit) as error:  # whatever a module does when it is imported
-            why = (
-                str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
-            )
-            raise DataError(f"{unknown}; as a Python module: {why})") from error
+            module = open_module(place, DataError, f"source_class '{name}'")
+        except (ModuleNotFoundError, ValueError) as error:
+            raise DataError(f"{unknown}; as a Python module: {error})") from error
     found = getattr(module, word, None)
     if not (isinstance(found, type) and issubclass(found, DataSource)):
         raise DataError(f"source_class '{name}': {module.__name__} has no DataSource '{word}'")

@@ -41,7 +41,7 @@ class DebugInfo:
         where = f"    [Forward] Layer {node.name}"
         for name, blob in zip(node.top_names, node.tops, strict=True):
             log.info("%s, top blob %s data: %g", where, name, _mean_magnitude(blob.data))
-        for number, blob in enumerate(node.layer.blobs):
+        for number, blob in enumerate(node.blobs):
             name = _param_name(node, number)
             log.info("%s, param blob %s data: %g", where, name, _mean_magnitude(blob.data))
 
@@ -53,7 +53,7 @@ class DebugInfo:
             for name, blob, propagated in bottoms:
                 if propagated:
                     log.info("%s, bottom blob %s diff: %g", where, name, _mean_magnitude(blob.diff))
-            for number, blob in enumerate(node.layer.blobs):
+            for number, blob in enumerate(node.blobs):
                 if node.layer.param_propagate_down[number]:
                     name, mean = _param_name(node, number), _mean_magnitude(blob.diff)
                     log.info("%s, param blob %s diff: %g", where, name, mean)

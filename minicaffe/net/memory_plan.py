@@ -95,7 +95,7 @@ def plan_memory(nodes: Sequence[Node], keep: Collection[str]) -> MemoryPlan:
 
 def _lives(nodes: Sequence[Node], kept: Collection[str]) -> list[Life]:
     """The lives of all tops; blobs that share memory already (of Split, Reshape ...) have one."""
-    params = {id(blob.data.storage) for node in nodes for blob in node.layer.blobs}
+    params = {id(blob.data.storage) for node in nodes for blob in node.blobs}
     lives: dict[int, Life] = {}
     for index, node in enumerate(nodes):
         is_python = node.param.type == "Python"

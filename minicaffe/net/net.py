@@ -18,6 +18,7 @@ from ..errors import Error, NetError, UnknownName, add_to, did_you_mean
 from ..layer import Layer, create_layer
 from ..proto import minicaffe_pb2 as pb
 from ..proto.places import places_of
+from ..python_blob import python_blobs
 from . import log as net_log
 from . import weights
 from .callbacks import NetCallbacks
@@ -26,7 +27,6 @@ from .graph import analyse_backward, filter_net, insert_splits, places_after
 from .memory_plan import MemoryPlan, plan_memory
 from .node import Node
 from .parameters import ParamCollector
-from .python_blob import python_blobs
 
 log = logging.getLogger("minicaffe.net")
 

@@ -18,6 +18,7 @@ from ..errors import Error, LayerError, add_to
 from ..layer import Layer
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import blob_from_proto, blob_shape, shape_matches
+from ..python_blob import plain
 
 
 @dataclass(eq=False)
@@ -56,6 +57,11 @@ class Node:
     def name(self) -> str:
         """The layer's name in the prototxt."""
         return self.param.name
+
+    @property
+    def blobs(self) -> list[Blob]:
+        """The layer's parameters."""
+        return plain(self.layer.blobs)
 
     def set_up(self) -> None:
         """Set the layer up, with the parameters that the prototxt holds, and weigh the losses.

@@ -15,7 +15,7 @@ def first_not_finite(net: Net) -> str:
     A layer's parameters come before its tops. "" where every blob that is still there is finite.
     """
     for index, node in enumerate(net.nodes):
-        for number, blob in enumerate(node.layer.blobs):
+        for number, blob in enumerate(node.blobs):
             if not _finite(blob.data):
                 return f"parameter {number} of layer '{node.name}' is the first that is not finite"
         for name, blob in zip(node.top_names, node.tops, strict=True):

@@ -9,6 +9,7 @@ from ..blob import Blob, Home, Storage, SyncedArray
 from ..errors import NetError
 from ..layer import Layer
 from ..proto import minicaffe_pb2 as pb
+from ..python_blob import plain
 
 
 class _Flat:
@@ -168,7 +169,7 @@ class ParamCollector:
                 f"has {len(layer.blobs)} parameters, the prototxt describes {len(param.param)}",
             )
         learns = False
-        for index, blob in enumerate(layer.blobs):
+        for index, blob in enumerate(plain(layer.blobs)):
             spec = param.param[index] if index < len(param.param) else pb.ParamSpec()
             if not (isfinite(spec.lr_mult) and isfinite(spec.decay_mult)):
                 raise Layer.error(layer, f"lr_mult and decay_mult must be finite numbers, those of"

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ..blob import Blob
 from ..data.hdf5_file import Hdf5File
 from ..errors import NetError, SnapshotError, extra
-from ..layer import Layer
 from ..machine.whole_file import whole_file
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import array_to_blob_proto, blob_from_proto, shape_matches
@@ -79,7 +78,7 @@ def share_trained(nodes: Sequence[Node], others: Sequence[Node]) -> None:
     for other in others:
         if other.name not in layers:
             continue
-        mine, theirs = layers[other.name].blobs, other.layer.blobs
+        mine, theirs = layers[other.name].blobs, other.blobs
         if [blob.shape for blob in mine] != [blob.shape for blob in theirs]:
             raise NetError(f"cannot share the parameters of layer '{other.name}': shapes differ")
         for blob, source in zip(mine, theirs, strict=True):
@@ -93,7 +92,7 @@ def to_proto(name: str, nodes: Sequence[Node], write_diff: bool) -> pb.NetParame
         copy = proto.layer.add()
         copy.CopyFrom(node.param)
         del copy.blobs[:]
-        for blob in node.layer.blobs:
+        for blob in node.blobs:
             diff = _values(blob, "diff") if write_diff else None
             copy.blobs.append(array_to_blob_proto(_values(blob, "data"), diff))
     return proto
@@ -105,9 +104,9 @@ def _values(blob: Blob, what: str) -> NDArray[np.float32]:
     return values
 
 
-def _by_name(nodes: Sequence[Node]) -> dict[str, Layer]:
+def _by_name(nodes: Sequence[Node]) -> dict[str, Node]:
     """The layers by name; the first one where several have it, as in Caffe."""
-    return {node.name: node.layer for node in reversed(nodes)}
+    return {node.name: node for node in reversed(nodes)}
 
 
 def save_weights(net: TrainedNet, path: str, write_diff: bool = False) -> None:
@@ -128,7 +127,7 @@ def save_weights_hdf5(net: TrainedNet, path: str, write_diff: bool = False) -> N
         for node in net.nodes:
             for what, group in groups.items():
                 datasets = group.require_group(node.name)
-                for index, blob in enumerate(node.layer.blobs):
+                for index, blob in enumerate(node.blobs):
                     if what == "diff" or _owns(net, blob):
                         datasets[str(index)] = _values(blob, what)
 
@@ -151,7 +150,7 @@ def _load_weights_hdf5(net: TrainedNet, path: str) -> None:
         if file.names("data") is None:
             raise SnapshotError(f"{path}: an HDF5 file without the group 'data' holds no weights")
         for node in net.nodes:
-            blobs, stored = node.layer.blobs, file.names(f"data/{node.name}")
+            blobs, stored = node.blobs, file.names(f"data/{node.name}")
             if stored is None:
                 continue
             count = sum(key.isdecimal() for key in stored)
@@ -178,7 +177,7 @@ def _load_weights_hdf5(net: TrainedNet, path: str) -> None:
 
 def _refuse_others(nodes: Sequence[Node], holders: Sequence[str], origin: str) -> None:
     """Raise SnapshotError if both have parameters, for no layer of the one is in the other."""
-    wanted = [node.name for node in nodes if node.layer.blobs]
+    wanted = [node.name for node in nodes if node.blobs]
     if wanted and holders:
         raise SnapshotError(
             f"{origin}: none of its weights fits the net: it holds those of {_some(holders)}, the"

@@ -20,6 +20,7 @@ from ..proto import minicaffe_pb2 as pb
 from ..proto.files import Name, read_net
 from ..proto.upgrade import upgrade_net
 from .blob import ArrayBlob
+from .layer import shown
 
 Arrays = dict[str, NDArray[np.float32]]
 V = TypeVar("V")
@@ -87,6 +88,9 @@ class Net(CoreNet):
             if node.layer.blobs
         )
         self._params_dict: Named[list[ArrayBlob]] = Named("layer with parameters", params)
+        self._shown_layers = [
+            node.layer if node.param.type == "Python" else shown(node.layer) for node in self.nodes
+        ]
         if weights is not None:
             self.copy_from(weights)
 
@@ -103,9 +107,14 @@ class Net(CoreNet):
         return self._params_dict
 
     @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order; a new list at each access. Their blobs' arrays are ndarrays."""
+        return list(self._shown_layers)
+
+    @property
     def layer_dict(self) -> OrderedDict[str, Layer]:
         """The layers by name."""
-        return Named("layer", ((node.name, node.layer) for node in self.nodes))
+        return Named("layer", zip(self.layer_names, self.layers, strict=True))
 
     @property
     def inputs(self) -> list[str]:

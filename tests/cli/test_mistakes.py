@@ -248,6 +248,27 @@ def test_a_module_that_is_not_there(project: Path, capsys: pytest.CaptureFixture
     assert said.endswith("(nets/net.prototxt:7)")
 
 
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        (
+            "own_layers.py",
+            "no module 'own_layers.py' .*a module is named without .py: 'own_layers'",
+        ),
+        ("own_layers.Twice", "no module 'own_layers.Twice' .*own_layers/Twice.py is expected"),
+        ("nets..own_layers", "'nets..own_layers' is no name of a module, such as layers or"),
+        (".own_layers", "'.own_layers' is no name of a module"),
+    ],
+)
+def test_a_module_by_a_wrong_name(
+    project: Path, capsys: pytest.CaptureFixture[str], module: str, says: str
+) -> None:
+    edit(project / "nets" / "net.prototxt", "own_layers", module)
+    said = told(TRAIN, capsys)
+    assert re.search(rf"layer 'mine' \(Python\): {says}", said)
+    assert said.endswith("(nets/net.prototxt:7)")
+
+
 # --- names in a program ---------------------------------------------------------------------------
 
 

@@ -242,10 +242,10 @@ def test_a_net_that_cannot_be_built_closes_what_it_opened(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("raise RuntimeError('boom')", "RuntimeError: boom"),
-        ("import sys; sys.exit(7)", "SystemExit: 7"),
-        ("def x(:", "SyntaxError: invalid syntax"),
-        ("import tensorflw", "No module named 'tensorflw'"),
+        ("raise RuntimeError('boom')", ":1: RuntimeError: boom"),
+        ("import sys; sys.exit(7)", ":1: SystemExit: 7"),
+        ("def x(:", ":1:7: SyntaxError: invalid syntax"),
+        ("import tensorflw", ":1 imports 'tensorflw', which is not installed"),
     ],
 )
 def test_a_module_of_a_source_that_fails_is_one_sentence(
@@ -254,11 +254,20 @@ def test_a_module_of_a_source_that_fails_is_one_sentence(
     name = f"bad_source_{abs(hash(body))}"
     (tmp_path / f"{name}.py").write_text(body)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DataError, match=f"no data source '{name}.X' .*{says}"):
+    with pytest.raises(DataError, match=rf"^source_class '{name}\.X': .*{name}\.py{says}"):
         source_class(f"{name}.X")
 
 
-@pytest.mark.parametrize("name", ["..X", "...", ".", "a..b.X", "os.path.X"])
-def test_names_that_lead_to_no_module(name: str) -> None:
-    with pytest.raises(DataError, match="source"):
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("..X", "'.' is no name of a module"),
+        ("...", "'..' is no name of a module"),
+        (".", "no data source '.' .there are: "),
+        ("a..b.X", "'a..b' is no name of a module"),
+        ("os.path.X", "has no DataSource 'X'"),
+    ],
+)
+def test_names_that_lead_to_no_module(name: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
         source_class(name)

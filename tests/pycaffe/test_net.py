@@ -1,6 +1,7 @@
 """Nets as pycaffe's scripts use them: built, looked at, run, saved; their blobs are arrays."""
 
 import copy
+import ctypes
 import pickle
 from pathlib import Path
 from typing import Any
@@ -301,10 +302,50 @@ def test_blobs_and_params_of_a_net_are_ndarrays(net: Any) -> None:
     assert net.layers[1].blobs[0].data.sum() == weight.size
 
 
-@pytest.fixture
-def array(net: Any) -> Any:
-    """What a layer sees as `blob.data`: (5, 12), 0 to 59."""
-    found = net.layers[4].blobs[0].data
+def test_arrays_of_layers_are_ndarrays_for_code_in_c(net: Any) -> None:
+    cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
+    blob = net.layers[4].blobs[0]
+    assert isinstance(blob.data, np.ndarray)
+    assert isinstance(blob.diff, np.ndarray)
+    assert memoryview(blob.data).shape == (5, 12)
+    assert cv2.resize(blob.data, (4, 4)).shape == (4, 4)
+    floats = blob.data.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+    floats[13] = 7
+    assert net.params[net.layer_names[4]][0].data[1, 1] == 7
+    assert net.nodes[4].layer.blobs[0].data[1, 1] == 7
+
+
+def test_a_layer_is_shown_as_what_it_is(net: Any) -> None:
+    shown, layer = net.layers[1], net.nodes[1].layer
+    assert isinstance(shown, caffe.Layer)
+    assert isinstance(shown, type(layer))
+    assert shown is net.layers[1]
+    assert (shown.type, shown.name, shown.phase) == ("Convolution", "conv1", caffe.TEST)
+    shown.mark = 5
+    assert layer.mark == 5
+    with pytest.raises(AttributeError, match="marks"):
+        shown.marks  # noqa: B018
+
+
+def test_arrays_of_layers_follow_the_device(deploy: str) -> None:
+    """What the device has changed is seen, and what is written reaches the device."""
+    net = caffe.Net(deploy, caffe.TEST, device="apart")
+    blob, inside = net.layers[4].blobs[0], net.nodes[4].layer.blobs[0].data
+    inside.write("apart")._inside[...] = 3
+    assert np.unique(blob.data).tolist() == [3]
+    blob.data[2] = 4
+    seen = inside.read("apart")._inside
+    assert (seen[2] == 4).all()
+    assert np.delete(seen, 2, 0).tolist() == [[3] * 12] * 4
+    blob.share_data(net.layers[4].blobs[0])
+    assert inside.storage is blob.data.storage
+
+
+@pytest.fixture(params=["shown", "its own"])
+def array(net: Any, request: pytest.FixtureRequest) -> Any:
+    """A layer's `blob.data`, as the net shows it and as the layer sees it: (5, 12), 0 to 59."""
+    layer = net.layers[4] if request.param == "shown" else net.nodes[4].layer
+    found = layer.blobs[0].data
     found[...] = np.arange(60).reshape(5, 12)
     return found
 

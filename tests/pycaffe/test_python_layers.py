@@ -154,6 +154,19 @@ def test_arrays_of_a_python_layer_are_ndarrays_for_code_in_c_too(
             def backward(self, top, propagate_down, bottom):
                 np.copyto(bottom[0].diff, top[0].diff[::2, ::2])
 
+        class Weighted(caffe.Layer):
+            def setup(self, bottom, top):
+                self.blobs.add_blob(2)
+                self.blobs[0].data[...] = 3
+                assert memoryview(self.blobs[0].data).shape == (2,)
+            def reshape(self, bottom, top): top[0].reshape(*bottom[0].shape)
+            def forward(self, bottom, top):
+                cv2.multiply(bottom[0].data, np.tile(self.blobs[0].data, (3, 1)), top[0].data)
+            def backward(self, top, propagate_down, bottom):
+                both = top[0].diff * bottom[0].data
+                cv2.reduce(both, 0, cv2.REDUCE_SUM, self.blobs[0].diff[None])
+                np.copyto(bottom[0].diff, 0)
+
         class InPlace(caffe.Layer):
             def setup(self, bottom, top): assert top[0] is bottom[0]
             def reshape(self, bottom, top): pass
@@ -169,6 +182,11 @@ def test_arrays_of_a_python_layer_are_ndarrays_for_code_in_c_too(
     assert given[:, ::2].tolist() == [[3, 3], [3, 3], [5, 7], [5, 7], [9, 11], [9, 11]]
     dy = np.arange(24).reshape(6, 4)
     assert net.backward(mine=dy)["in0"].tolist() == dy[::2, ::2].tolist()
+    net = python_net("layers_in_c", "Weighted", name="mine")
+    x = np.arange(6).reshape(3, 2)
+    assert net.forward(in0=x)["mine"].tolist() == (3 * x).tolist()
+    net.backward(mine=np.ones((3, 2)))
+    assert net.params["mine"][0].diff.tolist() == [6, 9]
     net = caffe.NetSpec()
     net.x = L.Input(shape={"dim": [2]})
     net.mine = L.Python(net.x, module="layers_in_c", layer="InPlace", in_place=True)
@@ -178,3 +196,53 @@ def test_arrays_of_a_python_layer_are_ndarrays_for_code_in_c_too(
     built = caffe.Net(proto, caffe.TEST)
     assert built.forward(x=np.array([1, 2]))["y"].tolist() == [6, 9]
     assert built.backward(y=np.ones(2))["x"].tolist() == [6, 6]
+
+
+PARAMETERS = """
+import caffe
+import numpy as np
+
+class Gain(caffe.Layer):
+    def setup(self, bottom, top):
+        self.blobs.add_blob(3).data[...] = 2
+    def reshape(self, bottom, top): top[0].reshape(*bottom[0].shape)
+    def forward(self, bottom, top):
+        assert isinstance(self.blobs[0].data, np.ndarray)
+        top[0].data[...] = bottom[0].data * self.blobs[0].data
+    def backward(self, top, propagate_down, bottom):
+        assert isinstance(self.blobs[0].diff, np.ndarray)
+        self.blobs[0].diff[...] += (top[0].diff * bottom[0].data).sum(axis=0)
+        bottom[0].diff[...] = top[0].diff * self.blobs[0].data
+"""
+GAIN = """
+layer { name: "d" type: "DummyData" top: "x" top: "y"
+  dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 3 }
+    data_filler { value: 1 } data_filler { value: 5 } } }
+layer { name: "gain" type: "Python" bottom: "x" top: "z"
+  python_param { module: "layers_with_gain" layer: "Gain" } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "z" bottom: "y" top: "loss" }
+"""
+
+
+def test_parameters_of_a_python_layer_are_ndarrays_and_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """w = 2, x = 1, y = 5: the gradient of sum((w x - y)^2) / 2 N is w - 5, a step of 0.5 of it."""
+    (tmp_path / "layers_with_gain.py").write_text(PARAMETERS)
+    (tmp_path / "net.prototxt").write_text(GAIN)
+    (tmp_path / "solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.5 lr_policy: "fixed" max_iter: 2 snapshot_prefix: "s"'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    caffe.use_device(device)
+    solver = caffe.get_solver("solver.prototxt")
+    solver.step(1)
+    assert solver.net.params["gain"][0].data.tolist() == [3.5] * 3
+    assert solver.net.layers[1].blobs[0].data.tolist() == [3.5] * 3
+    solver.snapshot()
+    solver.step(1)
+    assert solver.net.layers[1].blobs[0].data.tolist() == [4.25] * 3
+    solver.restore("s_iter_1.solverstate")
+    assert solver.net.layers[1].blobs[0].data.tolist() == [3.5] * 3
+    sys.modules.pop("layers_with_gain")

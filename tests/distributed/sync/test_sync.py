@@ -31,7 +31,7 @@ class FakeSolver:
         blobs = [blob for layer in layers for blob in layer.blobs]
         ones = [1.0] * len(blobs)
         params = FlatParams(blobs, [str(index) for index in range(len(blobs))], ones, ones)
-        self.net: Any = SimpleNamespace(device="cpu", layers=layers, flat_params=params)
+        self.net: Any = SimpleNamespace(device="cpu", nodes=layers, flat_params=params)
         self.history = [SyncedArray((params.count,))]
         self.iter = 0
         self.rank = rank
@@ -44,14 +44,14 @@ class FakeSolver:
         return generator.standard_normal(count).astype(np.float32)
 
     def backward(self, layer: int) -> None:
-        for blob in self.net.layers[layer].blobs:
+        for blob in self.net.nodes[layer].blobs:
             gradient = self.gradient(self.iter, layer, blob.count())
             blob.diff.update("cpu")[...] = gradient.reshape(blob.shape)
 
     def step(self, sync: AllreduceSync) -> bytes:
         """One iteration; the weights after it."""
         sync.on_start(self)  # type: ignore[arg-type]
-        for layer in reversed(range(len(self.net.layers))):
+        for layer in reversed(range(len(self.net.nodes))):
             self.backward(layer)
             sync.after_backward(self, layer)  # type: ignore[arg-type]
         sync.on_gradients_ready(self)  # type: ignore[arg-type]
@@ -148,8 +148,8 @@ def test_buckets_run_from_the_end_of_the_flat_diff_to_its_start(
 def test_a_shared_parameter_waits_for_the_first_layer_that_uses_it() -> None:
     solver = FakeSolver(0, [[(4, 4)], [(3, 3)], [(5, 5)]])
     sharer = Blob((5, 5))
-    sharer.share_diff(solver.net.layers[2].blobs[0])
-    solver.net.layers[1].blobs.append(sharer)
+    sharer.share_diff(solver.net.nodes[2].blobs[0])
+    solver.net.nodes[1].blobs.append(sharer)
     assert plan_buckets(solver.net, 1) == [Bucket(1, 16, 50), Bucket(0, 0, 16)]
 
 
@@ -203,7 +203,7 @@ def test_ranks_begin_equal_with_weights_in_the_memory_of_another_net() -> None:
         solver: Any = FakeSolver(ring.rank)
         elsewhere = Blob((20, 5, 5))
         elsewhere.data[...] = 10 + ring.rank
-        solver.net.layers[1].blobs[0].share_data(elsewhere)
+        solver.net.nodes[1].blobs[0].share_data(elsewhere)
         AllreduceSync(ring).on_start(solver)
         return [np.unique(elsewhere.data), np.array(solver.net.flat_params.data)]
 
@@ -215,7 +215,7 @@ def test_ranks_begin_equal_with_weights_in_the_memory_of_another_net() -> None:
 
 def test_gradients_in_other_memory_cannot_be_added_up() -> None:
     solver: Any = FakeSolver(0)
-    solver.net.layers[1].blobs[1].share_diff(Blob((20,)))
+    solver.net.nodes[1].blobs[1].share_diff(Blob((20,)))
     with pytest.raises(NetError, match="the gradient of parameter 1 has the memory of another"):
         AllreduceSync(LocalCommunicator()).on_start(solver)
 

@@ -1,12 +1,17 @@
-"""Blobs as a Python layer sees them: their arrays are ndarrays, for code in C too."""
+"""Blobs as Python code outside the core sees them: their arrays are ndarrays, for code in C too.
+
+A Python layer's bottoms, tops and parameters are shown so, and the parameters of every layer that
+pycaffe's net shows (pycaffe/layer.py). Net, solver and kernels have the blob itself (`plain`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from ..blob import Blob, SyncedArray
+from .blob import Blob, BlobList, SyncedArray
 
 
 class BlobArray(np.ndarray[Any, np.dtype[np.float32]]):
@@ -21,8 +26,10 @@ class BlobArray(np.ndarray[Any, np.dtype[np.float32]]):
         self._synced = None
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        plain = array.view(np.ndarray)
-        return plain if plain.ndim else plain[()]
+        if array is self:  # the result's place, `out`
+            return self
+        made = array.view(np.ndarray)
+        return made if made.ndim else made[()]
 
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
@@ -44,9 +51,11 @@ class BlobArray(np.ndarray[Any, np.dtype[np.float32]]):
 
 
 class PythonBlob(Blob):
-    """A net's blob, for a layer of type Python: the same arrays, shown as ndarrays."""
+    """A blob of the net with its arrays shown as ndarrays: each time they are asked for they are up
+    to date, and what is written into them reaches every device."""
 
     def __init__(self, blob: Blob) -> None:
+        self.blob = blob
         self._data = blob.data
         self._diff = blob.diff
 
@@ -65,6 +74,23 @@ def _shown(array: SyncedArray) -> BlobArray:
     shown = array.host().view(BlobArray)
     shown._synced = array
     return shown
+
+
+class PythonBlobs(BlobList):
+    """The parameters of a layer, shown so; those that it adds too."""
+
+    def __init__(self, blobs: Iterable[Blob] = ()) -> None:
+        super().__init__(map(PythonBlob, blobs))
+
+    def add_blob(self, *shape: int) -> Blob:
+        """Append a zero blob of this shape and return it."""
+        self.append(PythonBlob(Blob(shape)))
+        return self[-1]
+
+
+def plain(blobs: Iterable[Blob]) -> list[Blob]:
+    """The blobs themselves, whose arrays each device sees in its own memory."""
+    return [blob.blob if isinstance(blob, PythonBlob) else blob for blob in blobs]
 
 
 def python_blobs(blobs: list[Blob], others: list[Blob]) -> tuple[list[Blob], list[Blob]]:
