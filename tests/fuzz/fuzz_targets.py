@@ -38,10 +38,11 @@ from minicaffe.solver.create import create_solver
 from minicaffe.solver.solver import Solver
 from minicaffe.solver.state_file import load_state
 from tests.fuzz.fuzz_leveldb import leveldb_changed, leveldb_examples, read_leveldb
+from tests.fuzz.fuzz_lists import list_kinds
 from tests.fuzz.fuzz_mutations import bytes_changed, message_changed, schema_words, text_changed
 
 DEVICE = "reference"
-SMALL = 3000  # values in all blobs up to which a net is also run
+SMALL = 100_000  # values in all blobs, and work, up to which a net is also run
 
 NET = """
 name: "small"
@@ -110,10 +111,15 @@ def targets(folder: Path) -> dict[str, Target]:
     context.set_random_seed(1)
     net = Net(parse_text(NET, pb.NetParameter()), minicaffe.TEST, device=DEVICE)
     solver = _trained_solver(folder)
+    state = (folder / "t.solverstate").read_bytes()
+    given = net.to_proto()
+    for layer in given.layer:
+        layer.ClearField("phase")
     return {
         "net": Target(
             [example_text(name).encode() for name in known_types() if not needs_files(name)]
-            + [text.encode() for text in (NET, OLD_NET, OLDEST_NET, TRAINED)],
+            + [text.encode() for text in (NET, OLD_NET, OLDEST_NET, TRAINED)]
+            + [format_text(given).encode()],
             lambda data, chance: _text_or_message(data, chance, pb.NetParameter, words),
             _build_net,
         ),
@@ -128,7 +134,7 @@ def targets(folder: Path) -> dict[str, Target]:
             lambda path: (read_net_binary(path), load_weights(net, path)),
         ),
         "state": Target(
-            [(folder / "t.solverstate").read_bytes()],
+            [state, _of_caffe(state)],
             lambda data, chance: _bytes_or_message(data, chance, pb.SolverState),
             solver.restore,
         ),
@@ -145,11 +151,14 @@ def targets(folder: Path) -> dict[str, Target]:
         "lmdb": Target(_databases(folder), _pages_changed, _read_lmdb),
         "weights.h5": Target([_weights_hdf5(net, folder)], _hdf5_changed, _load(net)),
         "state.h5": Target(
-            [(folder / "t.solverstate.h5").read_bytes()], _hdf5_changed, solver.restore
+            [(folder / "t.solverstate.h5").read_bytes(), _hdf5_of_caffe(folder)],
+            _hdf5_changed,
+            solver.restore,
         ),
         "picture": Target(_pictures(), _picture_changed, _read_picture),
         "leveldb": Target(leveldb_examples(folder), leveldb_changed, read_leveldb),
         "rows.h5": Target([_rows_hdf5(folder)], _hdf5_changed, _read_rows, "rows.h5"),
+        **{kind: Target(*parts) for kind, parts in list_kinds(folder, DEVICE).items()},
     }
 
 
@@ -248,6 +257,27 @@ def _trained_solver(folder: Path) -> Solver:
         else:
             _rename_weights(name, state.learned_net)
     return solver
+
+
+def _of_caffe(state: bytes) -> bytes:
+    """The same state without what Caffe does not write: whatever it holds is looked at."""
+    plain = pb.SolverState.FromString(state)
+    for field in ("weights_checksum", "checksum", "random_state"):
+        plain.ClearField(field)
+    content: bytes = plain.SerializeToString()
+    return content
+
+
+def _hdf5_of_caffe(folder: Path) -> bytes:
+    """The same in HDF5."""
+    import h5py
+
+    buffer = io.BytesIO((folder / "t.solverstate.h5").read_bytes())
+    with h5py.File(buffer, "r+") as file:
+        for name in list(file.attrs):
+            del file.attrs[name]
+        del file["random_state"]
+    return buffer.getvalue()
 
 
 def _rename_weights(path: str, weights: str) -> None:

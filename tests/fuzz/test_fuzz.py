@@ -16,11 +16,12 @@ if not Path("/proc/self/statm").exists():
 
 PLANTED = """
 import os
+import time
 from tests.fuzz import fuzz
 from tests.fuzz.fuzz_targets import Target
 from minicaffe.errors import DataError
 
-FAULTS = [b"fine", b"error", b"key", b"memory", b"hang", b"abort", b"exit"]
+FAULTS = [b"fine", b"error", b"key", b"memory", b"hang", b"wait", b"abort", b"exit"]
 
 def read(path):
     content = open(path, "rb").read()
@@ -36,13 +37,15 @@ def read(path):
         os._exit(3)
     while content == b"hang":
         pass
+    if content == b"wait":
+        time.sleep(9)
 
 def change(data, chance):
     return chance.choice(FAULTS)
 
-fuzz.SECONDS, fuzz.BATCH = 0.1, 9
+fuzz.SECONDS, fuzz.LONGEST, fuzz.BATCH = 0.1, 0.5, 9
 fuzz.targets = lambda folder: {"planted": Target([b"fine"], change, read)}
-findings, tally = fuzz.fuzz(60, 5)
+findings, tally, _ = fuzz.fuzz(60, 5)
 for line in sorted({finding.what.split(" at ")[0] for finding in findings}):
     print(line)
 assert sum(tally.values()) == 60
@@ -83,6 +86,7 @@ def test_faults_are_found_and_named() -> None:
         "ends the process with status 3",
         "ends the process: SIGABRT",
         "takes more than 0.1 s of the processor",
+        "takes more than 0.5 s on the clock",
     ]
 
 

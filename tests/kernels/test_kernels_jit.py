@@ -113,7 +113,7 @@ def test_the_settings_of_the_compiler_have_code_of_their_own(
     assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
 
 
-@pytest.mark.parametrize("who", ["group", "others", "a parent", "another owner"])
+@pytest.mark.parametrize("who", ["group", "others", "a parent", "another owner", "a file's owner"])
 def test_code_that_others_may_have_written_is_not_run(tmp_path: Path, who: str) -> None:
     base = tmp_path / "cache"
     assert run(FILL, MINICAFFE_CACHE_DIR=str(base)) == "0 1"
@@ -123,10 +123,11 @@ def test_code_that_others_may_have_written_is_not_run(tmp_path: Path, who: str) 
     evil = pickle.dumps(_Evil(str(ran)))
     for path in base.glob("*/*/fill.*.code"):
         path.write_bytes(hashlib.sha256(evil).digest() + evil)
-    if who == "another owner":
+    if who.endswith("owner"):
         if os.geteuid() != 0:
-            pytest.skip("only root can give a folder away")
-        os.chown(places[-1], 12345, 12345)
+            pytest.skip("only root can give a file away")
+        for path in [places[-1]] if who == "another owner" else places[-1].glob("*.code"):
+            os.chown(path, 12345, 12345)
     else:
         place = base if who == "a parent" else places[-1]
         place.chmod(0o777 if who == "others" else 0o775)
@@ -159,6 +160,16 @@ def test_damaged_code_is_made_again(tmp_path: Path) -> None:
         file.write_bytes(file.read_bytes()[:-100])
     assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "0 1"
     assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
+
+
+def test_what_is_no_code_is_made_again(tmp_path: Path) -> None:
+    assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "0 1"
+    for value in (7, ("a", "tuple"), {}):
+        for file in tmp_path.rglob("fill.*.code"):
+            data = pickle.dumps(value)
+            file.write_bytes(hashlib.sha256(data).digest() + data)
+        assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "0 1"
+        assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
 
 
 def test_a_disk_that_is_full_keeps_nothing_half_written(tmp_path: Path) -> None:

@@ -99,6 +99,18 @@ def _why_unsafe(place: Path, is_last: bool) -> str:
     return ""
 
 
+def _read_own(path: Path) -> bytes:
+    """The bytes of a file of this user or of root; none of others', or where there is none."""
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_uid in (0, os.geteuid()):
+                return file.read()
+            log.warning("%s belongs to another user: its code is not run", path)
+    except OSError:
+        pass
+    return b""
+
+
 @cache
 def source_stamp(module_name: str) -> str:
     """A hash of a module's source and of all modules of this package that it uses."""
@@ -189,15 +201,15 @@ class KernelCache(_Cache):  # type: ignore[misc]
         """The compiled code for a signature, or None."""
         target_context.refresh()
         path = self._file(sig, target_context.codegen())
-        try:
-            kept = path.read_bytes() if path else b""
-        except OSError:
-            kept = b""
+        kept = _read_own(path) if path else b""
         digest, data = kept[:DIGEST], kept[DIGEST:]
-        if hashlib.sha256(data).digest() != digest:  # a disk that was full, a copy cut short
-            compiling.begins(self._name)
-            return None
-        return CompileResult._rebuild(target_context, *pickle.loads(data))
+        if hashlib.sha256(data).digest() == digest:  # else: a disk that was full, a copy cut short
+            try:
+                return CompileResult._rebuild(target_context, *pickle.loads(data))
+            except Exception as error:
+                log.warning("%s holds no compiled kernel (%s): it is made anew", path, error)
+        compiling.begins(self._name)
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled for a signature."""
