@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from minicaffe.blob import Blob, Shape
 from minicaffe.filler import fill
+from minicaffe.kept import Kept
 from minicaffe.layer import Layer
 
 from ._engine import check_engine
@@ -46,6 +47,7 @@ class BaseConvolutionLayer(Layer):
                 fill(self.blobs.add_blob(self.num_output), param.bias_filler)
         self.param_propagate_down = [True] * len(self.blobs)
         self.scratch = Blob()
+        self.kept = Kept(self.phase)  # filters in the scratch
         self.bottom_shape: Shape | None = None
 
     def _check_channels(self) -> None:
@@ -99,7 +101,8 @@ class BaseConvolutionLayer(Layer):
         self.plan = self.ops.plan(
             image, output, window.kernel, window.stride, window.pad, window.dilation, self.group
         )
-        self.scratch.reshape(self.ops.scratch_size(self.plan))
+        self.scratch.reshape(self.ops.scratch_size(self.plan, self.kept.wanted))
+        self.kept.forget()
 
     def ways(self) -> tuple[str, ...]:
         """Which way the kernels go for the tops, the bottoms' gradients and the filters'."""
@@ -108,4 +111,10 @@ class BaseConvolutionLayer(Layer):
 
     def workspace(self) -> Any:
         """The scratch array of the kernels."""
-        return self.scratch.data.write(self.device)
+        return self.scratch.data.update(self.device)
+
+    def bytes_kept(self) -> int:
+        """What the scratch has more for filters that are kept in it."""
+        size = self.ops.scratch_size
+        more: int = size(self.plan, self.kept.wanted) - size(self.plan)
+        return 4 * more

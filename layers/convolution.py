@@ -43,12 +43,14 @@ class ConvolutionLayer(BaseConvolutionLayer):
         for image, output in zip(bottom, top, strict=True):
             x = image.data.read(device).reshape(self.bottom_view)
             y = output.data.write(device).reshape(self.top_view)
-            self.ops.forward(self.plan, x, weight, bias, y, self.workspace())
+            with self.kept.for_call(self.blobs) as kept:
+                self.ops.forward(self.plan, x, weight, bias, y, self.workspace(), kept)
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
     ) -> None:
         """Add to dW and db, overwrite dx."""
+        self.kept.forget()
         device = self.device
         weight = self.blobs[0].data.read(device)
         for index, output in enumerate(top):

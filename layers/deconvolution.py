@@ -38,7 +38,8 @@ class DeconvolutionLayer(BaseConvolutionLayer):
         for values, image in zip(bottom, top, strict=True):
             y = image.data.write(device).reshape(self.top_view)
             x = values.data.read(device).reshape(self.bottom_view)
-            self.ops.backward_data(self.plan, x, weight, y, self.workspace())
+            with self.kept.for_call(self.blobs[:1]) as kept:
+                self.ops.backward_data(self.plan, x, weight, y, self.workspace(), kept)
             if self.bias_term:
                 self.ops.add_bias(self.blobs[1].data.read(device), y)
 
@@ -46,6 +47,7 @@ class DeconvolutionLayer(BaseConvolutionLayer):
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
     ) -> None:
         """Add to dW and db, overwrite dx, which is a convolution of dy."""
+        self.kept.forget()
         device = self.device
         weight = self.blobs[0].data.read(device)
         for index, image in enumerate(top):

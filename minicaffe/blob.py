@@ -12,54 +12,13 @@ from numpy.typing import NDArray
 from .device import load_kernel, place
 from .errors import Error
 from .host_array import HostArray
-from .machine.free_memory import zeros
+from .loans import Loans
+from .storage import Storage
 
 MAX_AXES = 32
 MAX_COUNT = 2**31 - 1
 
 Shape = tuple[int, ...]
-
-
-class Storage:
-    """One flat float32 buffer with a copy in each place that asked for one, zero at first.
-
-    `newest` holds the places whose copy is up to date (Caffe's SyncedMemory, for any number of
-    devices), `only` the one place if there is no other. A place other than "host" is a device that
-    has a file `memory.py` (`device.py` says what is in it).
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.copies: dict[str, Any] = {}
-        self.newest: set[str] = set()
-        self.only = ""
-
-    def get(self, where: str, *, load: bool, modify: bool) -> Any:
-        """The copy at a place: `load` brings it up to date, `modify` makes the others stale."""
-        if where not in self.copies:
-            self.copies[where] = self._allocate(where)
-        if load and self.newest and where not in self.newest:
-            self._transfer(next(iter(self.newest)), where)
-        if modify or not self.newest:
-            self.newest = {where}
-        else:
-            self.newest.add(where)
-        self.only = where if len(self.newest) == 1 else ""
-        return self.copies[where]
-
-    def _allocate(self, where: str) -> Any:
-        if where == "host":
-            return zeros(self.count)
-        return load_kernel("memory", where).allocate(self.count, where)
-
-    def _transfer(self, source: str, target: str) -> None:
-        if source != "host":
-            if "host" not in self.copies:
-                self.copies["host"] = self._allocate("host")
-            load_kernel("memory", source).download(self.copies[source], self.copies["host"])
-            self.newest.add("host")
-        if target != "host":
-            load_kernel("memory", target).upload(self.copies["host"], self.copies[target])
 
 
 class Home:
@@ -157,12 +116,16 @@ class SyncedArray(HostArray):
     def write(self, device: str) -> Any:
         """The array on a device, to be overwritten whole; what it holds is not defined."""
         where = place(device)
+        if self.storage.loans is not None:
+            return self._lend(where, self.storage.loans)
         view = self._views.get(where) if self.storage.only == where else None
         return self._view(where, self.count != self.storage.count, True) if view is None else view
 
     def update(self, device: str) -> Any:
         """The array on a device, up to date, to be changed."""
         where = place(device)
+        if self.storage.loans is not None:
+            return self._lend(where, self.storage.loans)
         view = self._views.get(where) if self.storage.only == where else None
         return self._view(where, True, True) if view is None else view
 
@@ -182,11 +145,32 @@ class SyncedArray(HostArray):
                 flat = flat[self.offset : self.offset + self.count]
             if self.dtype != np.float32:
                 flat = flat.view(self.dtype.name)
-            shape = self.shape
-            if self.home is not None and self.home.shape is not None:
-                shape = self.home.shape if self.count == self.home.count else shape
-            self._views[where] = flat.reshape(shape)
+            self._views[where] = flat.reshape(self._seen_shape())
         return self._views[where]
+
+    def _seen_shape(self) -> Shape:
+        """The shape in which kernels see the array."""
+        if self.home is not None and self.home.shape is not None and self.count == self.home.count:
+            return self.home.shape
+        return self.shape
+
+    def _lend(self, where: str, loans: Loans) -> Any:
+        """The array at a place, up to date, to be changed; the loan of one on the host is noted."""
+        flat = self.storage.get(where, load=True, modify=True)
+        if where == "host" and self.count:
+            return loans.lend(flat, self.offset, self._seen_shape())
+        loans.changed()
+        return self._view(where, True, True)
+
+    def stamp(self) -> tuple[int, int] | None:
+        """What stays the same as long as a parameter's values do; None where that is not known.
+
+        It is not for an array that is no part of a net's parameters, and while somebody holds an
+        array that `write`, `update` or `host` gave (`loans.py`).
+        """
+        loans, end = self.storage.loans, self.offset + self.count
+        known = loans is not None and loans.known(self.offset, end)
+        return (loans.version, self.offset) if loans is not None and known else None
 
     def host(self) -> NDArray[np.float32]:
         """The live host array; because the caller may change it, the devices' copies are stale."""

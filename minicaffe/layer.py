@@ -137,6 +137,10 @@ class Layer:
         """
         return ()
 
+    def bytes_kept(self) -> int:
+        """Memory for what it has prepared from its parameters, for all forwards of phase TEST."""
+        return 0
+
     def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
         """Operations of one forward: one for each value that it reads, none where it moves them."""
         kind = Layer if self.type == "Python" else type(self)  # as `Node.kind`

@@ -42,7 +42,7 @@ def plan(
     return Plan(x_shape, y_shape, (kernel, stride, pad, dilation), groups)
 
 
-def scratch_size(plan: Plan) -> int:
+def scratch_size(plan: Plan, keeps: bool = False) -> int:
     """Floats of scratch that the functions below need: the columns of an image."""
     return plan.rows * math.prod(plan.y_shape[2:])
 
@@ -53,8 +53,11 @@ def ways(plan: Plan) -> tuple[str, str, str]:
 
 
 @np.errstate(all="ignore")
-def forward(plan: Plan, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32) -> None:
-    """y = W * x + bias."""
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32,
+    kept: bool | None = None,
+) -> None:  # fmt: skip
+    """y = W * x + bias. Filters are read as they are: nothing is kept."""
     filters, col = _filters(plan, weight), _col(plan, scratch)
     for n in range(x.shape[0]):
         im2col(x[n : n + 1], col, *plan.window)
@@ -64,7 +67,9 @@ def forward(plan: Plan, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: 
 
 
 @np.errstate(all="ignore")
-def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+def backward_data(
+    plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """Overwrite dx with the gradient to the images."""
     filters, col = _filters(plan, weight), _col(plan, scratch)
     for n in range(dx.shape[0]):

@@ -54,6 +54,9 @@ def run(args: argparse.Namespace) -> None:
     print(f"parameters: {4 * net.flat_params.count / 1e6:.2f} MB; MFLOP are those of one forward")
     if net.groups:
         print(f"fused: {len(net.groups)} groups of layers, none with -nofuse")
+    kept = sum(node.kind.bytes_kept(node.layer) for node in net.nodes)
+    if kept:
+        print(f"prepared filters: {_digits(kept)} MB, none with MINICAFFE_KEEP=off")
     if plan:
         print(
             f"blobs: {_digits(plan.bytes_shared)} MB with {len(plan.buffers)} shared buffers,"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
-from ..blob import Blob, Home, Storage, SyncedArray
+from ..blob import Blob, Home, SyncedArray
 from ..errors import NetError
 from ..layer import Layer
+from ..loans import Loans
 from ..proto import minicaffe_pb2 as pb
 from ..python_blob import plain
+from ..storage import Storage
 
 
 class _Flat:
@@ -24,6 +26,10 @@ class _Flat:
             array.move_into(self.array.storage, start)
             self.add(array, name, len(self.members))
             start += array.count
+
+    def watch(self) -> None:
+        """From now on its values have a stamp (`SyncedArray.stamp`)."""
+        self.array.storage.loans = Loans()
 
     def add(self, array: SyncedArray, name: str, owner: int) -> None:
         """Look after an array, which has the memory of parameter `owner`."""
@@ -100,6 +106,7 @@ class FlatParams:
             self.slices.append(slice(self.count, self.count + blob.count()))
             self.count += blob.count()
         self._data = _Flat([blob.data for blob in self.blobs], self.names)
+        self._data.watch()
         self._diff = _Flat([blob.diff for blob in self.blobs], self.names)
 
     @property

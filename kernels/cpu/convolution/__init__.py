@@ -64,9 +64,15 @@ def _plan(
     return Plan(x_shape, y_shape, window, groups, (forward, data, weight))
 
 
-def scratch_size(plan: Plan) -> int:
-    """Floats of scratch that the functions below need, on the present number of threads."""
+def scratch_size(plan: Plan, keeps: bool = False) -> int:
+    """Floats of scratch that the functions below need, on the present number of threads.
+
+    With `keeps`, also for filters that are kept in it (`forward`).
+    """
     size: int = max(WAYS[way.file].scratch_size(plan) for way in plan.ways)
+    for product in (FORWARD, DATA) if keeps else ():
+        if plan.ways[product].filtering >= 0:
+            size = max(size, lines.filters_size(plan, product))
     return size
 
 
@@ -76,16 +82,28 @@ def ways(plan: Plan) -> tuple[str, str, str]:
     return str(forward), str(data), str(weight)
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32) -> None:
-    """y = W * x + bias."""
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32,
+    kept: bool | None = None,
+) -> None:  # fmt: skip
+    """y = W * x + bias.
+
+    Filters are put into the order in which they are read, or transformed; for one image that may
+    take longer than all else. So the caller can have them kept in the scratch, which must then be
+    large enough (`scratch_size`): False leaves them there, True finds them there, which is for
+    calls that follow such a one, with the same plan, function, scratch, weight and bias. With None
+    nothing is kept, and scratch means nothing afterwards.
+    """
     if bias is None:
         bias = np.zeros(y.shape[1], np.float32)
-    WAYS[plan.ways[FORWARD].file].forward(plan, x, weight, bias, y, scratch)
+    WAYS[plan.ways[FORWARD].file].forward(plan, x, weight, bias, y, scratch, kept)
 
 
-def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
-    """Overwrite dx with the gradient to the images."""
-    WAYS[plan.ways[DATA].file].backward_data(plan, dy, weight, dx, scratch)
+def backward_data(
+    plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
+) -> None:
+    """Overwrite dx with the gradient to the images; `kept` is as in `forward`."""
+    WAYS[plan.ways[DATA].file].backward_data(plan, dy, weight, dx, scratch, kept)
 
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:

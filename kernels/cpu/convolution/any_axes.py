@@ -26,7 +26,9 @@ def scratch_size(plan: Plan) -> int:
     return plan.x_shape[1] * math.prod(plan.window[0]) * math.prod(plan.y_shape[2:])
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """y = W * x + bias."""
     _fill(bias, y.reshape(*y.shape[:2], math.prod(y.shape[2:])))
     filters, col = _filters(plan, weight), _col(plan, scratch)
@@ -37,7 +39,9 @@ def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) ->
             gemm(filters[g], columns[g], outputs[g], beta=1)
 
 
-def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+def backward_data(
+    plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """Overwrite dx."""
     filters, col = _filters(plan, weight), _col(plan, scratch)
     for n in range(dx.shape[0]):

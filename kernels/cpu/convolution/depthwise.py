@@ -71,14 +71,18 @@ def _scattered_need(sizes: Sizes) -> Need:
 # ---- the three products
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """y = W * x + bias."""
     bands = forward_bands(plan.sizes)
     work = divide(scratch, (0, band_size(bands)))
     _correlate(bands, x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), work)
 
 
-def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+def backward_data(
+    plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """Overwrite dx."""
     sizes = plan.sizes
     bands = backward_bands(sizes)

@@ -87,18 +87,22 @@ def scratch_size(plan: Plan) -> int:
 # ---- the three products
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """y = W * x + bias."""
-    _convolve(plan.sizes, _filters(plan.sizes), x, weight, bias, y, scratch)
+    _convolve(plan.sizes, _filters(plan.sizes), x, weight, bias, y, scratch, kept)
 
 
-def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+def backward_data(
+    plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """Overwrite dx."""
     back = rotated(plan.sizes)
     if back is None:
-        direct_columns.backward_data(plan.sizes, dy, weight, dx, scratch)
+        direct_columns.backward_data(plan.sizes, dy, weight, dx, scratch, kept)
     else:
-        _convolve(back, _rotated_filters(back), dy, weight, None, dx, scratch)
+        _convolve(back, _rotated_filters(back), dy, weight, None, dx, scratch, kept)
 
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
@@ -136,12 +140,14 @@ def _rotated_filters(back: Sizes) -> Filters:
 
 
 def _convolve(
-    sizes: Sizes, at: Filters, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32
-) -> None:
+    sizes: Sizes, at: Filters, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32,
+    kept: bool | None,
+) -> None:  # fmt: skip
     work = divide(scratch, _need(sizes))
-    bias0 = _filters_size(sizes)
-    work.floats[bias0 : bias0 + sizes.groups * sizes.outputs] = 0 if bias is None else bias
-    _pack_filters(sizes, weight.reshape(-1), at, work.floats)
+    if not kept:
+        bias0 = _filters_size(sizes)
+        work.floats[bias0 : bias0 + sizes.groups * sizes.outputs] = 0 if bias is None else bias
+        _pack_filters(sizes, weight.reshape(-1), at, work.floats)
     _forward(sizes, unfolding(sizes), x.reshape(-1), y.reshape(-1), work)
 
 

@@ -37,11 +37,14 @@ def need(sizes: Sizes) -> Need:
     return _filters_size(sizes) + 1, each
 
 
-def backward_data(sizes: Sizes, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+def backward_data(
+    sizes: Sizes, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None
+) -> None:
     """Overwrite dx."""
     work = divide(scratch, need(sizes))
-    work.floats[_filters_size(sizes)] = 0
-    _pack_transposed_filters(sizes, weight.reshape(-1), work.floats)
+    if not kept:
+        work.floats[_filters_size(sizes)] = 0
+        _pack_transposed_filters(sizes, weight.reshape(-1), work.floats)
     _backward_data(sizes, unfolding(sizes), dy.reshape(-1), dx.reshape(-1), work)
 
 

@@ -99,20 +99,24 @@ class Filters(NamedTuple):
     tap: int
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """y = W * x + bias."""
     sizes = plan.sizes
     taps = sizes.kernel_h * sizes.kernel_w
     filters = Filters(0, sizes.outputs * sizes.depth, sizes.depth, taps, 1)
-    _convolve(sizes, filters, x, weight, bias, y, scratch)
+    _convolve(sizes, filters, x, weight, bias, y, scratch, kept)
 
 
-def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+def backward_data(
+    plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """Overwrite dx; the stride is 1."""
     sizes = plan.sizes
     taps = sizes.kernel_h * sizes.kernel_w
     filters = Filters(taps - 1, sizes.outputs * sizes.depth, taps, sizes.depth, -1)
-    _convolve(transposed(sizes), filters, dy, weight, None, dx, scratch)
+    _convolve(transposed(sizes), filters, dy, weight, None, dx, scratch, kept)
 
 
 def scratch_size(plan: Plan) -> int:
@@ -123,12 +127,14 @@ def scratch_size(plan: Plan) -> int:
 
 
 def _convolve(
-    sizes: Sizes, filters: Filters, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32
-) -> None:
+    sizes: Sizes, filters: Filters, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32,
+    kept: bool | None,
+) -> None:  # fmt: skip
     work = divide(scratch, _need(sizes))
-    bias0 = _filters_size(sizes)
-    work.floats[bias0 : bias0 + sizes.groups * sizes.outputs] = 0 if bias is None else bias
-    _pack_filters(sizes, filters, weight.reshape(-1), work.floats)
+    if not kept:
+        bias0 = _filters_size(sizes)
+        work.floats[bias0 : bias0 + sizes.groups * sizes.outputs] = 0 if bias is None else bias
+        _pack_filters(sizes, filters, weight.reshape(-1), work.floats)
     blocks = -(-sizes.images // COLUMNS) * sizes.groups
     parts = parts_of(sizes.out_height, blocks, work.threads)
     _run(sizes, x.reshape(-1), y.reshape(-1), work, parts)

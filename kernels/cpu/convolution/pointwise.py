@@ -130,16 +130,20 @@ def scratch_size(plan: Plan) -> int:
     return room((*map(_need, _products(plan.sizes)), direct_weights.need(plan.sizes)))
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """y = W * x + bias."""
     p = _products(plan.sizes)[0]
-    _run(p, weight, p.depth, 1, bias, x, y, scratch)
+    _run(p, weight, p.depth, 1, bias, x, y, scratch, kept)
 
 
-def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+def backward_data(
+    plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """Overwrite dx."""
     p = _products(plan.sizes)[1]
-    _run(p, weight, 1, p.rows, None, dy, dx, scratch)
+    _run(p, weight, 1, p.rows, None, dy, dx, scratch, kept)
 
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
@@ -148,12 +152,14 @@ def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> 
 
 
 def _run(
-    p: Product, a: F32, a_step: int, a_k: int, start: F32 | None, b: F32, c: F32, scratch: F32
-) -> None:
+    p: Product, a: F32, a_step: int, a_k: int, start: F32 | None, b: F32, c: F32, scratch: F32,
+    kept: bool | None,
+) -> None:  # fmt: skip
     work = divide(scratch, _need(p))
-    start0 = _packed_size(p)
-    work.floats[start0 : start0 + p.groups * p.rows] = 0 if start is None else start
-    _pack_a(p, a.reshape(-1), a_step, a_k, work.floats)
+    if not kept:
+        start0 = _packed_size(p)
+        work.floats[start0 : start0 + p.groups * p.rows] = 0 if start is None else start
+        _pack_a(p, a.reshape(-1), a_step, a_k, work.floats)
     _multiply(p, b.reshape(-1), c.reshape(-1), work)
 
 

@@ -28,9 +28,9 @@ from ..._vector.scratch import Scratch
 from ...gemm.micro_kernel import COLUMNS
 from ..images_in_lanes import parts_of, turn_back
 from ..plan import DATA, FORWARD, Plan, transposed
-from .lines import Filters, transform_filters
+from .lines import Filters, transformed_filters
 from .products import multiply_packed_rows, rows_with_room
-from .tiles import Tiling, odd_lines, tiling, working_memory
+from .tiles import Tiling, odd_lines, tiling
 from .transforms import INPUT, OUTPUT, transform_tile
 
 F32 = NDArray[np.float32]
@@ -48,25 +48,33 @@ class Room(NamedTuple):
 
 
 def scratch_size(plan: Plan) -> int:
-    """No scratch of the layer's own: see `working_memory`."""
+    """No scratch of the layer's own, but what it keeps: see `working_memory`."""
     return 0
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """y = W * x + bias."""
     t = tiling(plan.ways[FORWARD].filtering, plan.sizes)
     filters = Filters(t.channels * t.r * t.r, t.r * t.r, False)
-    _convolve(t, filters, x, weight, bias, y)
+    _convolve(t, filters, x, weight, bias, y, scratch, kept)
 
 
-def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+def backward_data(
+    plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """Overwrite dx."""
     t = tiling(plan.ways[DATA].filtering, transposed(plan.sizes))
     filters = Filters(t.r * t.r, t.outputs * t.r * t.r, True)
-    _convolve(t, filters, dy, weight, np.zeros(dx.shape[1], np.float32), dx)
+    bias = np.zeros(dx.shape[1], np.float32)
+    _convolve(t, filters, dy, weight, bias, dx, scratch, kept)
 
 
-def _convolve(t: Tiling, filters: Filters, x: F32, weight: F32, bias: F32, y: F32) -> None:
+def _convolve(
+    t: Tiling, filters: Filters, x: F32, weight: F32, bias: F32, y: F32, scratch: F32,
+    kept: bool | None,
+) -> None:  # fmt: skip
     squares = t.n * t.n
     high, wide = t.tiles_h * t.m + t.r - 1, t.tiles_w * t.m + t.r - 1
     line = t.tiles_w * t.m * t.outputs * COLUMNS
@@ -76,14 +84,15 @@ def _convolve(t: Tiling, filters: Filters, x: F32, weight: F32, bias: F32, y: F3
     )  # fmt: skip
     tile = squares * (room.input_step + room.output_step)
     each = room.images + room.lines + tile + t.r * t.r * ROWS + 2 * LANES
-    work = working_memory(t.groups * squares * t.filter_step, each)
-    transform_filters(t, filters, weight.reshape(-1), work)
+    work, made = transformed_filters(t, filters, weight, each, scratch, kept)
     parts = parts_of(t.tiles_h, -(-t.images // COLUMNS) * t.groups, work.threads)
-    _run(t, room, x.reshape(-1), bias, y.reshape(-1), work, parts)
+    _run(t, room, x.reshape(-1), made, bias, y.reshape(-1), work, parts)
 
 
 @kernel
-def _run(t: Tiling, room: Room, x: F32, bias: F32, y: F32, work: Scratch, parts: int) -> None:
+def _run(
+    t: Tiling, room: Room, x: F32, filters: F32, bias: F32, y: F32, work: Scratch, parts: int
+) -> None:
     """A task is a block of images, a group, and a part of the rows of tiles."""
     memory = work.floats
     tasks = (t.images + COLUMNS - 1) // COLUMNS * t.groups * parts
@@ -103,7 +112,9 @@ def _run(t: Tiling, room: Room, x: F32, bias: F32, y: F32, work: Scratch, parts:
             y0 = (n * t.groups + group) * t.outputs * plane
             for row in range(part * t.tiles_h // parts, (part + 1) * t.tiles_h // parts):
                 for tile in range(t.tiles_w):
-                    _make_tile(t, room, row, tile, group, bias, memory, images, tile_memory, lines)
+                    _make_tile(
+                        t, room, row, tile, group, filters, bias, memory, images, tile_memory, lines
+                    )
                 for i in range(row * t.m, min((row + 1) * t.m, t.out_height)):
                     turn_back(
                         t.out_width, t.outputs, count, memory, lines + (i - row * t.m) * room.line,
@@ -113,8 +124,8 @@ def _run(t: Tiling, room: Room, x: F32, bias: F32, y: F32, work: Scratch, parts:
 
 @inner
 def _make_tile(
-    t: Tiling, room: Room, row: int, tile: int, group: int, bias: F32, memory: F32, images: int,
-    inputs: int, lines: int,
+    t: Tiling, room: Room, row: int, tile: int, group: int, filters: F32, bias: F32, memory: F32,
+    images: int, inputs: int, lines: int,
 ) -> None:  # fmt: skip
     """The outputs [line][column][output][image] of a tile, in `lines`."""
     products = inputs + t.n * t.n * room.input_step
@@ -129,8 +140,9 @@ def _make_tile(
         )  # fmt: skip
     for element in range(t.n * t.n):
         multiply_packed_rows(
-            t.outputs, int(COLUMNS), t.channels, memory,
-            (group * t.n * t.n + element) * t.filter_step, inputs + element * room.input_step, 0,
+            t.outputs, int(COLUMNS), t.channels, filters,
+            (group * t.n * t.n + element) * t.filter_step,
+            memory, inputs + element * room.input_step, 0,
             products + element * room.output_step, int(COLUMNS),
         )  # fmt: skip
     for at in range(0, t.outputs * COLUMNS, LANES):

@@ -47,25 +47,40 @@ F32 = NDArray[np.float32]
 
 
 def scratch_size(plan: Plan) -> int:
-    """No scratch of the layer's own: see `working_memory`."""
+    """No scratch of the layer's own, but what it keeps: see `working_memory`."""
     return 0
+
+
+def filters_size(plan: Plan, product: int) -> int:
+    """Floats of the transformed filters of FORWARD or DATA, for who keeps them."""
+    sizes = transposed(plan.sizes) if product == DATA else plan.sizes
+    return _filters_size(tiling(plan.ways[product].filtering, sizes))
+
+
+def _filters_size(t: Tiling) -> int:
+    return t.groups * t.n * t.n * t.filter_step
 
 
 # ---- the three products
 
 
-def forward(plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32) -> None:
+def forward(
+    plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """y = W * x + bias."""
     t = tiling(plan.ways[FORWARD].filtering, plan.sizes)
     filters = Filters(t.channels * t.r * t.r, t.r * t.r, False)
-    _run(t, filters, x, weight, bias, y)
+    _run(t, filters, x, weight, bias, y, scratch, kept)
 
 
-def backward_data(plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32) -> None:
+def backward_data(
+    plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
+) -> None:
     """Overwrite dx."""
     t = tiling(plan.ways[DATA].filtering, transposed(plan.sizes))
     filters = Filters(t.r * t.r, t.outputs * t.r * t.r, True)
-    _run(t, filters, dy, weight, np.zeros(dx.shape[1], np.float32), dx)
+    bias = np.zeros(dx.shape[1], np.float32)
+    _run(t, filters, dy, weight, bias, dx, scratch, kept)
 
 
 def backward_weight(plan: Plan, x: F32, dy: F32, dweight: F32, scratch: F32) -> None:
@@ -82,13 +97,26 @@ class Filters(NamedTuple):
     mirrored: bool
 
 
-def _run(t: Tiling, filters: Filters, x: F32, weight: F32, bias: F32, y: F32) -> None:
+def _run(
+    t: Tiling, filters: Filters, x: F32, weight: F32, bias: F32, y: F32, scratch: F32,
+    kept: bool | None,
+) -> None:  # fmt: skip
     squares = t.n * t.n
     lines = t.line + t.stage + t.m * LANES + t.r * t.r * ROWS + 2 * LANES
     each = lines + squares * (t.input_step + t.output_step)
-    work = working_memory(t.groups * squares * t.filter_step, each)
-    transform_filters(t, filters, weight.reshape(-1), work)
-    _convolve(t, x.reshape(-1), bias, y.reshape(-1), work, _balanced(t, work.threads))
+    work, made = transformed_filters(t, filters, weight, each, scratch, kept)
+    _convolve(t, x.reshape(-1), made, bias, y.reshape(-1), work, _balanced(t, work.threads))
+
+
+def transformed_filters(
+    t: Tiling, filters: Filters, weight: F32, each: int, scratch: F32, kept: bool | None
+) -> tuple[Scratch, F32]:
+    """Working memory with so many floats for each thread, and the filters: there, or kept."""
+    work = working_memory(_filters_size(t) if kept is None else 0, each)
+    made = work.floats if kept is None else scratch
+    if not kept:
+        transform_filters(t, filters, weight.reshape(-1), made, work)
+    return work, made
 
 
 def _balanced(t: Tiling, threads: int) -> int:
@@ -99,7 +127,7 @@ def _balanced(t: Tiling, threads: int) -> int:
 
 
 @kernel
-def transform_filters(t: Tiling, filters: Filters, weight: F32, work: Scratch) -> None:
+def transform_filters(t: Tiling, filters: Filters, weight: F32, out: F32, work: Scratch) -> None:
     """U = G g G^T of all filters, [group][element][panel of outputs][channel][output]."""
     memory, taps = work.floats, t.r * t.r
     panels = panel_count(t.outputs)
@@ -120,12 +148,12 @@ def transform_filters(t: Tiling, filters: Filters, weight: F32, work: Scratch) -
                 for lane in range(0, high, LANES):
                     transform(
                         FILTER, t.which, memory, start + lane, t.r * tap, tap,
-                        memory, to + k * high + lane, t.filter_step,
+                        out, to + k * high + lane, t.filter_step,
                     )  # fmt: skip
 
 
 @kernel
-def _convolve(t: Tiling, x: F32, bias: F32, y: F32, work: Scratch, rows: int) -> None:
+def _convolve(t: Tiling, x: F32, filters: F32, bias: F32, y: F32, work: Scratch, rows: int) -> None:
     """Convolve blocks of `rows` rows of tiles with the transformed filters."""
     memory, all_rows = work.floats, t.images * t.tiles_h
     blocks = (all_rows + rows - 1) // rows
@@ -150,8 +178,8 @@ def _convolve(t: Tiling, x: F32, bias: F32, y: F32, work: Scratch, rows: int) ->
             for element in range(squares):
                 multiply_packed_rows(
                     t.outputs, columns, t.channels,
-                    memory, (group * squares + element) * t.filter_step,
-                    inputs + element * t.input_step, t.panel,
+                    filters, (group * squares + element) * t.filter_step,
+                    memory, inputs + element * t.input_step, t.panel,
                     products + element * t.output_step, t.output_line,
                 )  # fmt: skip
             for o in range(t.outputs):

@@ -149,10 +149,10 @@ def rows_with_room(rows: int) -> int:
 
 @inner
 def multiply_packed_rows(
-    rows: int, columns: int, depth: int, work: F32, a: int, b: int, b_panel: int, c: int,
-    c_step: int,
+    rows: int, columns: int, depth: int, filters: F32, a: int, work: F32, b: int, b_panel: int,
+    c: int, c_step: int,
 ) -> None:  # fmt: skip
-    """C = A B; A in panels (`panel_at`), and B in panels `b_panel` apart. All are in `work`."""
+    """C = A B; A in panels of `filters` (`panel_at`), B in panels of `work`, `b_panel` apart."""
     tall = tall_rows(rows)
     for k in range(0, depth, DEPTH_BLOCK):
         deep = min(DEPTH_BLOCK, depth - k)
@@ -162,12 +162,12 @@ def multiply_packed_rows(
                 b_at = b + j // COLUMNS * b_panel + k * COLUMNS
                 for i in range(top, min(bottom, tall), ROWS):
                     multiply_chunks(
-                        ROWS, deep, work, a + panel_at(i, depth) + k * ROWS, 1, ROWS,
+                        ROWS, deep, filters, a + panel_at(i, depth) + k * ROWS, 1, ROWS,
                         work, b_at, work, c + i * c_step + j, c_step, k > 0,
                     )  # fmt: skip
                 for i in range(max(top, tall), bottom, LOW_ROWS):
                     multiply_chunks(
-                        LOW_ROWS, deep, work, a + panel_at(i, depth) + k * LOW_ROWS,
+                        LOW_ROWS, deep, filters, a + panel_at(i, depth) + k * LOW_ROWS,
                         1, LOW_ROWS,
                         work, b_at, work, c + i * c_step + j, c_step, k > 0,
                     )  # fmt: skip
