@@ -72,6 +72,18 @@ def where(trace: TracebackType | None, file: str = "") -> str:
     return f"{shown(last.filename)}:{last.lineno}"
 
 
+def hidden_by(module: ModuleType, folder: str) -> str:
+    """The end of a sentence about a module that hides a user's file of its name, or nothing.
+
+    The file lies in `folder` or in the working directory.
+    """
+    file = f"{module.__name__.replace('.', os.sep)}.py"
+    for place in (os.path.join(folder, file), file):
+        if os.path.isfile(place) and os.path.abspath(place) != module.__file__:
+            return f"; it comes before {shown(place)}, which needs another name"
+    return ""
+
+
 def look_in(folders: list[str], name: str) -> bool:
     """Let Python find a module in one of some folders too, after all others; whether it is there.
 

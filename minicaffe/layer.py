@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from .aliases import install_as_caffe
 from .blob import Blob, BlobList
 from .device import load_kernel, missing_families
-from .door import open_module, users_module
+from .door import hidden_by, open_module, users_module
 from .errors import Error, LayerError, did_you_mean, shown
 from .proto import minicaffe_pb2 as pb
 from .python_blob import PythonBlobs
@@ -336,6 +336,6 @@ def _python_class(param: Any, folder: str) -> type[Layer]:
         raise LayerError(
             f"{asker}: {wanted.module}.{wanted.layer} is not a class derived from minicaffe.Layer"
             f" ({shown(module.__file__ or wanted.module)} has: {', '.join(classes) or 'none'})"
-            f"{did_you_mean(wanted.layer, classes)}"
+            f"{did_you_mean(wanted.layer, classes)}{hidden_by(module, folder)}"
         )
     return found

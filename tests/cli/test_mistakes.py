@@ -269,6 +269,17 @@ def test_a_module_by_a_wrong_name(
     assert said.endswith("(nets/net.prototxt:7)")
 
 
+def test_a_module_that_another_hides(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is installed comes first, as by every import; the sentence names the file behind it."""
+    (project / "nets" / "own_layers.py").rename(project / "nets" / "json.py")
+    edit(project / "nets" / "net.prototxt", "own_layers", "json")
+    said = told(TRAIN, capsys)
+    assert "json.Twice is not a class derived from minicaffe.Layer (" in said
+    assert said.endswith(
+        "; it comes before nets/json.py, which needs another name (nets/net.prototxt:7)"
+    )
+
+
 # --- names in a program ---------------------------------------------------------------------------
 
 
