@@ -9,7 +9,7 @@ pip     = $(bin)/python -m pip install -qq --disable-pip-version-check --no-inpu
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-vectors test-slow test-all lint types bench docs clean java
+.PHONY: help demo check test test-vectors test-slow test-all lint types bench docs clean java named
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
@@ -18,8 +18,13 @@ help:  ## list the verbs
 demo: $(VENV)/run.stamp java  ## MNIST -> LMDB -> LeNet on two ranks in Spark -> features -> logistic regression
 	@$(bin)/python examples/mnist/demo.py
 
-check: $(VENV)/check.stamp  ## one layer or kernel that you changed: make check K=relu
-	@$(bin)/python -m pytest -q -p no:xdist tests/layers/test_layer_docstrings.py -k '$(K)'
+check: named $(firstword $(wildcard $(VENV)/dev.stamp) $(VENV)/check.stamp)  ## one layer or kernel that you changed: make check K=relu
+	@$(bin)/python -m pytest -v --no-header --tb=short -p no:xdist tests/layers/test_layer_docstrings.py -k '$(K)'; \
+		status=$$?; test $$status -ne 5 || echo "No layer has '$(K)' in its type, its file or its kernels: see layers/."; \
+		exit $$status
+
+named:
+	@test -n '$(K)' || { echo "make check K=relu: K is a layer, or a kernel for the layers that use it"; exit 2; }
 
 test: $(VENV)/dev.stamp java  ## the tests, in parallel (about five minutes on two cores)
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow"

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -115,3 +116,42 @@ def test_make_alone_lists_the_verbs() -> None:
         "clean",
         "help",
     }
+
+
+def test_a_check_of_nothing_says_what_to_name() -> None:
+    """And installs nothing."""
+    done = subprocess.run(["make", "check"], cwd=CHECKOUT, capture_output=True, text=True)
+    assert (
+        done.stdout == "make check K=relu: K is a layer, or a kernel for the layers that use it\n"
+    )
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("gather", {"BatchReindex", "Filter"}),
+        ("inner_product", {"InnerProduct"}),
+        ("relu", {"ReLU"}),
+    ],
+)
+def test_a_check_finds_layers_by_type_file_and_kernels(word: str, found: set[str]) -> None:
+    page = "tests/layers/test_layer_docstrings.py"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--collect-only",
+            "-q",
+            "-p",
+            "no:xdist",
+            page,
+            "-k",
+            word,
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
+    assert found <= set(re.findall(r"test_devices_agree\[(\w+)\]", done.stdout))

@@ -71,18 +71,35 @@ def backward(net: Net, weights: list[Any]) -> None:
     net.backward_pass()
 
 
-def differentiable_blobs(net: Net, layer_type: str) -> list[Any]:
-    inputs = [
-        blob
+def differentiable_blobs(net: Net, layer_type: str) -> dict[str, Any]:
+    """The inputs and parameters that get a gradient, and what to call them."""
+    inputs = {
+        f"bottom {name}": blob
         for name, blob in zip(net.input_names, net.input_blobs, strict=True)
         if not any(name.startswith(word) for word in (*INTEGER_INPUTS, "cont", "gain"))
-    ]
-    learn = [
-        blob
-        for blob, rate in zip(net.flat_params.blobs, net.flat_params.lr_mults, strict=True)
+    }
+    learn = {
+        f"parameter {index}": blob
+        for index, (blob, rate) in enumerate(
+            zip(net.flat_params.blobs, net.flat_params.lr_mults, strict=True)
+        )
         if rate != 0
-    ]
-    return inputs + learn
+    }
+    return inputs | learn
+
+
+def results(layer_type: str, device: str) -> dict[str, Any]:
+    """The tops and the gradients on a device, and what to call them."""
+    net = build(layer_type, device)
+    weights = top_weights(net)
+    objective(net, weights)
+    tops = zip(net.output_names, net.output_blobs, strict=True)
+    values = {f"top {name}": np.array(blob.data, copy=True) for name, blob in tops}
+    if layer_type in NO_GRADIENT:
+        return values
+    backward(net, weights)
+    blobs = differentiable_blobs(net, layer_type).items()
+    return values | {f"gradient of {name}": np.array(b.diff, copy=True) for name, b in blobs}
 
 
 @pytest.mark.parametrize("layer_type", sorted(set(known_types()) - NO_GRADIENT))
@@ -93,7 +110,7 @@ def test_gradient(layer_type: str) -> None:
     objective(net, weights)
     backward(net, weights)
     rng = np.random.default_rng(17)
-    for blob in differentiable_blobs(net, layer_type):
+    for name, blob in differentiable_blobs(net, layer_type).items():
         analytic = np.array(blob.diff, copy=True).ravel()
         flat = blob.data.host().reshape(-1)
         for index in rng.permutation(flat.size)[:12]:
@@ -105,25 +122,22 @@ def test_gradient(layer_type: str) -> None:
             flat[index] = kept
             numeric = (above - below) / (2 * STEP)
             scale = max(abs(numeric), abs(analytic[index]), 1.0)
-            assert abs(numeric - analytic[index]) <= 2e-2 * scale, (blob, index)
+            assert abs(numeric - analytic[index]) <= 2e-2 * scale, (
+                f"{layer_type} on reference: the gradient of {name} is {analytic[index]:.4g} by "
+                f"backward and {numeric:.4g} by differences of forward, at element {index}"
+            )
 
 
 @pytest.mark.parametrize("layer_type", sorted(set(known_types()) - DATA_LAYERS))
 def test_devices_agree(layer_type: str) -> None:
     """Every device gives what the reference device gives, forward and backward."""
-    seen = []
+    expected = results(layer_type, "reference")
     for device in DEVICES:
-        net = build(layer_type, device)
-        weights = top_weights(net)
-        objective(net, weights)
-        values = [np.array(blob.data, copy=True) for blob in net.output_blobs]
-        if layer_type not in NO_GRADIENT:
-            backward(net, weights)
-            values += [np.array(b.diff, copy=True) for b in differentiable_blobs(net, layer_type)]
-        seen.append(values)
-    for values in seen[1:]:
-        for expected, actual in zip(seen[0], values, strict=True):
-            np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+        for name, actual in results(layer_type, device).items():
+            said = f"{layer_type}: {name} on {device} is not that on reference"
+            np.testing.assert_allclose(
+                actual, expected[name], rtol=1e-4, atol=1e-5, err_msg=said, verbose=False
+            )
 
 
 def test_which_examples_need_files() -> None:

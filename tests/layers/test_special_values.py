@@ -46,15 +46,14 @@ def seen_of(layer_type: str, device: str, value: float) -> tuple[list[Any], list
     for weight in weights:
         weight.reshape(-1)[2::7] = value
     backward(net, weights)
-    return tops, [np.array(b.diff, copy=True) for b in differentiable_blobs(net, layer_type)]
+    blobs = differentiable_blobs(net, layer_type).values()
+    return tops, [np.array(blob.diff, copy=True) for blob in blobs]
 
 
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("layer_type", sorted(set(known_types()) - DATA_LAYERS))
 def test_devices_agree(layer_type: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On which elements are NaN, which infinite, and on the sign of zeros in tops."""
-    if layer_type == "LRN" and "inf" in value:
-        pytest.skip("windows of channels are summed up in different ways (docs/differences.md)")
     monkeypatch.setenv("MINICAFFE_WINOGRAD", "off")  # which takes differences of inputs
     (tops, gradients), *others = (seen_of(layer_type, name, VALUES[value]) for name in DEVICES)
     for other_tops, other_gradients in others:
@@ -92,3 +91,27 @@ def test_what_caffe_gives(
     np.testing.assert_allclose(one.forward(), values, rtol=1e-5)
     if slopes:
         np.testing.assert_allclose(one.backward(np.ones(5))[0], slopes, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("value", [INF, -INF])
+@pytest.mark.parametrize(
+    ("region", "shape", "one"),
+    [  # k + alpha/n Σ x² where all is 1: of three channels, or of the three of 3 x 3 in one row
+        ("ACROSS_CHANNELS", (1, 9, 1, 1), (1 + 0.5) ** -0.75),
+        ("WITHIN_CHANNEL", (1, 1, 1, 9), (1 + 0.5 / 3) ** -0.75),
+    ],
+)
+def test_an_infinity_in_lrn(
+    region: str, shape: tuple[int, ...], one: float, value: float, device: str
+) -> None:
+    """x s^-beta: infinity times 0, hence NaN; 0 for its neighbours; nothing beyond the window."""
+    x = np.ones(shape, np.float32)
+    x.reshape(-1)[3] = value
+    lrn = f'type: "LRN" lrn_param {{ norm_region: {region} local_size: 3 alpha: 0.5 }}'
+    layer = OneLayer(lrn, x, device=device)
+    seen = layer.forward().ravel()
+    np.testing.assert_array_equal(seen[2:5], [0, NAN, 0])
+    np.testing.assert_allclose(seen[[1, 5, 6, 7]], one, rtol=1e-5)
+    # The sum of dy y / s makes NaN of the gradient in the window too.
+    slopes = layer.backward(np.ones(shape))[0].ravel()
+    np.testing.assert_array_equal(np.isnan(slopes), [0, 0, 1, 1, 1, 0, 0, 0, 0])
