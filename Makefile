@@ -29,10 +29,18 @@ named:
 test: $(VENV)/dev.stamp java  ## the tests, in parallel (about five minutes on two cores)
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow"
 
-test-vectors: $(VENV)/dev.stamp  ## the kernels' tests with vectors of 16, 8 and 4 floats, on any machine
-	@for vectors in avx512 avx2 plain; do echo "== MINICAFFE_VECTORS=$$vectors"; \
-		MINICAFFE_VECTORS=$$vectors $(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow" \
-			tests/kernels tests/layers/test_special_values.py tests/layers/test_layers_activation.py || exit 1; done
+test-vectors: $(VENV)/dev.stamp  ## what computes, with vectors that the processor does not choose: 16, 8 or 4 floats
+	@own=$$(env -u MINICAFFE_VECTORS $(bin)/python -c '$(own)'); status=0; \
+	for vectors in avx512 avx2 plain; do \
+		if [ $$vectors = $$own ]; then echo "== $$vectors: the processor's own, with which make test runs"; continue; fi; \
+		echo "== MINICAFFE_VECTORS=$$vectors"; \
+		MINICAFFE_VECTORS=$$vectors $(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow" --timeout 600 $(computing) || status=1; \
+	done; exit $$status
+
+own := from minicaffe.kernels.cpu._compile.vectors import *; print(widest(set(features().split(","))))
+computing := tests/kernels tests/layers tests/net/test_fusion.py tests/net/test_goldens.py tests/solver/test_solver_kernels.py \
+	tests/solver/test_solver_goldens.py $(addprefix --ignore=tests/,kernels/test_kernels_jit.py kernels/test_kernel_mistakes.py \
+	layers/test_hdf5.py layers/test_image_data.py layers/test_window_data.py)
 
 test-slow: $(VENV)/dev.stamp java  ## the slow ones alone
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m slow

@@ -86,14 +86,17 @@ def test_notebooks_learn(notebook: str, tmp_path: Path, monkeypatch: pytest.Monk
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    from traitlets.config import Config
+
     monkeypatch.setenv("MINICAFFE_SHARED", str(SHARED))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(CHECKOUT), os.getenv("PYTHONPATH", "")]))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.delenv("MPLBACKEND")  # so that pictures become outputs
     run = nbformat.read(FOLDER / f"{notebook}.ipynb", as_version=4)
-    nbclient.NotebookClient(
-        run, timeout=500, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    monkeypatch.chdir(tmp_path)
+    # Sockets in this folder: another process may take a port between its choice and its use.
+    sockets = Config(KernelManager={"transport": "ipc"})
+    nbclient.NotebookClient(run, timeout=500, kernel_name="python3", config=sockets).execute()
     pattern, least = LEARNS[notebook]
     assert number(pattern, [cell for cell in run.cells if cell.cell_type == "code"]) >= least
 

@@ -81,6 +81,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.filterwarnings("ignore:Assigning a code object of non:DeprecationWarning")  # Numba's
 @pytest.mark.parametrize(("old", "new", "wanted"), WRONG, ids=lambda text: text[:24])
 def test_a_mistake_in_a_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, wanted: str
