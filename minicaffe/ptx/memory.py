@@ -10,7 +10,7 @@ from collections import deque
 import numpy as np
 
 from ..errors import DeviceError
-from .program import Module
+from .program import Kernel, Variable
 
 GUARD = 256  # bytes before and after each allocation; its address is a multiple of it
 _UNTOUCHED = 0xFF
@@ -23,7 +23,7 @@ class Allocation:
     address    of the first; a multiple of 256
     nbytes     as many as were asked for
     data       the bytes, at this address; what is beyond `nbytes` belongs to nobody
-    written    of each byte whether it was written; None: all were
+    written    of each byte of `data` whether it was written; None: all were
     read_only  whether a kernel must not write it
     """
 
@@ -31,11 +31,11 @@ class Allocation:
         self.nbytes, self.name = nbytes, name
         self._room = np.full(nbytes + 3 * GUARD, _UNTOUCHED, np.uint8)
         begin = -self._room.ctypes.data % GUARD + GUARD
-        self.data = self._room[begin : begin + -(-nbytes // GUARD) * GUARD]
+        self.data = self._room[begin : begin + -(-nbytes // 16) * 16]
         self.address = self.data.ctypes.data if nbytes else self._room.ctypes.data + begin
-        self.written: np.ndarray | None = np.zeros(nbytes, np.bool_) if nbytes else None
+        self.written: np.ndarray | None = np.zeros(self.data.size, np.bool_) if nbytes else None
         self.read_only = False
-        self._views: dict[tuple[np.dtype, bool], np.ndarray] = {}
+        self._views: dict[np.dtype, np.ndarray] = {}
 
     def __lt__(self, other: "Allocation") -> bool:
         return self.address < other.address
@@ -46,10 +46,9 @@ class Allocation:
 
     def view(self, dtype: np.dtype) -> np.ndarray:
         """The bytes as numbers of this type."""
-        key = dtype, False
-        if key not in self._views:
-            self._views[key] = self.data.view(dtype)
-        return self._views[key]
+        if dtype not in self._views:
+            self._views[dtype] = self.data.view(dtype)
+        return self._views[dtype]
 
     def mark(self, begin: int, stop: int) -> None:
         """Note that these bytes, counted from the first, are written."""
@@ -59,7 +58,7 @@ class Allocation:
 
     def settle(self) -> None:
         """Forget which bytes are written if all of them are."""
-        if self.written is not None and self.written.all():
+        if self.written is not None and self.written[: self.nbytes].all():
             self.written = None
 
 
@@ -71,7 +70,7 @@ class Memory:
         self._addresses: list[int] = []
         self._freed: deque[Allocation] = deque()
         self._freed_bytes = 0
-        self._modules: dict[int, tuple[Module, dict[str, int]]] = {}
+        self._variables: dict[Variable, int] = {}
 
     @property
     def used_bytes(self) -> int:
@@ -137,7 +136,7 @@ class Memory:
             new.mark(to, to + nbytes)
             return
         if new.written is None:
-            new.written = np.ones(new.nbytes, np.bool_)
+            new.written = np.ones(new.data.size, np.bool_)
         new.written[to : to + nbytes] = old.written[begin : begin + nbytes].copy()
         new.settle()
 
@@ -153,20 +152,28 @@ class Memory:
         for each in self._allocations if address is None else [self._owned(address, 0)]:
             each.written = None
 
-    def load(self, module: Module) -> dict[str, int]:
-        """The addresses of a module's variables in global and const memory, placed when asked."""
-        if id(module) not in self._modules:
-            self._modules[id(module)] = module, self._place(module)
-        return self._modules[id(module)][1]
+    def settle(self) -> None:
+        """To be called after a launch, which may have completed what was written in part."""
+        for each in self._allocations:
+            each.settle()
 
-    def _place(self, module: Module) -> dict[str, int]:
-        places = {}
-        for name, variable in module.globals.items():
-            places[name] = self.allocate(variable.size, name)
-            data = variable.data.ljust(variable.size, b"\0")  # PTX: the others are 0
-            self.write(places[name], np.frombuffer(data, np.uint8))
-            self._owned(places[name], 0).read_only = variable.space == "const"
-        return places
+    def load(self, kernel: Kernel) -> dict[str, int]:
+        """The addresses of a kernel's variables in global and const memory.
+
+        They are placed when they are first asked for, and are those of their module: other kernels
+        of it find them there too.
+        """
+        for variable in kernel.globals.values():
+            if variable not in self._variables:
+                self._variables[variable] = self._place(variable)
+        return {name: self._variables[each] for name, each in kernel.globals.items()}
+
+    def _place(self, variable: Variable) -> int:
+        address = self.allocate(variable.size, variable.name)
+        data = variable.data.ljust(variable.size, b"\0")  # PTX: the others are 0
+        self.write(address, np.frombuffer(data, np.uint8))
+        self.set_read_only(address, variable.space == "const")
+        return address
 
     def _owned(self, address: int, nbytes: int) -> Allocation:
         """The allocation in which so many bytes from an address on lie."""

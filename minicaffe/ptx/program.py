@@ -20,7 +20,7 @@ class Parameter:
     offset: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Variable:
     """A variable with an address; `offset` is its place in shared or local memory.
 
@@ -56,7 +56,7 @@ class Block:
     postdominator: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A kernel whose calls are put in place, and whose variables have their places.
 
@@ -117,7 +117,7 @@ class Kernel:
         return bytes(packed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Module:
     """A text of PTX: kernels by name, variables in global and const memory, target, version."""
 

@@ -1,0 +1,81 @@
+"""Memory of which every block, or every thread, has a piece of its own: shared and local memory."""
+
+import numpy as np
+
+from .lanes import Lanes, Value
+
+READ, WRITE, ATOMIC = "read", "write", "atomic access"
+
+
+class Window:
+    """Pieces of `size` bytes, one after the other; an address counts from 0 in each of them.
+
+    owners   the number of the piece of each lane
+    written  of each byte whether it was written
+    """
+
+    def __init__(self, lanes: Lanes, space: str, size: int, owners: np.ndarray) -> None:
+        self.lanes, self.space, self.size = lanes, space, size
+        self.stride = -(-size // 16) * 16
+        self.pieces = int(owners[-1]) + 1
+        self.bytes = np.zeros(self.pieces * self.stride, np.uint8)
+        self.written = np.zeros(self.bytes.size if lanes.checks else 0, np.bool_)
+        self.begin = owners * self.stride if self.pieces > 1 else np.zeros(1, np.intp)
+        self._known = (0, 0)  # these bytes of all pieces are written
+
+    def locate(
+        self, address: Value, dtype: np.dtype, count: int, access: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(the memory as numbers of this type, where in it the mask's lanes find the first).
+
+        The second has an element for each lane of the mask, or one where all find the same.
+        Raises EmulatorFault if an address is not in the piece or not a multiple of its size, or if
+        nothing was written yet of what is read.
+        """
+        lanes = self.lanes
+        size = dtype.itemsize * count
+        at = lanes.active(address)
+        low, stop = int(at.min()), int(at.max()) + size
+        if stop > self.size:
+            self._fail(at + np.uint64(size) > self.size, at, size, access, "out of bounds")
+        if size > 1 and int(np.bitwise_or.reduce(at)) & (size - 1):
+            self._fail(at & np.uint64(size - 1) != 0, at, size, access, "misaligned")
+        index = at.view(np.intp) + lanes.active(self.begin)
+        if lanes.checks:
+            self._note(at, index, low, stop, access)
+            self._check(at, index, low, stop, access)
+        return self.bytes.view(dtype), index // dtype.itemsize
+
+    def _check(self, at: np.ndarray, index: np.ndarray, low: int, stop: int, access: str) -> None:
+        """What else the lanes of the mask must not do; shared memory has races."""
+
+    def _note(self, at: np.ndarray, index: np.ndarray, low: int, stop: int, access: str) -> None:
+        """Mark bytes as written, or check that they were."""
+        if self._known[0] <= low and stop <= self._known[1]:
+            return
+        size = stop - int(at.max())
+        words = self.written.view(f"u{min(size, 8)}")
+        ones = np.array(0x0101010101010101, np.uint64).astype(words.dtype)
+        places = [(index + begin) // words.itemsize for begin in range(0, size, words.itemsize)]
+        if access == WRITE:
+            for place in places:
+                words[place] = ones
+            return
+        if self.written.reshape(self.pieces, -1)[:, low:stop].all():
+            if stop - low >= self._known[1] - self._known[0]:
+                self._known = low, stop
+            return
+        for place in places:
+            bad = words[place] != ones
+            if bad.any():
+                self._fail(bad, at, size, access, "never written")
+
+    def _fail(self, bad: np.ndarray, at: np.ndarray, size: int, access: str, what: str) -> None:
+        number = int(np.flatnonzero(bad)[0])
+        lane = int(self.lanes.mask.index[number])
+        raise self.lanes.fault(
+            f"{access} of {self.space} memory {what}",
+            lane,
+            int(at[number if at.size > 1 else 0]),
+            f"{size} bytes, of {self.size} that there are",
+        )
