@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ import pytest
 import minicaffe
 from minicaffe.device import load_kernel
 from minicaffe.errors import Error
+from minicaffe.kernels.cpu import gemm
+from minicaffe.kernels.cpu.gemm import turned
 from minicaffe.kernels.cpu.gemm.micro_kernel import COLUMNS
+from minicaffe.machine import caches
 from tests.device_kernels import kernels_of
 
 # M, N, K: nothing, one, less than a tile, a multiple and not, more than one block of each loop
@@ -35,6 +39,8 @@ SIZES = [
     (90, 2, 65),
     (32, 40, 1030),
     (4, 2090, 37),
+    (COLUMNS * 4, COLUMNS + 1, 330),  # columns of which few fill their last panel: C.T is made
+    (COLUMNS + 7, 2 * COLUMNS + 1, 700),
 ]
 SCALES = [(1, 0), (1, 1), (0.5, -2), (0, 0.5)]  # alpha, beta
 
@@ -95,11 +101,26 @@ def test_nan_and_infinity_stay_in_their_row(device: str) -> None:
     assert np.isfinite(np.delete(c, [3, 9], axis=0)).all()
 
 
+def test_columns_that_fill_few_of_their_places_are_rows_of_the_transposed() -> None:
+    rows = 35 * COLUMNS
+    assert turned.is_better(rows, COLUMNS + 1, 700)
+    assert not turned.is_better(rows, 4 * COLUMNS, 700)
+    assert not turned.is_better(rows, COLUMNS + 1, 3)  # it is soon done: turning takes longer
+
+
 @pytest.mark.parametrize("trans_b", [False, True])
 @pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize(
     "size",
-    [(200, 300, 400), (3, 900, 60), (700, 5, 80), (2, 700, 400), (9, 190, 777), (150, 3, 900)],
+    [
+        (200, 300, 400),
+        (3, 900, 60),
+        (700, 5, 80),
+        (2, 700, 400),
+        (9, 190, 777),
+        (150, 3, 900),
+        (512, 49, 300),
+    ],
     ids=str,
 )
 def test_the_bits_do_not_depend_on_threads(
@@ -163,3 +184,29 @@ def test_gemm_refuses_shapes_that_do_not_fit() -> None:
         gemm(a, b, c, trans_a=True)
     with pytest.raises(Error, match="C-contiguous"):
         gemm(a, b, np.zeros((5, 4), np.float32).T)
+
+
+# ---- blocks
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "columns"), [(2048, 819), (1280, 512), (512, gemm.MANY_COLUMNS)]
+)
+def test_a_block_of_columns_fits_the_second_level_cache_or_is_large(
+    kilobytes: int, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gemm, "cache_bytes", {2: kilobytes << 10}.__getitem__)
+    assert gemm.column_block.__wrapped__() == columns // COLUMNS * COLUMNS
+
+
+def test_the_sizes_of_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index, words in enumerate(["1 Data 48K", "1 Instruction 32K", "2 Unified 2048K"]):
+        folder = tmp_path / f"index{index}"
+        folder.mkdir()
+        for name, word in zip(("level", "type", "size"), words.split(), strict=True):
+            (folder / name).write_text(word + "\n")
+    (tmp_path / "index3").mkdir()  # of which nothing is told
+    monkeypatch.setattr(caches, "CACHES", tmp_path)
+    assert [caches.cache_bytes.__wrapped__(level) for level in (1, 2)] == [48 << 10, 2 << 20]
+    monkeypatch.setattr(caches, "CACHES", tmp_path / "nowhere")
+    assert caches.cache_bytes.__wrapped__(2) == caches.USUAL[2]

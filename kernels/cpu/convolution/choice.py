@@ -16,25 +16,29 @@ The user's say about filterings is the environment variable MINICAFFE_WINOGRAD:
     exact   only those whose errors are as small as those of a sum of products: F(2, 3)
     off     none
 
-Ways are compared by a model of their times, in multiplications: those of all tiles of registers,
-with what these do in vain; and for each number that is rearranged or transformed as many as take
-the same time. These factors are the `Figures`, a set for each width of vectors. A decision takes
-some tens of microseconds.
+Ways are compared by a model of their times: of each are counted the multiplications of all tiles of
+registers, with those in vain, the tiles begun, and the numbers that are moved, turned and prepared;
+what each takes stands in figures.py, fitted to times of every way (`python -m benchmarks.ways`).
+A decision takes some tens of microseconds.
 """
 
 import os
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
 from minicaffe.errors import DeviceError
+from minicaffe.machine.caches import cache_bytes
 
 from .._vector.instructions import LANES, ROWS
 from .._vector.scratch import whole
 from ..gemm.micro_kernel import COLUMNS
-from ..gemm.packing import padded_rows
+from ..gemm.packing import DEPTH_BLOCK, padded_rows
 from . import depthwise, dot_products, images_in_lanes, pointwise
 from .direct import rotated
+from .figures import FIGURES, Figures
 from .plan import DATA, WEIGHT, Sizes, Way, transposed
+from .winograd.products import CHUNK
 from .winograd.transforms import FILTERINGS
 
 DIRECT, POINTWISE, DEPTHWISE = "direct", "pointwise", "depthwise"
@@ -47,34 +51,14 @@ LEVELS = {"off": (), "exact": (0,), "fast": (0, 1, 2)}  # which FILTERINGS
 WIDEST = 512  # tiles of a row, which is the smallest block
 
 
-class Figures(NamedTuple):
-    """Times of the parts of a product, in multiplications; and what is left to other ways."""
+class Counts(NamedTuple):
+    """What a way does for a product."""
 
-    product: float  # a multiplication that is all in the caches, by one at the peak
-    short: float  # the same for the direct gradient of filters
-    copied: float  # a number copied along a line
-    added: float  # a number of dcol added to dx
-    turned: float  # a number of an image transposed, and transposed back
-    transformed: float  # a number transformed, where no lane is empty
-    summed: float  # a number of the sums read and written
-    # a number of an image, and of a filter, that winograd/lines.py transforms; for the gradient of
-    # the filters gradients are transposed, too
-    tile: tuple[float, float, float]  # for FORWARD, DATA and WEIGHT
-    filter: float
-    clearly: float  # so much of the usual way's time must be left
-    laid_out: int  # floats of COLUMNS images, at most: a part of a third-level cache
-    transforms: int  # floats of an image's transformed tiles, at most
-
-
-# By LANES. Those of 8 are fitted to some twenty layers of 7 x 7 to 32 x 32 pixels with AVX2, where
-# a core does 50 multiplications in a nanosecond.
-FIGURES = {
-    8: Figures(
-        product=1.22, short=1.3, copied=7, added=36, turned=28, transformed=9, summed=10,
-        tile=(16, 16, 30), filter=40, clearly=0.92, laid_out=1 << 19, transforms=1 << 18,
-    ),
-}  # fmt: skip
-COST = FIGURES.get(LANES, FIGURES[8])
+    multiplied: float  # multiplications of the tiles of registers, and those in vain
+    begun: float  # tiles of registers, a block of depth each
+    moved: float = 0  # numbers copied along lines, or transformed
+    turned: float = 0  # numbers transposed, or transposed back
+    prepared: float = 0  # numbers of filters packed or transformed; of their gradients, summed
 
 
 @cache
@@ -86,50 +70,68 @@ def allowed() -> tuple[int, ...]:
     return LEVELS[word]
 
 
-def decide(sizes: Sizes, product: int, filterings: tuple[int, ...]) -> Way:
+def decide(
+    sizes: Sizes, product: int, filterings: tuple[int, ...], figures: Figures = FIGURES[LANES]
+) -> Way:
     """The way for a product, with one of these filterings or none."""
     if depthwise.serves(sizes):
         return Way(DEPTHWISE)
     if pointwise.serves(sizes):
         return Way(POINTWISE)
-    which = filtering_of_lines(sizes, product, filterings)
-    if which is not None:
-        best, usual = Way(LINES, which), _lines(sizes, which, product)
-    elif product == WEIGHT and _is_for_dot_products(sizes):
-        return Way(DOT_PRODUCTS)
-    else:
-        best, usual = Way(DIRECT), _direct(sizes, product)
-    least = COST.clearly * usual
-    for way, cost in _others(sizes, product, filterings):
-        if cost < least:
-            best, least = way, cost
-    return best
+    costs = {
+        way: cost(counts, figures[kind])
+        for way, kind, counts in counted(sizes, product, filterings)
+    }
+    return min(costs, key=costs.__getitem__)
 
 
-def _others(sizes: Sizes, product: int, filterings: tuple[int, ...]) -> list[tuple[Way, float]]:
-    """What can be done with something else than lines in the lanes, and its cost."""
-    found: list[tuple[Way, float]] = []
+def ways(sizes: Sizes, product: int, filterings: tuple[int, ...]) -> Iterator[Way]:
+    """All ways for a product, fast or not."""
+    if depthwise.serves(sizes):
+        yield Way(DEPTHWISE)
+    if pointwise.serves(sizes):
+        yield Way(POINTWISE)
+    for way, _, _ in counted(sizes, product, filterings, far=True):
+        yield way
+
+
+def cost(counts: Counts, figures: tuple[float, ...]) -> float:
+    """Picoseconds of what is counted."""
+    return sum(count * each for count, each in zip(counts, figures, strict=True))
+
+
+def counted(
+    sizes: Sizes, product: int, filterings: tuple[int, ...], far: bool = False
+) -> Iterator[tuple[Way, str, Counts]]:
+    """The ways that are compared, by which of the figures, and what they do.
+
+    With `far` those too that read from afar, again and again, what does not fit into the caches.
+    """
     useful = [which for which in filterings if fits(sizes, which)]
     if product == WEIGHT:
+        yield Way(DIRECT), "direct_weights", _direct_weights(sizes)
+        if dot_products.fits(sizes):
+            yield Way(DOT_PRODUCTS), "dot_products", _dot_products(sizes)
         for which in useful:
-            if _transforms(sizes, which) <= COST.transforms:
-                found.append((Way(CHANNELS, which), _channels(sizes, which)))
-        return found
-    if product == DATA:
+            yield Way(LINES, which), "winograd/lines_gradient", _lines_gradient(sizes, which)
+            if far or _transforms(sizes, which) <= cache_bytes(2) // 2:
+                yield Way(CHANNELS, which), "winograd/channels", _channels(sizes, which)
+        return
+    back = rotated(sizes)
+    if product == DATA and back is None:
+        yield Way(DIRECT), "direct_columns", _direct_columns(sizes)
         if (sizes.stride_h, sizes.stride_w) != (1, 1):
-            return []
+            return
+    if product == DATA:
         sizes = transposed(sizes)
+    if product != DATA or back is not None:
+        yield Way(DIRECT), "direct", _direct(sizes)
     if images_in_lanes.fits(sizes):
-        found.append((Way(IMAGES_IN_LANES), _images_in_lanes(sizes)))
+        yield Way(IMAGES_IN_LANES), "images_in_lanes", _images_in_lanes(sizes)
     for which in useful:
-        if _padded_image(sizes, which) * COLUMNS <= COST.laid_out:
-            found.append((Way(IMAGES, which), _images(sizes, which)))
-    return found
-
-
-def _is_for_dot_products(sizes: Sizes) -> bool:
-    few = sizes.depth <= 2 * COLUMNS and sizes.outputs % COLUMNS != 0
-    return few and dot_products.fits(sizes)
+        yield Way(LINES, which), "winograd/lines", _lines(sizes, which)
+        if far or _padded_image(sizes, which) <= cache_bytes(2) // 16:
+            yield Way(IMAGES, which), "winograd/images", _images(sizes, which)
 
 
 def fits(sizes: Sizes, which: int) -> bool:
@@ -143,92 +145,115 @@ def fits(sizes: Sizes, which: int) -> bool:
 # ---- lines in the lanes: directly, or by a filtering
 
 
-def filtering_of_lines(sizes: Sizes, product: int, filterings: tuple[int, ...]) -> int | None:
-    """Which filtering is fastest with lines in the lanes; None where the direct way is."""
-    best, least = (
-        None,
-        float(sizes.images * sizes.groups * sizes.pixels * sizes.depth * sizes.outputs),
+def _direct(sizes: Sizes) -> Counts:
+    items, rows = sizes.images * sizes.groups, padded_rows(sizes.outputs)
+    return Counts(
+        items * sizes.depth * rows * whole(sizes.pixels, COLUMNS),
+        items * _tiles(rows, sizes.pixels) * -(-sizes.depth // DEPTH_BLOCK),
+        moved=items * sizes.depth * sizes.pixels,
+        prepared=sizes.groups * rows * sizes.depth,
     )
-    for which in filterings:
-        if fits(sizes, which) and (cost := _filtered(sizes, which, product)) < least:
-            best, least = which, cost
-    return best
 
 
-def _filtered(sizes: Sizes, which: int, product: int) -> float:
-    """n^2 products of (O, C) by (C, T) for T tiles, and n^2 (T C + T O + C O) transformed numbers.
-
-    In multiplications of one pixel, tap, channel and output, of which the direct way does P K O.
-    """
-    high, wide = _rows_of_tiles(sizes, which, product)
-    pairs = sizes.channels * sizes.outputs
-    transforms = COST.tile[product] * high * wide * (sizes.channels + sizes.outputs)
-    made = whole(high * wide, COLUMNS) * pairs + transforms + COST.filter * pairs
-    return sizes.groups * _elements(which) * made
+def _direct_columns(sizes: Sizes) -> Counts:
+    items, rows = sizes.images * sizes.groups, padded_rows(sizes.depth)
+    return Counts(
+        items * sizes.outputs * rows * whole(sizes.pixels, COLUMNS),
+        items * _tiles(rows, sizes.pixels) * -(-sizes.outputs // DEPTH_BLOCK),
+        moved=items * sizes.depth * sizes.pixels,
+        prepared=sizes.groups * rows * sizes.outputs,
+    )
 
 
-def _direct(sizes: Sizes, product: int) -> float:
-    """The ways of direct.py, direct_weights.py and direct_columns.py."""
+def _direct_weights(sizes: Sizes) -> Counts:
+    items, rows = sizes.images * sizes.groups, whole(sizes.depth, ROWS)
+    columns = whole(sizes.outputs, COLUMNS)
+    return Counts(
+        items * sizes.pixels * rows * columns,
+        items * _tiles(rows, sizes.outputs) * sizes.out_height,
+        moved=items * sizes.image,
+        turned=items * sizes.outputs * sizes.pixels,
+        prepared=sizes.groups * rows * columns * min(sizes.images, 8),
+    )
+
+
+def _dot_products(sizes: Sizes) -> Counts:
     items = sizes.images * sizes.groups
-    if product == WEIGHT:
-        panels = whole(sizes.depth, ROWS) * whole(sizes.outputs, COLUMNS)
-        return COST.short * items * sizes.pixels * panels
-    if product == DATA:
-        back = rotated(sizes)
-        if back is None:
-            products = padded_rows(sizes.depth) * sizes.outputs
-            return items * sizes.pixels * (COST.product * products + COST.added * sizes.depth)
-        sizes = back
-    products = padded_rows(sizes.outputs) * whole(sizes.pixels, COLUMNS)
-    return items * sizes.depth * (COST.product * products + COST.copied * sizes.pixels)
+    return Counts(items * sizes.pixels * sizes.depth * sizes.outputs, 0, moved=items * sizes.image)
 
 
-def _lines(sizes: Sizes, which: int, product: int) -> float:
+def _lines(sizes: Sizes, which: int) -> Counts:
     """winograd/lines.py: neighbouring tiles of a line are in the lanes of its transforms."""
-    high, wide = _rows_of_tiles(sizes, which, product)
-    products = COST.product * whole(high * wide, COLUMNS) * sizes.channels * sizes.outputs
-    numbers = high * whole(wide, LANES) * (sizes.channels + sizes.outputs)
-    filters = COST.filter * sizes.channels * sizes.outputs
-    made = products + COST.tile[product] * numbers + filters
-    return sizes.groups * _elements(which) * made
+    high, wide = _rows_of_tiles(sizes, which)
+    squares, rows = sizes.groups * _elements(which), padded_rows(sizes.outputs)
+    return Counts(
+        squares * whole(high * wide, COLUMNS) * sizes.channels * rows,
+        squares * _tiles(rows, high * wide) * -(-sizes.channels // CHUNK),
+        moved=squares * high * whole(wide, LANES) * (sizes.channels + sizes.outputs),
+        prepared=squares * sizes.channels * rows,
+    )
 
 
-def _rows_of_tiles(sizes: Sizes, which: int, product: int) -> tuple[int, int]:
+def _lines_gradient(sizes: Sizes, which: int) -> Counts:
+    high, wide = _rows_of_tiles(sizes, which)
+    squares, rows = sizes.groups * _elements(which), padded_rows(sizes.channels)
+    columns, tiles = whole(sizes.outputs, COLUMNS), high * wide
+    return Counts(
+        squares * tiles * rows * columns,
+        squares * _tiles(rows, sizes.outputs) * -(-tiles // CHUNK),
+        moved=squares * high * whole(wide, LANES) * (sizes.channels + sizes.outputs),
+        turned=squares * tiles * sizes.outputs,
+        prepared=squares * rows * columns,
+    )
+
+
+def _rows_of_tiles(sizes: Sizes, which: int) -> tuple[int, int]:
     """How many rows of tiles all images have, and how many tiles a row has."""
     m = FILTERINGS[which].m
-    height, width = sizes.out_height, sizes.out_width
-    if product == DATA:
-        height, width = sizes.height, sizes.width
-    return sizes.images * -(-height // m), -(-width // m)
+    return sizes.images * -(-sizes.out_height // m), -(-sizes.out_width // m)
 
 
 # ---- something else in the lanes
 
 
-def _images_in_lanes(sizes: Sizes) -> float:
-    items = whole(sizes.images, COLUMNS) * sizes.groups
-    products = padded_rows(sizes.outputs) * images_in_lanes.products_of_an_output(sizes)
-    return items * (COST.product * products + COST.turned * _numbers(sizes))
+def _images_in_lanes(sizes: Sizes) -> Counts:
+    items, rows = whole(sizes.images, COLUMNS) * sizes.groups, padded_rows(sizes.outputs)
+    return Counts(
+        items * rows * images_in_lanes.products_of_an_output(sizes),
+        items // COLUMNS * sizes.pixels * sizes.kernel_h * rows // ROWS,
+        turned=items * _numbers(sizes),
+        prepared=sizes.groups * rows * sizes.depth,
+    )
 
 
-def _images(sizes: Sizes, which: int) -> float:
-    items = whole(sizes.images, COLUMNS)
-    products = COST.product * padded_rows(sizes.outputs) * sizes.channels
-    tile = products + COST.transformed * (sizes.channels + sizes.outputs)
-    filters = COST.filter * sizes.channels * sizes.outputs
-    made = _elements(which) * (items * _count(sizes, which) * tile + filters)
-    return sizes.groups * (made + COST.turned * items * _numbers(sizes))
+def _images(sizes: Sizes, which: int) -> Counts:
+    items, rows = whole(sizes.images, COLUMNS) * sizes.groups, padded_rows(sizes.outputs)
+    tiles = items * _elements(which) * _count(sizes, which)
+    return Counts(
+        tiles * rows * sizes.channels,
+        tiles // COLUMNS * rows // ROWS * -(-sizes.channels // CHUNK),
+        moved=tiles * (sizes.channels + sizes.outputs),
+        turned=items * _numbers(sizes),
+        prepared=sizes.groups * _elements(which) * sizes.channels * rows,
+    )
 
 
-def _channels(sizes: Sizes, which: int) -> float:
-    columns = whole(sizes.outputs, COLUMNS)
-    products = COST.product * padded_rows(sizes.channels) * columns
-    lanes = whole(sizes.channels, LANES) + whole(sizes.outputs, LANES)
-    tiles = sizes.images * _count(sizes, which)
-    together = max(1, (COST.transforms // 2) // _transforms(sizes, which))
-    sums = sizes.channels * columns * (COST.filter + COST.summed * sizes.images / together)
-    made = _elements(which) * (tiles * (products + COST.transformed * lanes) + sums)
-    return sizes.groups * (made + COST.turned * sizes.images * _numbers(sizes))
+def _channels(sizes: Sizes, which: int) -> Counts:
+    rows, columns = padded_rows(sizes.channels), whole(sizes.outputs, COLUMNS)
+    lanes = whole(sizes.channels, LANES) + columns
+    squares, count = sizes.groups * _elements(which), _count(sizes, which)
+    return Counts(
+        squares * sizes.images * count * rows * columns,
+        squares * _tiles(rows, sizes.outputs) * sizes.images * -(-count // CHUNK),
+        moved=squares * sizes.images * count * lanes,
+        turned=sizes.groups * sizes.images * _numbers(sizes),
+        prepared=squares * rows * columns,
+    )
+
+
+def _tiles(rows: int, columns: int) -> float:
+    """Tiles of registers."""
+    return rows / ROWS * -(-columns // COLUMNS)
 
 
 def _numbers(sizes: Sizes) -> int:
@@ -247,7 +272,7 @@ def _count(sizes: Sizes, which: int) -> int:
 
 
 def _padded_image(sizes: Sizes, which: int) -> int:
-    """Floats of an image of whole tiles with its padding."""
+    """Floats of an image of whole tiles with its padding; COLUMNS of them are laid out."""
     m, r = FILTERINGS[which].m, FILTERINGS[which].r
     high, wide = whole(sizes.out_height, m) + r - 1, whole(sizes.out_width, m) + r - 1
     return high * wide * sizes.channels

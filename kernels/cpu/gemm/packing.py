@@ -25,6 +25,7 @@ F32 = NDArray[np.float32]
 DEPTH_BLOCK = 320
 ROW_BLOCK = 24 * ROWS
 SHORT_SUM = 64
+AT_ONCE = 256  # numbers of a row of a matrix, 1 KB, that are read for each k: a page is far away
 
 
 @jitable
@@ -104,7 +105,7 @@ def _pack_copying(
     last row is copied number by number.
     """
     matrix = vectors.values
-    group = 64 // width * width  # so many numbers in a row are read for each k: four cache lines
+    group = AT_ONCE // width * width
     smooth = depth if width % LANES == 0 else depth - 1
     for first in range(0, count, group):
         last = min(first + group, count)

@@ -228,7 +228,7 @@ def test_an_unknown_word(asked_anew: None, monkeypatch: pytest.MonkeyPatch) -> N
 def test_other_convolutions_are_done_otherwise(case: Any) -> None:
     sizes = convolution.plan(*case).sizes
     for product in (FORWARD, DATA, WEIGHT):
-        assert choice.filtering_of_lines(sizes, product, tuple(FILTERINGS)) is None
+        assert choice.decide(sizes, product, tuple(FILTERINGS)).file != choice.LINES
 
 
 def test_the_warm_up_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
