@@ -227,7 +227,8 @@ def test_an_unknown_word(asked_anew: None, monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_other_convolutions_are_done_otherwise(case: Any) -> None:
     sizes = convolution.plan(*case).sizes
-    for product in (FORWARD, DATA, WEIGHT):
+    many = (DATA,) if min(sizes.channels, sizes.outputs) > 3 else ()  # to 3, from 64: by the width
+    for product in (FORWARD, *many, WEIGHT):
         assert choice.decide(sizes, product, tuple(FILTERINGS)).file != choice.LINES
 
 
