@@ -47,13 +47,7 @@ def known_devices() -> list[str]:
 
 
 def _unknown(device: str) -> str:
-    known = ", ".join(known_devices())
-    if folder(device) == "cuda":
-        return (
-            f"no device '{device}' here: this version of minicaffe has no kernels for CUDA, which"
-            f" would lie in kernels/cuda (there are: {known})"
-        )
-    return f"no device '{device}' (there are: {known})"
+    return f"no device '{device}' (there are: {', '.join(known_devices())})"
 
 
 @cache

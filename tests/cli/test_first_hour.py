@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from minicaffe.cli import main
-from minicaffe.device import available
 from minicaffe.machine.compiling import Compiling
 from minicaffe.monitor.progress import Progress
 from minicaffe.proto.files import read_net
@@ -104,11 +103,3 @@ def test_a_compilation_is_told_to_who_asks() -> None:
     compiling.begins("a")
     compiling.ends("a")
     assert told == [(0, "a"), (1, "")]
-
-
-@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_a_device_that_this_version_lacks_says_so(device: str) -> None:
-    can, why = available(device)
-    assert not can
-    assert f"no device '{device}' here: this version of minicaffe has no kernels for CUDA" in why
-    assert "cpu, reference)" in why

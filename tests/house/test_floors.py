@@ -23,7 +23,8 @@ AT_ONCE = {
     "layers": {"numpy", "google"},
     "kernels": {"numpy"},
     "kernels/cpu": {"numpy", "numba", "llvmlite"},
-    "kernels/cuda": {"numpy", "numba"},
+    "kernels/cuda": {"numpy"},
+    "kernels/cuda/_compile": {"numpy", "numba", "llvmlite"},
     "distributed": {"numpy"},
     "distributed/spark": {"numpy", "pyspark"},
 }

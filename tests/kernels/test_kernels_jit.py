@@ -18,6 +18,7 @@ import pytest
 from numba import prange
 
 import minicaffe.kernels.cpu as cpu
+from minicaffe.kernels import _source
 from minicaffe.kernels.cpu._compile import cache, jit, vectors
 from minicaffe.kernels.cpu._compile.parts import in_parts
 from tests.conftest import CHECKOUT
@@ -201,14 +202,14 @@ def test_code_in_a_zip_is_found_wherever_the_zip_is(tmp_path: Path) -> None:
 def test_the_stamp_covers_the_modules_that_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """The code of gemm contains that of the micro-kernel, which stands in another file."""
     importlib.import_module("minicaffe.kernels.cpu.gemm")
-    read = cache._source
-    before = cache.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm")
+    read = _source._source
+    before = _source.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm")
     changed = "minicaffe.kernels.cpu.gemm.micro_kernel"
     monkeypatch.setattr(
-        cache, "_source", lambda module: read(module) + b"#" * (module.__name__ == changed)
+        _source, "_source", lambda module: read(module) + b"#" * (module.__name__ == changed)
     )
-    assert cache.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm") != before
-    cache.source_stamp.cache_clear()
+    assert _source.source_stamp.__wrapped__("minicaffe.kernels.cpu.gemm") != before
+    _source.source_stamp.cache_clear()
 
 
 # --- bounds --------------------------------------------------------------------------------------

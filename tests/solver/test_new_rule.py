@@ -88,7 +88,7 @@ def test_only_the_file_of_the_type_is_imported():
 
 
 def test_code_that_is_kept_belongs_to_the_numbers_of_its_rule(tmp_path, monkeypatch):
-    from minicaffe.kernels.cpu._compile.cache import code_stamp
+    from minicaffe.kernels._source import code_stamp
 
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, value in (("one", 0.1), ("three", 0.2)):

@@ -52,8 +52,9 @@ from numba.np.ufunc import parallel
 from minicaffe.errors import DeviceError
 from minicaffe.machine.threads import limit_threads, num_threads
 
-from .cache import KernelCache, code_stamp
-from .failure import failure
+from ..._failure import failure
+from ..._source import code_stamp
+from .cache import KernelCache
 from .parts import in_parts, launch
 
 FASTMATH = {"contract", "reassoc", "arcp"}

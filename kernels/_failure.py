@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
-import numba
-from numba.core.errors import NumbaError
-
 from minicaffe.errors import Error, KernelError, did_you_mean, shown
 
 Place = tuple[str, int]
 
+FAILED = ("Failed in nopython mode", "Failed in cuda mode")
 # What Numba says at some length, and the words for it here; the first that is found holds.
 SENTENCES = (
     (r"raised a specific error:\s+\w+: (?!Failed in)(.+)", r"\1"),
@@ -54,8 +52,8 @@ def failure(body: Callable[..., Any], args: Any, kwargs: Any, error: Exception) 
         return error
     if isinstance(error, SyntaxError):
         return KernelError(_one_line(str(error)))
-    at, cause = _count(body, args, kwargs) or _cause(body, error)
-    if isinstance(error, NumbaError) and not cause.startswith("name '"):
+    at, cause = wrong_count(body, args, kwargs) or _cause(body, error)
+    if _is_numbas(error) and not cause.startswith("name '"):
         kinds = ", ".join(_kind(value) for value in args)
         cause += f" (called with {kinds})" if kinds else ""
     return KernelError(f"{shown(at[0])}:{at[1]}, kernel {body.__name__}: {_one_line(cause)}")
@@ -65,27 +63,38 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _is_numbas(error: Exception) -> bool:
+    from numba.core.errors import NumbaError  # here: only devices that compile need Numba
+
+    return isinstance(error, NumbaError)
+
+
 def _kind(value: Any) -> str:
+    from numba import typeof
+
     try:
-        return str(numba.typeof(value))
+        return str(getattr(value, "kind", None) or typeof(value))
     except ValueError:
         return type(value).__name__
 
 
-def _count(body: FunctionType, args: Any, kwargs: Any) -> tuple[Place, str] | None:
+def wrong_count(body: FunctionType, args: Any, kwargs: Any) -> tuple[Place, str] | None:
     """What is wrong with the number of arguments, if anything is."""
     names = list(inspect.signature(body).parameters)
     if len(args) == len(names) and not kwargs:
         return None
     what = f"takes {len(names)} arguments, by position ({', '.join(names)}), it is called with"
     by_name = f" and by name {', '.join(kwargs)}" if kwargs else ""
-    return _caller(), f"{what} {len(args)}{by_name} here"
+    return caller(), f"{what} {len(args)}{by_name} here"
 
 
-def _caller() -> Place:
-    """Where the kernel is called: the nearest frame outside of this folder."""
+def caller() -> Place:
+    """Where the kernel is called: the nearest frame outside of what compiles."""
     frame = sys._getframe()
-    while frame.f_back and frame.f_globals.get("__package__") == __package__:
+    while frame.f_back and (
+        frame.f_globals["__name__"] == __name__
+        or str(frame.f_globals.get("__package__")).endswith("._compile")
+    ):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
 
@@ -101,7 +110,7 @@ def _cause(body: FunctionType, error: Exception) -> tuple[Place, str]:
     if isinstance(error, AttributeError):
         name = str(error.name)
         return _naming(body, name), f"{text}{did_you_mean(name, dir(error.obj))}"
-    if not isinstance(error, NumbaError):
+    if not _is_numbas(error):
         plain = (
             text if isinstance(error, NotImplementedError) else f"{type(error).__name__}: {text}"
         )
@@ -116,7 +125,7 @@ def _sentence(text: str) -> str:
         if found:
             return re.sub(r"Literal\[\w+\]\((.*?)\)", r"'\1'", found.expand(words))
     lines = (line for line in text.splitlines() if line.strip())
-    return next((line for line in lines if not line.startswith("Failed in nopython mode")), text)
+    return next((line for line in lines if not line.startswith(FAILED)), text)
 
 
 def _told(body: FunctionType, error: Exception, text: str) -> Place:

@@ -1,0 +1,44 @@
+"""What runs kernels: a GPU by its driver, or this machine's processor by one of two emulators.
+
+    MINICAFFE_CUDA=gpu       the driver; the default
+    MINICAFFE_CUDA=emulate   an emulator that checks each access: bounds, races, barriers; slow
+    MINICAFFE_CUDA=jit       an emulator that compiles the kernels for the processor; checks nothing
+
+All three run the same PTX. A backend has
+
+    name, device_name, compute_capability, shared_bytes
+    allocate(bytes) -> address, free(address)
+    upload(address, host), download(address, host), fill(address, value, count), copy(to, of, bytes)
+    load(ptx, name) -> a kernel, with `shared_bytes`
+    launch(kernel, grid, block, shared, arguments, stream), synchronize()
+"""
+
+import os
+from functools import cache
+from typing import Any
+
+from minicaffe.errors import DeviceError
+
+VARIABLE = "MINICAFFE_CUDA"
+CHOICES = ("gpu", "emulate", "jit")
+
+
+def chosen() -> str:
+    """The backend that MINICAFFE_CUDA names. Raises DeviceError for another word."""
+    name = os.environ.get(VARIABLE, "") or "gpu"
+    if name not in CHOICES:
+        raise DeviceError(f"{VARIABLE}={name}: expected one of {', '.join(CHOICES)}")
+    return name
+
+
+@cache
+def backend(device: str = "cuda") -> Any:
+    """What runs the kernels of a device: "cuda:1" is the second card."""
+    card = int(device.partition(":")[2] or 0)
+    if chosen() == "gpu":
+        from .gpu import Gpu
+
+        return Gpu(card)
+    from .emulator import Emulator
+
+    return Emulator(chosen(), card)

@@ -1,0 +1,61 @@
+"""The two emulators as backends: a launch returns when it is done."""
+
+from typing import Any
+
+import numpy as np
+
+from minicaffe.ptx import Memory, parse
+
+
+class Emulator:
+    """A GPU that this machine's processor plays."""
+
+    compute_capability = (8, 0)
+    shared_bytes = 163 << 10  # of a block, as an A100 has it
+
+    def __init__(self, name: str, card: int) -> None:
+        from minicaffe.ptx import checked
+
+        self.name = name
+        self.device_name = f"cuda:{card}"
+        self.memory = Memory()
+        self._launch = checked.launch
+
+    def allocate(self, size: int) -> int:
+        """The address of so many bytes of zeros."""
+        address = self.memory.allocate(size)
+        self.memory.fill(address, np.uint8(0), size)
+        return address
+
+    def free(self, address: int) -> None:
+        """Give an allocation back."""
+        self.memory.free(address)
+
+    def upload(self, address: int, host: Any) -> None:
+        """Copy an array of the host to the device."""
+        self.memory.upload(address, host)
+
+    def download(self, address: int, host: Any) -> None:
+        """Copy back."""
+        self.memory.download(address, host)
+
+    def fill(self, address: int, value: Any, count: int) -> None:
+        """Write a number so many times."""
+        self.memory.fill(address, value, count)
+
+    def copy(self, to: int, of: int, size: int) -> None:
+        """Copy bytes within the device."""
+        self.memory.copy(to, of, size)
+
+    def load(self, ptx: str, name: str) -> Any:
+        """A kernel of a text."""
+        return parse(ptx).kernels[name]
+
+    def launch(
+        self, kernel: Any, grid: Any, block: Any, shared: int, arguments: bytes, stream: Any
+    ) -> None:
+        """Run a kernel."""
+        self._launch(kernel, grid, block, shared, arguments, self.memory)
+
+    def synchronize(self) -> None:
+        """Nothing is under way."""

@@ -1,0 +1,40 @@
+"""What a machine lacks for a backend, in words that name the line which installs it."""
+
+from functools import cache
+
+from ._compile.ptx import versions
+
+EMULATED = "pip install 'minicaffe[cuda-emu]'"
+WITHOUT = "; without a GPU, MINICAFFE_CUDA=jit runs the same kernels on the processor (fast) and"
+WITHOUT += " MINICAFFE_CUDA=emulate checks each of their accesses (slow)"
+
+
+@cache
+def missing(name: str, device: str) -> str:
+    """What is missing for a backend to be a device of this machine; "" if nothing is."""
+    card = device.partition(":")[2] or "0"
+    if not card.isdecimal():
+        return f"a card has a number, as in cuda:1, not '{card}'"
+    if name == "gpu":
+        return _no_gpu(int(card))
+    if versions() is None:
+        return f"there is no compiler for CUDA kernels: {EMULATED}"
+    return ""
+
+
+def _no_gpu(card: int) -> str:
+    try:
+        from cuda.bindings import driver
+    except ImportError:
+        return f"cuda-bindings is not installed: pip install 'minicaffe[cuda]'{WITHOUT}"
+    try:
+        (error,) = driver.cuInit(0)
+        if not error:
+            error, count = driver.cuDeviceGetCount()
+            if not error and count:
+                if card >= count:
+                    return f"there are {count} GPUs, numbered from 0"
+                return "" if versions() else f"there is no compiler for kernels: {EMULATED}"
+    except RuntimeError:  # there is no libcuda
+        return f"there is no NVIDIA driver{WITHOUT}"
+    return f"there is no NVIDIA GPU{WITHOUT}"

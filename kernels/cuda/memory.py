@@ -1,0 +1,69 @@
+"""Memory of the device: see `minicaffe/device.py` for what each function owes."""
+
+from typing import Any
+
+import numpy as np
+
+from minicaffe.errors import DeviceError
+
+from ._array import DeviceArray
+from ._backend import backend, chosen
+from ._missing import missing
+
+
+class Allocation:
+    """Memory of a device, given back when nobody holds it any more."""
+
+    __slots__ = ("address", "backend")
+
+    def __init__(self, size: int, device: str) -> None:
+        self.backend = backend(device)
+        self.address = self.backend.allocate(size)
+
+    def __del__(self) -> None:
+        if hasattr(self, "address"):
+            self.backend.free(self.address)
+
+
+def available(device: str) -> tuple[bool, str]:
+    """Whether kernels can run here, and if not what is missing."""
+    try:
+        reason = missing(chosen(), device)
+    except DeviceError as error:
+        reason = str(error)
+    return not reason, reason
+
+
+def allocate(count: int, device: str) -> DeviceArray:
+    """A flat array of zeros."""
+    owner = Allocation(4 * count, device)
+    return DeviceArray(owner.address, (count,), np.float32, owner)
+
+
+def upload(host: Any, array: DeviceArray) -> None:
+    """Copy an array of the host into one of the device, of the same shape."""
+    assert host.shape == array.shape
+    array.owner.backend.upload(array.address, host)
+
+
+def download(array: DeviceArray, host: Any) -> None:
+    """Copy back, after the kernels that write the array."""
+    assert host.shape == array.shape
+    array.owner.backend.download(array.address, host)
+
+
+def fill(array: DeviceArray, value: float) -> None:
+    """Write one value into all of an array."""
+    array.owner.backend.fill(array.address, array.dtype.type(value), array.size)
+
+
+def copy(source: DeviceArray, target: DeviceArray) -> None:
+    """Copy an array into another one of the same device, which has as many bytes."""
+    assert source.nbytes == target.nbytes
+    array = target.owner
+    array.backend.copy(target.address, source.address, source.nbytes)
+
+
+def synchronize(device: str) -> None:
+    """Wait until all that was started is done."""
+    backend(device).synchronize()
