@@ -67,3 +67,12 @@ def copy(source: DeviceArray, target: DeviceArray) -> None:
 def synchronize(device: str) -> None:
     """Wait until all that was started is done."""
     backend(device).synchronize()
+
+
+def scratch(beside: DeviceArray, count: int, dtype: str = "float32") -> DeviceArray:
+    """A flat array for what a kernel hands to the next, on the device of another array.
+
+    What it holds at first is not defined.
+    """
+    owner = Allocation(count * np.dtype(dtype).itemsize, beside.owner.backend.device_name)
+    return DeviceArray(owner.address, (count,), dtype, owner)

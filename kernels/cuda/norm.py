@@ -12,8 +12,7 @@ BLOCKS, THREADS = 256, 256
 
 def sum_of_squares(x: DeviceArray) -> float:
     """The sum of x^2, taken in float64; this waits for the device."""
-    owner = memory.Allocation(8 * BLOCKS, x.owner.backend.device_name)
-    parts = DeviceArray(owner.address, (BLOCKS,), np.float64, owner)
+    parts = memory.scratch(x, BLOCKS, "float64")
     _sums[BLOCKS, THREADS](x, parts)
     host = np.empty(BLOCKS)
     memory.download(parts, host)

@@ -300,4 +300,4 @@ def test_a_device_enters_by_minicaffe_path(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=100,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT), "MINICAFFE_PATH": str(tmp_path / "lab")},
     )  # fmt: skip
-    assert done.stdout == "['apart', 'cpu', 'reference'] apart [0. 2.]\n", done.stderr
+    assert done.stdout == "['apart', 'cpu', 'cuda', 'reference'] apart [0. 2.]\n", done.stderr

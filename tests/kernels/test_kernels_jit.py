@@ -19,7 +19,7 @@ from numba import prange
 
 import minicaffe.kernels.cpu as cpu
 from minicaffe.kernels import _source
-from minicaffe.kernels.cpu._compile import cache, jit, vectors
+from minicaffe.kernels.cpu._compile import jit, vectors
 from minicaffe.kernels.cpu._compile.parts import in_parts
 from tests.conftest import CHECKOUT
 

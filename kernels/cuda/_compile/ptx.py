@@ -25,7 +25,7 @@ from ..._source import code_stamp
 
 COMPILER = ("numba", "numba-cuda", "cuda-bindings")  # and one of these, which has NVVM:
 NVVM = ("nvidia-cuda-nvcc-cu12", "nvidia-nvvm")
-MEANINGS = ("arrays", "meanings", "numbers", "target", "vectors")
+MEANINGS = ("arrays", "meanings", "numbers", "ranges", "target", "vectors")
 END = "\n\n// end\n"
 Types = tuple[str, ...]
 

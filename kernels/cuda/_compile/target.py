@@ -18,7 +18,7 @@ from numba.cuda import compiler, cuda_paths, descriptor, dispatcher, types
 from numba.cuda.cudadrv import nvrtc
 from numba.cuda.target import CUDATargetContext, CUDATypingContext
 
-from . import arrays, meanings, vectors  # noqa: F401 (they tell the compiler what words mean)
+from . import arrays, meanings, ranges, vectors  # noqa: F401 (they tell the compiler what words mean)
 from .numbers import IntegerLiteral, common, declarations, float32, implementations, int32, natural
 from .words import Axes
 
