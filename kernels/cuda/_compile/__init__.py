@@ -1,0 +1,1 @@
+"""What turns a Python function into PTX, and PTX into a launch."""

@@ -120,6 +120,7 @@ def _pairs(*kinds: Type) -> list[tuple[Type, Type]]:
 
 
 def integers(count: int) -> list[tuple[Type, ...]]:
+    """All tuples of so many types of integers."""
     return list(product((natural, int32), repeat=count))
 
 
