@@ -18,7 +18,7 @@ class Allocation:
 
     def __init__(self, size: int, device: str) -> None:
         self.backend = backend(device)
-        self.address = self.backend.allocate(size)
+        self.address = self.backend.allocate(max(size, 4))
 
     def __del__(self) -> None:
         if hasattr(self, "address"):
@@ -43,25 +43,28 @@ def allocate(count: int, device: str) -> DeviceArray:
 def upload(host: Any, array: DeviceArray) -> None:
     """Copy an array of the host into one of the device, of the same shape."""
     assert host.shape == array.shape
-    array.owner.backend.upload(array.address, host)
+    if host.size:
+        array.owner.backend.upload(array.address, host)
 
 
 def download(array: DeviceArray, host: Any) -> None:
     """Copy back, after the kernels that write the array."""
     assert host.shape == array.shape
-    array.owner.backend.download(array.address, host)
+    if host.size:
+        array.owner.backend.download(array.address, host)
 
 
 def fill(array: DeviceArray, value: float) -> None:
     """Write one value into all of an array."""
-    array.owner.backend.fill(array.address, array.dtype.type(value), array.size)
+    if array.size:
+        array.owner.backend.fill(array.address, array.dtype.type(value), array.size)
 
 
 def copy(source: DeviceArray, target: DeviceArray) -> None:
     """Copy an array into another one of the same device, which has as many bytes."""
     assert source.nbytes == target.nbytes
-    array = target.owner
-    array.backend.copy(target.address, source.address, source.nbytes)
+    if target.size:
+        target.owner.backend.copy(target.address, source.address, source.nbytes)
 
 
 def synchronize(device: str) -> None:

@@ -31,10 +31,13 @@ def chosen() -> str:
     return name
 
 
-@cache
 def backend(device: str = "cuda") -> Any:
     """What runs the kernels of a device: "cuda:1" is the second card."""
-    card = int(device.partition(":")[2] or 0)
+    return _of_card(int(device.partition(":")[2] or 0))
+
+
+@cache
+def _of_card(card: int) -> Any:
     if chosen() == "gpu":
         from .gpu import Gpu
 

@@ -80,8 +80,8 @@ class Gpu:
     def allocate(self, size: int) -> int:
         """The address of so many bytes of zeros."""
         self._enter()
-        address = int(self._call("cuMemAlloc", max(size, 1)))
-        self._call("cuMemsetD8Async", address, 0, max(size, 1), 0)
+        address = int(self._call("cuMemAlloc", size))
+        self._call("cuMemsetD8Async", address, 0, size, 0)
         return address
 
     def free(self, address: int) -> None:
