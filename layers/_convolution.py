@@ -21,6 +21,7 @@ class BaseConvolutionLayer(Layer):
     """
 
     kernels = ("convolution",)
+    steady = True
     bottoms = (1, None)
     tops = (1, None)
     equal_bottom_top = True

@@ -16,6 +16,7 @@ class NeuronLayer(Layer):
     """
 
     kernels = ("activation", "copy")
+    steady = True
     function: str
     keeps_input: ClassVar[bool] = False
     scalars: tuple[float, ...] = ()

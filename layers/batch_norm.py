@@ -28,6 +28,7 @@ class BatchNormLayer(Layer):
     """
 
     kernels = ("batch_norm",)
+    steady = True
     positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

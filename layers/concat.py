@@ -22,6 +22,7 @@ class ConcatLayer(Layer):
     """
 
     kernels = ("copy",)
+    steady = True
     bottoms = (1, None)
     in_place = False
     moves = True

@@ -26,6 +26,7 @@ class DropoutLayer(Layer):
     """
 
     kernels = ("dropout", "copy")
+    steady = True
     positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

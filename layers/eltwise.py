@@ -27,6 +27,7 @@ class EltwiseLayer(Layer):
     """
 
     kernels = ("eltwise",)
+    steady = True
     bottoms = (2, None)
     positions = "kept"
 

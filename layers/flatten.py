@@ -19,6 +19,7 @@ class FlattenLayer(Layer):
 
     in_place = False
     shares = True
+    steady = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the run of axes."""

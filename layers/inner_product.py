@@ -25,6 +25,7 @@ class InnerProductLayer(Layer):
     """
 
     kernels = ("inner_product",)
+    steady = True
     in_place = False
     multiplies = True
 

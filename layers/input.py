@@ -19,6 +19,7 @@ class InputLayer(Layer):
     tops = (1, None)
     needs_no_input = True
     shares = True
+    steady = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Give the tops their first shapes."""

@@ -27,6 +27,7 @@ class LRNLayer(Layer):
     """
 
     kernels = ("lrn",)
+    steady = True
     needs_top = True
     in_place = False
     positions = "kept"

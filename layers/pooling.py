@@ -35,6 +35,7 @@ class PoolingLayer(Layer):
     """
 
     kernels = ("pooling", "copy")
+    steady = True
     tops = (1, 2)
     in_place = False
     positions = "windows"

@@ -22,6 +22,7 @@ class PReLULayer(Layer):
     """
 
     kernels = ("prelu", "copy")
+    steady = True
     positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

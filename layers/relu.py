@@ -22,6 +22,7 @@ class ReLULayer(Layer):
     """
 
     kernels = ("relu",)
+    steady = True
     positions = "kept"
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

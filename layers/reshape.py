@@ -23,6 +23,7 @@ class ReshapeLayer(Layer):
 
     in_place = False
     shares = True
+    steady = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the dims."""

@@ -28,6 +28,7 @@ class ScaleLayer(Layer):
     """
 
     kernels = ("scale", "copy", "eltwise")
+    steady = True
     bottoms = (1, 2)
     positions = "kept"
 

@@ -20,6 +20,7 @@ class SoftmaxLayer(Layer):
     """
 
     kernels = ("softmax",)
+    steady = True
     needs_top = True
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:

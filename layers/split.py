@@ -18,6 +18,7 @@ class SplitLayer(Layer):
     """
 
     kernels = ("split",)
+    steady = True
     tops = (1, None)
     in_place = False
     positions = "kept"

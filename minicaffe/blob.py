@@ -13,7 +13,7 @@ from .device import load_kernel, place
 from .errors import Error
 from .host_array import HostArray
 from .loans import Loans
-from .storage import Storage
+from .storage import Storage, moved
 
 MAX_AXES = 32
 MAX_COUNT = 2**31 - 1
@@ -76,6 +76,7 @@ class SyncedArray(HostArray):
         """Take a new shape; memory is replaced only when the array outgrows it."""
         if shape == self.shape:
             return
+        moved()
         self.shape = shape
         self.count = math.prod(shape)
         self._views.clear()
@@ -89,6 +90,9 @@ class SyncedArray(HostArray):
 
     def share(self, other: SyncedArray) -> None:
         """Use the memory of another array of the same count; the shape stays."""
+        if self.shared and (self.storage, self.offset) == (other.storage, other.offset):
+            return
+        moved()
         self.storage = other.storage
         self.offset = other.offset
         self.capacity = other.capacity
@@ -99,6 +103,7 @@ class SyncedArray(HostArray):
 
     def move_into(self, storage: Storage, offset: int) -> None:
         """Make this array a slice of a larger buffer, taking its values along."""
+        moved()
         values = self.read("cpu")
         self.storage = storage
         self.offset = offset

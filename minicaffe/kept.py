@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from .blob import Blob
 from .errors import Error
 from .proto import minicaffe_pb2 as pb
+from .storage import moved
 
 VARIABLE = "MINICAFFE_KEEP"
 WORDS = ("on", "off")
@@ -36,7 +37,7 @@ class Kept:
 
     def __init__(self, phase: int) -> None:
         self.wanted = phase == pb.TEST and allowed()
-        self._stamps: list[tuple[int, int] | None] | None = None
+        self._stamps: Sequence[tuple[int, int] | None] | None = None
 
     @contextmanager
     def for_call(self, blobs: Sequence[Blob]) -> Iterator[bool | None]:
@@ -45,11 +46,14 @@ class Kept:
             yield None
             return
         stamps = [blob.data.stamp() for blob in blobs]  # before anything is read
-        same = stamps == self._stamps and None not in stamps
-        self._stamps = None  # until the call is done
+        same = stamps == self._stamps
+        if not same:
+            self.forget()  # until the call is done
         yield same
-        self._stamps = stamps
+        self._stamps = None if None in stamps else stamps
 
     def forget(self) -> None:
         """Something else has used the scratch, or will."""
-        self._stamps = None
+        if self._stamps is not None:
+            self._stamps = None
+            moved()

@@ -66,6 +66,9 @@ class Layer:
     needs_top: ClassVar[bool] = False  # the bottoms' gradients are taken from the tops' data
     needs_bottom: ClassVar[bool] = False  # in place too, where that is lost, from the bottoms' data
     repeats: ClassVar[bool] = False  # may give a value several times; backward sums what comes back
+    steady: ClassVar[bool] = (
+        False  # forward of TEST: kernel calls alone, the same on the same arrays
+    )
     multiplies: ClassVar[bool] = False  # its work is products with its parameters
 
     def __init__(self, param: Any, device: str | None = None, phase: int = pb.TRAIN) -> None:

@@ -66,6 +66,11 @@ class Loans:
         self.changed()
         return np.asarray(loan)
 
+    @property
+    def any(self) -> bool:
+        """Whether somebody can write somewhere without asking."""
+        return bool(self._lent)
+
     def known(self, start: int, stop: int) -> bool:
         """Whether nobody can write into these floats without asking."""
         lent = list(self._lent.values()) if self._lent else ()

@@ -8,6 +8,19 @@ from .device import load_kernel
 from .loans import Loans
 from .machine.free_memory import zeros
 
+_moves = 0
+
+
+def moves() -> int:
+    """How often any array of the process has taken another shape, memory or place so far."""
+    return _moves
+
+
+def moved() -> None:
+    """Note that an array did so: what refers to arrays and their memory may no longer hold."""
+    global _moves
+    _moves += 1
+
 
 class Storage:
     """One flat float32 buffer with a copy in each place that asked for one, zero at first.
@@ -26,6 +39,8 @@ class Storage:
 
     def get(self, where: str, *, load: bool, modify: bool) -> Any:
         """The copy at a place: `load` brings it up to date, `modify` makes the others stale."""
+        if where != "host":
+            moved()
         if where not in self.copies:
             self.copies[where] = self._allocate(where)
         if load and self.newest and where not in self.newest:

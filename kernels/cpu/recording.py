@@ -5,6 +5,7 @@ long as to hand them over, or longer. A call that is written down goes straight 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ._compile.jit import ONE_THREAD, written_down
 
@@ -20,7 +21,8 @@ def record(run: Callable[[], None]) -> Sequence[Call] | None:
     if ONE_THREAD:
         run()
         return None
-    written_down.calls = calls = []
+    calls: list[tuple[Any, tuple[Any, ...], bool]] = []
+    written_down.calls = calls
     try:
         run()
     finally:

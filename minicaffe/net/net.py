@@ -27,6 +27,7 @@ from .graph import analyse_backward, filter_net, insert_splits, places_after
 from .memory_plan import MemoryPlan, plan_memory
 from .node import Node
 from .parameters import ParamCollector
+from .recording import Recording
 
 log = logging.getLogger("minicaffe.net")
 
@@ -86,6 +87,7 @@ class Net:
         if share_memory:
             self._share_memory(keep)
         self.groups: list[Group] = find_groups(self.nodes, self.device) if fuse else []
+        self.recording = Recording(self.nodes, self.groups, self.phase, self.device)
         if self.groups:
             log.info("%d groups of neighbouring layers run as one.", len(self.groups))
 
@@ -210,25 +212,35 @@ class Net:
             raise NetError("a net that shares memory runs from the first layer on: what the others"
                            f" read is no longer there (start is {start})")  # fmt: skip
         self.flat_params.check_counts()
-        callbacks = self.callbacks
+        last, callbacks = self._last(end), self.callbacks
         watched = callbacks.before_forward or callbacks.after_forward
-        grouped = {} if watched else whole_groups(self.groups, start, self._last(end))
-        for index in range(start, self._last(end) + 1):
+        grouped = {} if watched else whole_groups(self.groups, start, last)
+
+        def turn(index: int) -> None:
+            node = self.nodes[index]
+            node.layer.reshape(node.bottoms, node.tops)
+            if index not in grouped:
+                node.run()
+            elif group := grouped[index]:
+                group.run_forward()
+
+        recorded = {} if watched else self.recording.of_pass(start, last, turn)
+        for index in range(start, last + 1):
             for callback in callbacks.before_forward:
                 callback(index)
-            node = self.nodes[index]
             try:
-                node.layer.reshape(node.bottoms, node.tops)
-                if index not in grouped:
-                    node.run()
-                elif group := grouped[index]:
-                    group.run_forward()
+                if index in recorded:
+                    recorded[index]()
+                else:
+                    turn(index)
             except Exception as error:
-                node.name_in(error)
+                self.recording.failed()
+                self.nodes[index].name_in(error)
                 raise
             for callback in callbacks.after_forward:
                 callback(index)
-        return self._finish(start, self._last(end))
+        self.recording.done(start, last)
+        return self._finish(start, last)
 
     def _finish(self, start: int, last: int) -> float:
         """Read what a pass has found, all at once: wrong labels, and the weighted loss."""
@@ -239,7 +251,7 @@ class Net:
         loss = np.float32(0)
         for node in nodes:
             for top in node.losses:
-                loss += _weighted(top)
+                loss += node.weighted(top)
         return float(loss)
 
     def backward_pass(self, start: int | None = None, end: int = 0) -> None:
@@ -333,11 +345,3 @@ class Net:
     def to_proto(self, write_diff: bool = False) -> pb.NetParameter:
         """The net with its weights (and gradients): what a .caffemodel holds."""
         return weights.to_proto(self.name, self.nodes, write_diff)
-
-
-def _weighted(loss: Blob) -> np.float32:
-    """The sum of a blob's values times their loss weights, which are its diff."""
-    values, weights = loss.data.read("cpu"), loss.diff.read("cpu")
-    if values.size == 1:  # the usual case, and ten times as fast
-        return np.float32(values.item() * weights.item())
-    return np.vdot(values, weights)  # type: ignore[no-any-return]

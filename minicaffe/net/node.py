@@ -144,6 +144,14 @@ class Node:
                     f"{method} returned an array, which goes nowhere: write it into {place}[...]"
                 )
 
+    @staticmethod
+    def weighted(loss: Blob) -> np.float32:
+        """The sum of a loss's values times their weights, which are its diff."""
+        values, weights = loss.data.read("cpu"), loss.diff.read("cpu")
+        if values.size == 1:  # the usual case, and ten times as fast
+            return np.float32(values.item() * weights.item())
+        return np.vdot(values, weights)  # type: ignore[no-any-return]
+
     def force_backward(self) -> None:
         """Go backward, to every bottom that the layer has a gradient for and to all parameters."""
         self.needs_backward = True

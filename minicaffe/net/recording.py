@@ -54,7 +54,7 @@ class Recording:
     def __init__(self, nodes: Sequence[Node], groups: Sequence[Group], phase: int, device: str):
         self.nodes = nodes
         self.able: set[int] = set()  # the layers that take part
-        self._seen: Kind | None = None  # of the latest pass
+        self._seen: Kind | None = None  # of the latest pass, as it was at its end
         self._recorded: Kind | None = None
         self._calls: dict[int, Call] = {}
         self._moves = -1
@@ -75,15 +75,15 @@ class Recording:
             return self._calls
         self._recorded, self._calls = None, {}
         if kind is None or kind != self._seen:
-            self._seen = kind
             return {}
         self._recorded = kind
         able = self.able.intersection(range(start, last + 1))
         return {index: partial(self._write_down, index, turn) for index in able}
 
     def done(self, start: int, last: int) -> None:
-        """A pass has come to its end; if it was not of one kind all the time, it does not count."""
-        if self._recorded is not None and self._kind(start, last) != self._recorded:
+        """A pass has come to its end; where it was not of one kind all the time, it is not kept."""
+        self._seen = self._kind(start, last)
+        if self._seen != self._recorded:
             self._recorded, self._calls = None, {}
 
     def failed(self) -> None:
@@ -115,7 +115,7 @@ class Recording:
 
     def _loans_now(self) -> Sequence[Loans | None]:
         """Of the buffers that the parameters lie in: one, where no net shares with another."""
-        blobs = (blob for node in self.nodes for blob in node.layer.blobs)
+        blobs = (blob for node in self.nodes for blob in node.blobs)
         return tuple({id(blob.data.storage): blob.data.storage.loans for blob in blobs}.values())
 
 

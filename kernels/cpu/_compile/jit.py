@@ -157,6 +157,8 @@ class Kernel(Generic[P]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run on `num_threads()` threads; on one while another Python thread has the pool."""
         count = num_threads()
+        if written_down.calls is not None:
+            written_down.calls.append((self, args, count == 1))
         if count == 1 and not ONE_THREAD:
             try:
                 self.whole(*args, **kwargs)
@@ -164,7 +166,7 @@ class Kernel(Generic[P]):
                 raise failure(self.body, args, kwargs, error) from None
             return None
         if ONE_THREAD or not _in_use.acquire(blocking=False):
-            return self.on_one_thread(*args, **kwargs)
+            return self._run_here(*args, **kwargs)
         try:
             _open_pool(count)
             launch(self._address(args), count, args)
@@ -176,6 +178,11 @@ class Kernel(Generic[P]):
 
     def on_one_thread(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run here: for loops so short that to start threads takes longer."""
+        if written_down.calls is not None:
+            written_down.calls.append((self, args, True))
+        self._run_here(*args, **kwargs)
+
+    def _run_here(self, *args: P.args, **kwargs: P.kwargs) -> None:
         if DISABLED:
             with np.errstate(all="ignore"):
                 self.body(*args, **kwargs)
@@ -199,17 +206,30 @@ class Kernel(Generic[P]):
                 " what it calls, reads or writes beyond the end of an array"
             ) from error
 
+    def bound(self, args: tuple[Any, ...], alone: bool) -> Callable[[], None]:
+        """A call with these arguments that finds its machine code at once."""
+        here = partial(self._made(args).entry_point, 0, 1, *args)
+        if alone:
+            return here
+        count, address = num_threads(), self._address(args)
+        launched = launch.overloads[types.int64, types.int64, numba.typeof(args)].entry_point
+        return partial(_on_all_threads, count, partial(launched, address, count, args), here)
+
     def _address(self, args: tuple[Any, ...]) -> int:
         """Where the machine code for arguments of these types is."""
         fingerprint = compute_fingerprint(args)
         address = self._addresses.get(fingerprint)
         if address is None:
-            kinds = (types.int64, types.int64, *numba.typeof(args).types)
-            self.part.compile(kinds)
-            made = self.part.overloads[kinds]
+            made = self._made(args)
             address = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
             self._addresses[fingerprint] = address
         return address
+
+    def _made(self, args: tuple[Any, ...]) -> Any:
+        """What has been compiled for arguments of these types."""
+        kinds = (types.int64, types.int64, *numba.typeof(args).types)
+        self.part.compile(kinds)
+        return self.part.overloads[kinds]
 
 
 known: list[Kernel[Any]] = []  # all whose modules have been imported
@@ -258,6 +278,13 @@ class _Told(threading.local):
     count = 0
 
 
+class _WrittenDown(threading.local):
+    """Kernels that this thread has called, their arguments, and whether on one thread."""
+
+    calls: list[tuple[Kernel[Any], tuple[Any, ...], bool]] | None = None
+
+
+written_down = _WrittenDown()
 _told = _Told()
 SPINS = "2000"  # turns of a loop
 _in_use = threading.Lock()
@@ -280,6 +307,17 @@ def _open_pool(count: int) -> None:
     except ValueError as error:  # NUMBA_THREADING_LAYER names one that is not installed
         raise DeviceError(f"no threads for kernels: {error}") from error
     _told.count = count
+
+
+def _on_all_threads(count: int, run: Callable[[], None], run_here: Callable[[], None]) -> None:
+    """Run on this many threads; here while another Python thread has the pool."""
+    if not _in_use.acquire(blocking=False):
+        return run_here()
+    try:
+        _open_pool(count)
+        run()
+    finally:
+        _in_use.release()
 
 
 def _after_fork() -> None:
