@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minicaffe import blob as blob_module
+from minicaffe import storage as storage_module
 from minicaffe.blob import Blob, SyncedArray
 from minicaffe.errors import Error
 
@@ -88,7 +89,8 @@ class FakeCard(ModuleType):
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> FakeCard:
     fake = FakeCard()
-    monkeypatch.setattr(blob_module, "load_kernel", lambda family, device: fake)
+    for module in (blob_module, storage_module):
+        monkeypatch.setattr(module, "load_kernel", lambda family, device: fake)
     monkeypatch.setattr(blob_module, "place", lambda name: name if name == "card" else "host")
     return fake
 
