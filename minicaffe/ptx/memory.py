@@ -14,6 +14,7 @@ from .program import Kernel, Variable
 
 GUARD = 256  # bytes before and after each allocation; its address is a multiple of it
 _UNTOUCHED = 0xFF
+_FAR = 1 << 30  # from all allocations: an address that is none of the GPU's
 _KEPT_AFTER_FREE = 64 << 20  # bytes: compiled code that follows an old pointer finds them
 
 
@@ -193,15 +194,15 @@ class Memory:
         if not self._allocations:
             return "not in memory of the GPU, of which none is allocated"
         at = bisect_right(self._addresses, address)
-        before = self._allocations[max(0, at - 1)]
-        after = self._allocations[min(len(self._allocations) - 1, at)]
-        beyond = address - before.address - before.nbytes
-        ahead = after.address - address
-        near, distance, side = (
-            (before, beyond, "after the end of")
-            if ahead <= 0 or 0 <= beyond <= ahead
-            else (after, ahead, "before")
+        before, after = (
+            self._allocations[max(0, at - 1)],
+            self._allocations[min(at, len(self._allocations) - 1)],
         )
-        if not 0 <= distance < 1 << 30:
+        places = (
+            (address - before.address - before.nbytes, f"after the end of {before}"),
+            (after.address - address, f"before {after}"),
+        )
+        distance, place = min(each for each in places if each[0] >= 0)
+        if distance > _FAR:
             return "not in memory of the GPU"
-        return f"{distance} bytes {side} {near}"
+        return f"{distance} bytes {place}" if distance else f"right {place}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..instruction import TYPES, Instruction
-from .floats import directed, flush, saturate
+from .floats import directed, flush, saturate, two_sum
 from .lanes import Value
 
 _WHOLE = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
@@ -66,14 +66,20 @@ def _to_integer(words: tuple[str, ...], x: Value, target: np.dtype) -> Value:
 
 def _from_integer(
     words: tuple[str, ...], target: np.dtype, source: np.dtype
-) -> Callable[[Value], Value] | None:
+) -> Callable[[Value], Value]:
     way = next((word for word in words if word in _DIRECTED), None)
     if way is None:
         finish = saturate if "sat" in words else (lambda x: x)
         return lambda x: finish(x.astype(target))
-    if source.itemsize == 8:
-        return None
-    return lambda x: directed(x.astype(np.float64), np.zeros(1), way, target)
+    return lambda x: directed(*_as_sum(x), way, target)
+
+
+def _as_sum(x: Value) -> tuple[Value, Value]:
+    """Two float64 that are together exactly a whole number."""
+    half = x.dtype.type(4 * x.dtype.itemsize)
+    high, one = x >> half, x.dtype.type(1)
+    low = x & ((one << half) - one)
+    return two_sum(np.ldexp(high.astype(np.float64), int(half)), low.astype(np.float64))
 
 
 def _clipped(x: Value, target: np.dtype) -> Value:

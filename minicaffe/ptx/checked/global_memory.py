@@ -56,7 +56,7 @@ def _split(lanes: Lanes, address: Value, dtype: np.dtype, count: int, access: st
         allocation = memory.find(int(at[lane]))
         if allocation is None or int(at[lane]) + size > allocation.address + allocation.nbytes:
             bad = np.arange(lanes.lanes)[lanes.mask.lanes] == lane
-            why = f"{size} bytes {memory.describe(int(at[lane]))}"
+            why = f"{size} bytes, {memory.describe(int(at[lane]))}"
             _fail(lanes, bad, at[lanes.mask.lanes], f"{access} of global memory out of bounds", why)
         last = allocation.address + allocation.nbytes - size
         here = left & (at >= np.uint64(allocation.address)) & (at <= np.uint64(last))

@@ -36,9 +36,11 @@ _TEST: dict[str, Operation] = {
 }
 
 
-def comparison(words: tuple[str, ...]) -> Operation | None:
-    """The comparison that setp, set or slct names."""
+def comparison(words: tuple[str, ...], dtype: np.dtype) -> Operation | None:
+    """The comparison that setp or set names; of a NaN none holds but those that say so."""
     name = next((word for word in words if word.removesuffix("u") in _COMPARE), "")
+    if name == "ne" and dtype.kind == "f":
+        return lambda a, b: (a < b) | (a > b)
     if name in _COMPARE:
         return _COMPARE[name]
     if name:  # "ltu": also true where one is a NaN
@@ -52,7 +54,7 @@ def comparison(words: tuple[str, ...]) -> Operation | None:
 
 
 def _setp(instruction: Instruction) -> Plain | None:
-    compare, kind = comparison(instruction.modifiers), instruction.type
+    compare, kind = comparison(instruction.modifiers, TYPES[instruction.type]), instruction.type
     if compare is None:
         return None
     combine = next((_BOOLEAN[word] for word in instruction.modifiers if word in _BOOLEAN), None)
