@@ -1,0 +1,21 @@
+"""Make the texts of texts/ anew: python -m tests.ptx.compile_texts (needs minicaffe[cuda-emu])."""
+
+from pathlib import Path
+
+from tests.ptx.faulty import FAULTS
+
+TEXTS = Path(__file__).parent / "texts"
+
+
+def main() -> None:
+    """Write a text for each kernel, wrong and right."""
+    TEXTS.mkdir(exist_ok=True)
+    for name, fault in FAULTS.items():
+        for right in (False, True):
+            text = fault.make(right).ptx(*fault.types)
+            path = TEXTS / f"{name}{'_mended' if right else ''}.ptx"
+            path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
