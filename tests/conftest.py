@@ -15,7 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from minicaffe.device import available as is_available
 from tests import strange_device
+
+if not is_available("cuda")[0]:
+    os.environ.setdefault("MINICAFFE_CUDA", "jit")  # no GPU: kernels of `cuda` run on the processor
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MINICAFFE_SHARED") or CHECKOUT.parent / "shared")

@@ -1,7 +1,9 @@
 """What a machine lacks for a backend, in words that name the line which installs it."""
 
 from functools import cache
+from importlib.util import find_spec
 
+from ._backend.gpu import count
 from ._compile.ptx import versions
 
 EMULATED = "pip install 'minicaffe[cuda-emu]'"
@@ -23,18 +25,11 @@ def missing(name: str, device: str) -> str:
 
 
 def _no_gpu(card: int) -> str:
-    try:
-        from cuda.bindings import driver
-    except ImportError:
+    if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
         return f"cuda-bindings is not installed: pip install 'minicaffe[cuda]'{WITHOUT}"
-    try:
-        (error,) = driver.cuInit(0)
-        if not error:
-            error, count = driver.cuDeviceGetCount()
-            if not error and count:
-                if card >= count:
-                    return f"there are {count} GPUs, numbered from 0"
-                return "" if versions() else f"there is no compiler for kernels: {EMULATED}"
-    except RuntimeError:  # there is no libcuda
-        return f"there is no NVIDIA driver{WITHOUT}"
-    return f"there is no NVIDIA GPU{WITHOUT}"
+    found = count()
+    if not found:
+        return f"there is no NVIDIA GPU with a driver{WITHOUT}"
+    if card >= found:
+        return f"there are {found} GPUs, numbered from 0"
+    return "" if versions() else f"there is no compiler for CUDA kernels: {EMULATED}"

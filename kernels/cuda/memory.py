@@ -34,6 +34,13 @@ def available(device: str) -> tuple[bool, str]:
     return not reason, reason
 
 
+def cards() -> list[str]:
+    """A line for each GPU of this machine."""
+    from ._backend.gpu import Gpu, count
+
+    return [Gpu(card).describe() for card in range(count())]
+
+
 def allocate(count: int, device: str) -> DeviceArray:
     """A flat array of zeros."""
     owner = Allocation(4 * count, device)

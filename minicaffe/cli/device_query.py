@@ -1,7 +1,6 @@
 """Show the devices that nets can run on: minicaffe device_query [-gpu 0|all]"""
 
 import argparse
-import importlib.util
 import os
 import platform
 
@@ -36,27 +35,12 @@ def run(args: argparse.Namespace) -> None:
             raise DeviceError(f"no card {number} (there are {len(cards)})")
         print(f"cuda:{number}: {cards[number]}")
     if not cards:
-        print("cuda: no card that Numba can use")
+        print("no NVIDIA card that a driver knows")
 
 
 def _cards() -> list[str]:
     """Name, compute capability and memory of each CUDA card."""
-    if importlib.util.find_spec("numba") is None:
-        return []
-    from numba import cuda
+    from ..device import load_kernel
 
-    if not cuda.is_available():
-        return []
-    lines = []
-    for device in cuda.list_devices():
-        with cuda.gpus[device.id]:
-            context = cuda.current_context()
-            free, total = context.get_memory_info()
-        name = device.name.decode() if isinstance(device.name, bytes) else device.name
-        major, minor = device.compute_capability
-        gib = 1 << 30
-        lines.append(
-            f"{name}, compute capability {major}.{minor},"
-            f" {total / gib:.1f} GiB of memory ({free / gib:.1f} free)"
-        )
-    return lines
+    cards: list[str] = load_kernel("memory", "cuda").cards()
+    return cards

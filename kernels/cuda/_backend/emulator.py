@@ -1,10 +1,11 @@
 """The two emulators as backends: a launch returns when it is done."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minicaffe.ptx import Memory, parse
+from minicaffe.ptx import Memory, checked, parse
 
 
 class Emulator:
@@ -13,13 +14,11 @@ class Emulator:
     compute_capability = (8, 0)
     shared_bytes = 163 << 10  # of a block, as an A100 has it
 
-    def __init__(self, name: str, card: int) -> None:
-        from minicaffe.ptx import checked
-
+    def __init__(self, name: str, card: int, budget: int = checked.BUDGET) -> None:
         self.name = name
         self.device_name = f"cuda:{card}"
         self.memory = Memory()
-        self._launch = checked.launch
+        self._launch = partial(checked.launch, checks=name == "emulate", budget=budget)
 
     def allocate(self, size: int) -> int:
         """The address of so many bytes of zeros."""

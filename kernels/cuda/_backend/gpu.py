@@ -19,6 +19,19 @@ PARAMETERS, SIZE, END = 1, 2, 0  # of cuLaunchKernel's `extra`
 FAULTS = (700, 716, 717, 718, 719)  # of a kernel: an address, an instruction
 
 
+def count() -> int:
+    """How many cards there are; 0 without a driver, or without what speaks to it."""
+    try:
+        from cuda.bindings import driver
+
+        if not int(driver.cuInit(0)[0]):
+            error, found = driver.cuDeviceGetCount()
+            return 0 if int(error) else int(found)
+    except (ImportError, RuntimeError):  # no cuda-bindings, no libcuda
+        pass
+    return 0
+
+
 class Gpu:
     """A card of this machine. Its functions raise DeviceError with the driver's words."""
 

@@ -1,5 +1,8 @@
 """The device `cuda`, or the line that installs what it needs."""
 
+import importlib
+from functools import cache
+
 import pytest
 
 from minicaffe.device import available
@@ -21,3 +24,15 @@ def compiler() -> None:
 
     if versions() is None:
         pytest.skip("there is no compiler for CUDA kernels: pip install 'minicaffe[cuda-emu]'")
+
+
+@pytest.fixture
+def emulated(cuda: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator that checks runs the kernels of the test, whatever runs those of the others.
+
+    It takes a loop for endless after a hundredth of the usual number of instructions.
+    """
+    emulator = importlib.import_module("minicaffe.kernels.cuda._backend.emulator")
+    backend = importlib.import_module("minicaffe.kernels.cuda._backend")
+    backend_of = cache(lambda card: emulator.Emulator("emulate", card, 100_000))
+    monkeypatch.setattr(backend, "_of_card", backend_of)
