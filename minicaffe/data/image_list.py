@@ -14,6 +14,7 @@ from .datum import COLOR, GRAY, Picture, decode, resize
 
 PIECE = 1 << 20
 LONGEST = 1 << 28  # bytes of a text
+LONGEST_SHOWN = 200  # characters of a line in an error
 
 
 class Entry(NamedTuple):
@@ -38,13 +39,21 @@ def read_image_list(path: str | os.PathLike[str]) -> list[Entry]:
         name, _, label = line.rstrip().rpartition(" ")
         if len(line.split()) == 1:
             name, label = line.strip(), "0"
-        found = re.fullmatch(r"[+-]?\d+", label)
-        if not found or not name.strip():
-            raise DataError(f"{path}:{number}: 'path label' is expected, not '{line.strip()}'")
-        entries.append(Entry(name.rstrip(), int(label), f"{path}:{number}"))
+        value = whole_number(label)
+        if value is None or not name.strip():
+            said = line.strip()[:LONGEST_SHOWN]
+            raise DataError(f"{path}:{number}: 'path label' is expected, not '{said}'")
+        entries.append(Entry(name.rstrip(), value, f"{path}:{number}"))
     if not entries:
         raise DataError(f"{path}: the list has no entries")
     return entries
+
+
+def whole_number(word: str) -> int | None:
+    """The whole number of 32 bits, as Caffe's are, that a word is; None where it is none."""
+    found = re.fullmatch(r"([+-]?)0*(\d{1,10})", word)
+    number = int(found[1] + found[2]) if found else 2**31
+    return number if -(2**31) <= number < 2**31 else None
 
 
 def read_words(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
-from ..errors import SolverError
+from ..errors import ParseError, SolverError, add_to
 from ..net.net import Net
 from ..proto import minicaffe_pb2 as pb
 from ..proto.files import read_net
@@ -78,12 +79,22 @@ def _wanted(
         param.CopyFrom(value)
         upgrade_net(param)
     else:
-        param, origin = read_net(value), f"{'net' if field == 'net' else field} file: {value}"
+        param, origin = _read(value), f"{'net' if field == 'net' else field} file: {value}"
     state = pb.NetState(phase=phase)
     for part in (param.state, *states):  # later ones win, stages add up
         state.MergeFrom(part)
     param.state.CopyFrom(state)
     return WantedNet(param, origin)
+
+
+def _read(path: str) -> pb.NetParameter:
+    """A net's file; its error tells from where paths count."""
+    try:
+        return read_net(path)
+    except ParseError as error:
+        if not os.path.isabs(path) and not os.path.exists(path):
+            add_to(error, " (paths in a solver count from the working directory)")
+        raise
 
 
 def weight_files(solver: pb.SolverParameter) -> list[str]:

@@ -201,6 +201,18 @@ def test_a_snapshot_prefix_of_another_folder(
     assert re.search(wanted, told(TRAIN, capsys))
 
 
+@pytest.mark.parametrize("field", ["net", "train_net", "test_iter: 1 test_interval: 1 test_net"])
+def test_a_net_of_another_folder(
+    project: Path, capsys: pytest.CaptureFixture[str], field: str
+) -> None:
+    lost = 'net: "nets/net.prototxt" ' if "test" in field else ""
+    edit(project / "solver.prototxt", 'net: "nets/net.prototxt"', f'{lost}{field}: "lost.prototxt"')
+    assert told(TRAIN, capsys) == (
+        "minicaffe: error: lost.prototxt: cannot be read: No such file or directory"
+        " (paths in a solver count from the working directory)"
+    )
+
+
 # --- Python layers --------------------------------------------------------------------------------
 
 L = r"nets/own_layers\.py"

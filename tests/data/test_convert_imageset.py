@@ -11,7 +11,7 @@ from minicaffe.cli import main
 from minicaffe.cli.convert.imageset import Options, convert_imageset
 from minicaffe.data.database import open_database, parse_datum
 from minicaffe.data.datum import picture_of
-from minicaffe.data.image_list import Entry, read_image_list
+from minicaffe.data.image_list import Entry, read_image_list, whole_number
 from minicaffe.errors import DataError
 
 COMMANDS = {
@@ -123,3 +123,27 @@ def test_lists_as_caffe_reads_them(
     with open_database("db") as records:
         assert [parse_datum(v, k, "").label for k, v in records.items()] == labels
     assert [entry.label for entry in read_image_list("list")] == labels
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [
+        ("7", 7),
+        ("-7", -7),
+        ("+007", 7),
+        ("0", 0),
+        ("000", 0),
+        ("2147483647", 2**31 - 1),
+        ("-2147483648", -(2**31)),
+        ("0" * 5000 + "12", 12),
+        ("2147483648", None),
+        ("9" * 5000, None),
+        ("", None),
+        ("+", None),
+        ("1.0", None),
+        ("1_0", None),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_whole_numbers_of_a_list_have_32_bits(word: str, number: int | None) -> None:
+    assert whole_number(word) == number

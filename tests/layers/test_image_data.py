@@ -147,6 +147,8 @@ def test_paths_of_any_encoding_lead_to_their_files(pictures: Path, feed: Feed) -
     [
         ("gone.png 3\n", "", r"list:1: cannot read \./gone.png"),
         ("a b\n", "", "list:1: 'path label' is expected, not 'a b'"),
+        ("a 2147483648\n", "", "list:1: 'path label' is expected, not 'a 2147483648'"),
+        ("a " + "9" * 5000, "", "list:1: 'path label' is expected, not 'a 9{198}'"),
         ("picture 0.png 0\n\npicture 1.png\t7\n", "", "list:3"),
         ("picture 0.png 0.5\n", "", "list:1"),
         ("\n", "", "no entries"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
-from ..image_list import read_words
+from ..image_list import LONGEST_SHOWN, read_words, whole_number
 
 
 class Window(NamedTuple):
@@ -80,10 +80,11 @@ class _Words:
 
     def number(self, what: str) -> int:
         word = self.word(what)
-        try:
-            return int(word)
-        except ValueError:
-            raise self.error(f"{what} is expected, a whole number, not '{word}'") from None
+        number = whole_number(word)
+        if number is None:
+            said = word[:LONGEST_SHOWN]
+            raise self.error(f"{what} is expected, a whole number of 32 bits, not '{said}'")
+        return number
 
     def real(self, what: str) -> np.float32:
         word = self.word(what)
