@@ -171,7 +171,7 @@ COMMANDS = [
     (f"{TRAIN} -snapshot s.solverstate",
      r"s\.solverstate.*(?:No such file|cannot be read|no file)"),
     (f"{TRAIN} -snapshot a -weights b", r"-snapshot to resume or -weights to fine-tune, not both"),
-    (f"{TRAIN} -device tpu", r"no device 'tpu' \(there are: .*cpu, reference"),
+    (f"{TRAIN} -device tpu", r"no device 'tpu' \(there are: .*cpu,.* reference"),
     (f"{TRAIN} -gpu x", r"-gpu x: a card's number is expected"),
     (f"{TRAIN} -gpu 0,1", r"-gpu 0,1: this command runs on one card"),
     (f"{TRAIN} -device cpu -gpu 0", r"-device and -gpu name a device each: give one of them"),
