@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 bin    := $(VENV)/bin
 rooms  := minicaffe layers kernels distributed
-pip     = $(bin)/python -m pip install -qq --disable-pip-version-check --no-input
+pip     = $(bin)/python narrate.py --shows-itself \
+	$(bin)/python -m pip install --disable-pip-version-check --no-input --progress-bar on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -76,7 +77,9 @@ $(VENV)/bin/python:
 		{ echo "This Python cannot make virtual environments (no ensurepip): apt-get install python3-venv," \
 		       "or name another one: make PYTHON=..."; exit 1; }
 	@echo "[set-up] virtual environment in $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) narrate.py $(PYTHON) -m venv $(VENV)
+	@echo "[set-up] pip: a newer one shows more of what it does"
+	@$(pip) --upgrade 'pip>=25.1' || echo "[set-up] it stays as it is"
 
 $(VENV)/run.stamp: pyproject.toml setup.py | $(VENV)/bin/python
 	@echo "[set-up] packages: numpy, numba, lmdb, pyspark, matplotlib (pyspark alone is a download of 456 MB)"
