@@ -8,6 +8,7 @@ from minicaffe.blob import Blob, Shape
 from minicaffe.filler import fill
 from minicaffe.kept import Kept
 from minicaffe.layer import Layer
+from minicaffe.proto import minicaffe_pb2 as pb
 
 from ._engine import check_engine
 from ._geometry import check_extents, read_window
@@ -100,8 +101,9 @@ class BaseConvolutionLayer(Layer):
             image, output = output, image
         window = self.window
         self.plan = self.ops.plan(
-            image, output, window.kernel, window.stride, window.pad, window.dilation, self.group
-        )
+            image, output, window.kernel, window.stride, window.pad, window.dilation, self.group,
+            self.phase == pb.TEST,
+        )  # fmt: skip
         self.scratch.reshape(self.ops.scratch_size(self.plan, self.kept.wanted))
         self.kept.forget()
 

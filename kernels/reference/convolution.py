@@ -36,7 +36,7 @@ class Plan:
 
 def plan(
     x_shape: Extents, y_shape: Extents, kernel: Extents, stride: Extents, pad: Extents,
-    dilation: Extents, groups: int,
+    dilation: Extents, groups: int, keeps: bool = False,
 ) -> Plan:  # fmt: skip
     """How to convolve images of these shapes; `kernel` and so on have a number a spatial axis."""
     return Plan(x_shape, y_shape, (kernel, stride, pad, dilation), groups)

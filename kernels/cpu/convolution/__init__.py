@@ -44,22 +44,27 @@ WAYS: dict[str, Any] = {
 
 def plan(
     x_shape: Extents, y_shape: Extents, kernel: Extents, stride: Extents, pad: Extents,
-    dilation: Extents, groups: int,
+    dilation: Extents, groups: int, keeps: bool = False,
 ) -> Plan:  # fmt: skip
-    """How to convolve images of these shapes; `kernel` and so on have a number a spatial axis."""
+    """How to convolve images of these shapes; `kernel` and so on have a number a spatial axis.
+
+    With `keeps`, for many calls of one function with the same filters, which it may keep.
+    """
     window = (kernel, stride, pad, dilation)
-    return _plan(x_shape, y_shape, window, groups, choice.allowed())
+    return _plan(x_shape, y_shape, window, groups, choice.allowed(), keeps)
 
 
 @lru_cache(maxsize=256)
 def _plan(
-    x_shape: Extents, y_shape: Extents, window: Window, groups: int, filterings: tuple[int, ...]
-) -> Plan:
+    x_shape: Extents, y_shape: Extents, window: Window, groups: int, filterings: tuple[int, ...],
+    keeps: bool,
+) -> Plan:  # fmt: skip
     if len(window[0]) > 2:
         return Plan(x_shape, y_shape, window, groups, (Way(choice.ANY_AXES),) * 3)
     sizes = sizes_of(x_shape, y_shape, window, groups)
     forward, data, weight = (
-        choice.decide(sizes, product, filterings) for product in (FORWARD, DATA, WEIGHT)
+        choice.decide(sizes, product, filterings, kept=keeps and product != WEIGHT)
+        for product in (FORWARD, DATA, WEIGHT)
     )
     return Plan(x_shape, y_shape, window, groups, (forward, data, weight))
 

@@ -19,7 +19,8 @@ The user's say about filterings is the environment variable MINICAFFE_WINOGRAD:
 Ways are compared by a model of their times: of each are counted the multiplications of all tiles of
 registers, with those in vain, the tiles begun, and the numbers that are moved, turned and prepared;
 what each takes stands in figures.py, fitted to times of every way (`python -m benchmarks.ways`).
-A decision takes some tens of microseconds.
+Where filters are kept from one forward to the next, as in phase TEST, they are read and not
+prepared. A decision takes some tens of microseconds.
 """
 
 import os
@@ -49,6 +50,7 @@ ANY_AXES = "any_axes"
 VARIABLE = "MINICAFFE_WINOGRAD"
 LEVELS = {"off": (), "exact": (0,), "fast": (0, 1, 2)}  # which FILTERINGS
 WIDEST = 512  # tiles of a row, which is the smallest block
+READ = 200.0  # picoseconds for a number of kept filters, which comes from memory
 
 
 class Counts(NamedTuple):
@@ -71,15 +73,16 @@ def allowed() -> tuple[int, ...]:
 
 
 def decide(
-    sizes: Sizes, product: int, filterings: tuple[int, ...], figures: Figures = FIGURES[LANES]
-) -> Way:
-    """The way for a product, with one of these filterings or none."""
+    sizes: Sizes, product: int, filterings: tuple[int, ...], figures: Figures = FIGURES[LANES],
+    kept: bool = False,
+) -> Way:  # fmt: skip
+    """The way for a product, with one of these filterings or none; `kept`: with filters kept."""
     if depthwise.serves(sizes):
         return Way(DEPTHWISE)
     if pointwise.serves(sizes):
         return Way(POINTWISE)
     costs = {
-        way: cost(counts, figures[kind])
+        way: cost(counts, (*figures[kind][:-1], READ) if kept else figures[kind])
         for way, kind, counts in counted(sizes, product, filterings)
     }
     return min(costs, key=costs.__getitem__)

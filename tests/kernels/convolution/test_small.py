@@ -4,6 +4,7 @@ the choice between all ways.
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -137,9 +138,9 @@ def test_ways_are_chosen_when_a_layer_is_reshaped(monkeypatch: pytest.MonkeyPatc
     decided = []
     real = choice.decide
 
-    def decide(*args: Any) -> Way:
+    def decide(*args: Any, **options: Any) -> Way:
         decided.append(args[1])
-        return real(*args)
+        return real(*args, **options)
 
     monkeypatch.setattr(choice, "decide", decide)
     convolution._plan.cache_clear()
@@ -198,3 +199,13 @@ print("equal")
 
 def test_runs_as_plain_python() -> None:
     assert printed_without_jit(PLAIN) == "equal"
+
+
+def test_what_preparing_filters_takes_does_not_count_where_they_are_kept() -> None:
+    sizes = convolution.plan(*shape(1, 64, 64, 28, 3, 1, 1)).sizes
+    dear = {kind: (*each[:-1], 1e9) for kind, each in choice.FIGURES[LANES].items()}
+    fewest = {"winograd/lines": (0.0, 0.0, 0.0, 0.0, 1e12)}  # nothing else takes any time
+    for product in (FORWARD, DATA):
+        decide = partial(choice.decide, sizes, product, (1,), {**dear, **fewest})
+        assert decide().file != LINES
+        assert decide(kept=True).file == LINES
