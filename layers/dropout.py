@@ -5,6 +5,7 @@ from typing import Any
 
 from minicaffe import context
 from minicaffe.blob import Blob
+from minicaffe.device import known_families, load_kernel
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -17,7 +18,8 @@ class DropoutLayer(Layer):
 
     `dropout_param`: `dropout_ratio` (0.5), at least 0 and less than 1: the probability that an
     element is dropped. Every forward draws a new mask, one number an element in memory order from
-    the thread's stream (`minicaffe.random_stream`): a seed gives Caffe's masks, bit for bit.
+    the thread's stream (`minicaffe.random_stream`): a seed gives Caffe's masks, bit for bit, on
+    every device. Without a seed a device that can draws the mask itself.
     Bottom and top have the same shape.
 
         layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 2 dim: 3 } } }
@@ -45,9 +47,17 @@ class DropoutLayer(Layer):
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Draw a mask and apply it."""
         if self.phase == pb.TRAIN:
-            mask = self.mask.data.write("cpu").reshape(-1)
-            context.current().rng.fill_bernoulli(mask, 1 - self.ratio)
+            self._draw_mask()
         self._apply(bottom[0].data.read(self.device), top[0].data.write(self.device))
+
+    def _draw_mask(self) -> None:
+        rng = context.current().rng
+        if rng.is_seeded or "random" not in known_families(self.device):
+            rng.fill_bernoulli(self.mask.data.write("cpu").reshape(-1), 1 - self.ratio)
+        else:
+            mask = self.mask.data.write(self.device).reshape(-1)
+            key = rng.draw(), rng.draw()
+            load_kernel("random", self.device).fill_bernoulli(mask, 1 - self.ratio, key)
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

@@ -27,10 +27,12 @@ T = TypeVar("T")
 class Generator:
     """A stream of 32-bit draws (MT19937) and the distributions that Caffe takes from it.
 
-    `seed` counts modulo 2^32; None takes one from the operating system.
+    `seed` counts modulo 2^32; None takes one from the operating system, and `is_seeded` is false:
+    then nobody can ask for the same numbers again, and a device may draw its own.
     """
 
     def __init__(self, seed: int | None = None) -> None:
+        self.is_seeded = seed is not None
         self._bits = np.random.MT19937(0)
         self._set_key(*_seeded(int.from_bytes(os.urandom(4), "little") if seed is None else seed))
 

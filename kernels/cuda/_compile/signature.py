@@ -2,7 +2,7 @@
 
     float32[2]   an array of the device with two axes: an address, and an int32 for each axis
     natural      an int that is not negative; int32 if it is
-    float32      a float; float64 for NumPy's
+    float32      a float; float64 and uint32 for NumPy's
     bool, none   none takes no room
     (a, b)       a tuple, one after the other
 
@@ -20,7 +20,10 @@ import numpy as np
 from .._array import DeviceArray
 
 LIMIT = 2**31
-CODES = {"natural": "i", "int32": "i", "float32": "f", "float64": "d", "bool": "?", "none": ""}
+CODES = {
+    "natural": "i", "int32": "i", "uint32": "I", "float32": "f", "float64": "d", "bool": "?",
+    "none": "",
+}  # fmt: skip
 
 
 def type_of(value: Any) -> str:
@@ -30,6 +33,8 @@ def type_of(value: Any) -> str:
         return str(value.kind)
     if kind is bool or kind is np.bool_:
         return "bool"
+    if kind is np.uint32:
+        return "uint32"
     if kind is int or isinstance(value, np.integer):
         if not -LIMIT <= value < LIMIT:
             raise TypeError(f"{value} is no number of 32 bits")
