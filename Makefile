@@ -10,7 +10,7 @@ pip     = $(bin)/python narrate.py --shows-itself \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-vectors test-slow test-all lint types bench docs clean java named
+.PHONY: help demo check test test-vectors test-cuda-compile test-slow test-all lint types bench docs clean java named
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
@@ -42,6 +42,9 @@ own := from minicaffe.kernels.cpu._compile.vectors import *; print(widest(set(fe
 computing := tests/kernels tests/layers tests/net/test_fusion.py tests/net/test_goldens.py tests/solver/test_solver_kernels.py \
 	tests/solver/test_solver_goldens.py $(addprefix --ignore=tests/,kernels/test_kernels_jit.py kernels/test_kernel_mistakes.py \
 	layers/test_hdf5.py layers/test_image_data.py layers/test_window_data.py)
+
+test-cuda-compile: $(VENV)/cuda.stamp  ## CUDA kernels as machine code of two GPUs: registers, no spills
+	@$(bin)/python -m pytest -q -p no:xdist -m slow -rP tests/kernels/cuda/test_compile.py | grep -E "registers|passed|failed|Error"
 
 test-slow: $(VENV)/dev.stamp java  ## the slow ones alone
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m slow
@@ -94,6 +97,11 @@ $(VENV)/check.stamp: pyproject.toml setup.py | $(VENV)/bin/python
 $(VENV)/dev.stamp: pyproject.toml setup.py $(VENV)/run.stamp
 	@echo "[set-up] packages for tests, lint and types"
 	@$(pip) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/cuda.stamp: pyproject.toml setup.py $(VENV)/dev.stamp
+	@echo "[set-up] the compiler of CUDA kernels: numba-cuda and NVVM (40 MB)"
+	@$(pip) --editable '.[cuda-emu]'
 	@touch $@
 
 java: $(VENV)/run.stamp

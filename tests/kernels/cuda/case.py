@@ -64,11 +64,16 @@ def special(*shape: int) -> Array:
     return x
 
 
+def cases_of(family: str) -> list[Case]:
+    """The cases of a family."""
+    cases: list[Case] = import_module(f"tests.kernels.cuda.cases.{family}").CASES
+    return cases
+
+
 def all_cases() -> Iterator[Any]:
     """Every case of every family, as pytest's parameters (family, case)."""
     for path in sorted(CASES.glob("*.py")):
-        module = import_module(f"tests.kernels.cuda.cases.{path.stem}")
-        for number, case in enumerate(module.CASES):
+        for number, case in enumerate(cases_of(path.stem)):
             yield pytest.param(path.stem, case, id=f"{path.stem}.{number}-{case}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from minicaffe.device import known_families
-from tests.kernels.cuda.case import CASES
+from tests.kernels.cuda.case import CASES, cases_of
 
 # Families that kernels/cuda does not have yet; whoever writes one takes it out of here.
 NOT_YET = {
@@ -48,8 +48,7 @@ def test_a_family_has_the_functions_of_reference(family: str) -> None:
 
 @pytest.mark.parametrize("family", sorted(known_families("cuda") - NO_KERNELS))
 def test_a_family_has_cases(family: str) -> None:
-    cases = importlib.import_module(f"tests.kernels.cuda.cases.{family}").CASES
-    assert {case.function for case in cases} == set(functions("reference", family))
+    assert {case.function for case in cases_of(family)} == set(functions("reference", family))
 
 
 def test_cases_are_those_of_families() -> None:
