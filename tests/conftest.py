@@ -1,6 +1,7 @@
 """What every test can ask for, and the environment they all run in."""
 
 import os
+import sys
 
 # Before NumPy, Numba or a JVM is loaded: several test processes share the machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -51,6 +52,14 @@ def goldens(shared: Path) -> Path:
 def _strange_device(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The device `apart`, in a folder of its own."""
     strange_device.enter(strange_device.write_folder(tmp_path_factory.mktemp("devices")))
+
+
+@pytest.fixture(autouse=True)
+def _small_arrays_go_to_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test sees on several threads, it sees on small arrays."""
+    jit = sys.modules.get("minicaffe.kernels.cpu._compile.jit")
+    if jit is not None:
+        monkeypatch.setattr(jit, "SHORT", 0)
 
 
 @pytest.fixture(params=DEVICES)

@@ -37,6 +37,8 @@ SIZES = [
     (5, 23, 163),
     (13, 300, 420),
     (90, 2, 65),
+    (1, 10, 500),  # a few of both
+    (13, 3, 450),
     (32, 40, 1030),
     (4, 2090, 37),
     (COLUMNS * 4, COLUMNS + 1, 330),  # columns of which few fill their last panel: C.T is made

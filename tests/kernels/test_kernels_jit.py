@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from numba import prange
 
+import minicaffe
 import minicaffe.kernels.cpu as cpu
 from minicaffe.kernels import _source
 from minicaffe.kernels.cpu._compile import jit, vectors
@@ -340,3 +341,26 @@ print("equal")
 def test_kernels_run_as_plain_python(tmp_path: Path) -> None:
     assert run(PLAIN, NUMBA_DISABLE_JIT="1", MINICAFFE_CACHE_DIR=str(tmp_path)) == "equal"
     assert not list(tmp_path.rglob("*.code"))
+
+
+def test_small_arrays_stay_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = []
+    real = jit.launch
+
+    def launch(address: int, count: int, args: tuple[Any, ...]) -> None:
+        launched.append(args[0].size)
+        real(address, count, args)
+
+    monkeypatch.setattr(jit, "launch", launch)
+    monkeypatch.setattr(jit, "SHORT", 1 << 14)
+    fill = importlib.import_module("minicaffe.kernels.cpu.fill").fill
+    before = minicaffe.num_threads()
+    minicaffe.set_num_threads(2)
+    try:
+        for size in (1 << 12, 1 << 14):
+            values = np.zeros(size, np.float32)
+            fill(values, 3)
+            assert (values == 3).all()
+    finally:
+        minicaffe.set_num_threads(before)
+    assert launched == ([] if jit.ONE_THREAD else [1 << 14])

@@ -37,7 +37,7 @@ is such an element, on one thread: a kernel on several has no way to say that th
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial, update_wrapper
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -155,8 +155,14 @@ class Kernel(Generic[P]):
                 launch.compile((types.int64, types.int64, args))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run on `num_threads()` threads; on one while another Python thread has the pool."""
+        """Run on `num_threads()` threads; on one while another Python thread has the pool.
+
+        On one too where all arrays together are small: before a second thread is awake, the first
+        could have done the work.
+        """
         count = num_threads()
+        if count > 1 and _numbers(args) < SHORT:
+            count = 1
         if written_down.calls is not None:
             written_down.calls.append((self, args, count == 1))
         if count == 1 and not ONE_THREAD:
@@ -232,6 +238,17 @@ class Kernel(Generic[P]):
         return self.part.overloads[kinds]
 
 
+def _numbers(args: Iterable[Any]) -> int:
+    """How many numbers the arrays among some arguments have, or in their tuples."""
+    total = 0
+    for arg in args:
+        if isinstance(arg, np.ndarray):
+            total += arg.size
+        elif isinstance(arg, tuple):
+            total += _numbers(arg)
+    return total
+
+
 known: list[Kernel[Any]] = []  # all whose modules have been imported
 
 
@@ -286,6 +303,7 @@ class _WrittenDown(threading.local):
 
 written_down = _WrittenDown()
 _told = _Told()
+SHORT = 1 << 14  # numbers: with an exponential for each, some ten microseconds
 SPINS = "2000"  # turns of a loop
 _in_use = threading.Lock()
 

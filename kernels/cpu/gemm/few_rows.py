@@ -8,7 +8,8 @@ reads it again, would cost as much as either.
 
 Where B is kept by columns (y = x W.T), each element of C is a scalar product of two contiguous
 lines: ROWS columns of B at a time, which stay in the first-level cache while the rows of A go by
-two by two. Where N is small and M is not, the two matrices change places.
+two by two. Where N is small and M is not, the two matrices change places; where both are, as in
+the last layer of a classifier with ten classes, each element is a sum for itself.
 
 Where B is kept by rows (dx = dy W), a block of C stays in the first-level cache, all its rows by
 some columns, and ROWS rows of B are added to it at a time, times numbers of A. A is small, and is
@@ -47,7 +48,7 @@ _PARALLEL_FROM = 64 * 1024  # multiplications below which one thread is faster
 def serves(m: int, n: int, k: int, trans_a: bool, trans_b: bool) -> bool:
     """Whether this file is faster for such a product than packing."""
     if trans_b:
-        few, many, least = min(m, n), max(m, n), ROWS
+        few, many, least = min(m, n), max(m, n), 1
     else:
         few, many, least = m, n, COLUMNS
     return 0 < few <= FEW and k >= DEEP * few and many >= least and not (trans_a and trans_b)
@@ -62,7 +63,9 @@ def multiply(
     threads = num_threads() if m * n * k >= _PARALLEL_FROM else 1
     factors = float(alpha), float(beta)  # which Numba takes faster than NumPy's numbers
     a, b, c = a.ravel(), b.ravel(), c.ravel()
-    if trans_b:
+    if trans_b and max(m, n) < ROWS:
+        (_each if threads > 1 else _each.on_one_thread)((m, n, k), factors, a, b, c)
+    elif trans_b:
         few = min(m, n)
         along = _by_columns if threads > 1 else _by_columns.on_one_thread
         work = workspace(threads * whole((few + 1) * DOTS, CACHE_LINE))
@@ -76,6 +79,19 @@ def multiply(
         block = max(BLOCK // m // COLUMNS, 1) * COLUMNS
         work = workspace(threads * whole(m * (k + ROWS + block), CACHE_LINE))
         across((m, n, k), factors, a, a_steps, b, c, block, threads, work)
+
+
+@kernel
+def _each(sizes: Sizes, factors: Factors, a: F32, b: F32, c: F32) -> None:
+    """A and B are kept along k, a few rows of either."""
+    _, n, k = sizes
+    scale, keep = np.float32(factors[0]), np.float32(factors[1])
+    for at in prange(c.size):
+        first, second = a[at // n * k : at // n * k + k], b[at % n * k : at % n * k + k]
+        total = np.float32(0)
+        for i in range(k):
+            total += first[i] * second[i]
+        c[at] = scale * total + (keep * c[at] if keep != 0 else np.float32(0))
 
 
 @kernel
