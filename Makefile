@@ -14,7 +14,7 @@ pip     = $(bin)/python narrate.py --shows-itself \
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
-	@sed -n 's/^\([a-z-]*\):.*## /  \1 ## /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' ## ' '{printf "%-13s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 ## /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' ## ' '{printf "%-19s %s\n", $$1, $$2}'
 
 demo: $(VENV)/run.stamp java  ## MNIST -> LMDB -> LeNet on two ranks in Spark -> features -> logistic regression
 	@$(bin)/python examples/mnist/demo.py

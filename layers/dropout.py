@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from minicaffe import context
 from minicaffe.blob import Blob
-from minicaffe.device import known_families, load_kernel
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.random_stream.masks import draw_mask
 
 
 class DropoutLayer(Layer):
@@ -47,17 +46,8 @@ class DropoutLayer(Layer):
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Draw a mask and apply it."""
         if self.phase == pb.TRAIN:
-            self._draw_mask()
+            draw_mask(self.mask.data, 1 - self.ratio, self.device)
         self._apply(bottom[0].data.read(self.device), top[0].data.write(self.device))
-
-    def _draw_mask(self) -> None:
-        rng = context.current().rng
-        if rng.is_seeded or "random" not in known_families(self.device):
-            rng.fill_bernoulli(self.mask.data.write("cpu").reshape(-1), 1 - self.ratio)
-        else:
-            mask = self.mask.data.write(self.device).reshape(-1)
-            key = rng.draw(), rng.draw()
-            load_kernel("random", self.device).fill_bernoulli(mask, 1 - self.ratio, key)
 
     def backward(
         self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]

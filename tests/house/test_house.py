@@ -108,6 +108,7 @@ def test_make_alone_lists_the_verbs() -> None:
         "test",
         "test-slow",
         "test-vectors",
+        "test-cuda-compile",
         "test-all",
         "lint",
         "types",
