@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import layers, measure, nets, report
+from benchmarks import layers, machine, measure, nets, report
 from benchmarks.cases import BACKWARD, FORWARD, TRAIN, UPDATE, Case, Unsupported, arrays_of
 from benchmarks.measure import Plan, Result, Row, compare, relative_error, work_of
 from benchmarks.peers import PEERS, Peer, Sample, caffe_binary, graph, ours
@@ -334,3 +334,38 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
     rows = [row(case_of(LOSS, work), minicaffe=[0.01]) for work in (FORWARD, BACKWARD)]
     plot(rows, [ROOF], tmp_path / "roofline.png")
     assert (tmp_path / "roofline.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("own", "vectors", "told", "words"),
+    [
+        ("Prescott", "AVX-512", "SkylakeX",
+         "SkylakeX (left alone, it takes the kernels of Prescott)"),
+        ("Prescott", "AVX2", "Haswell",
+         "Haswell (left alone, it takes the kernels of Prescott)"),
+        ("Zen", "AVX2", "", "Zen"),
+        ("Prescott", "NEON", "", "Prescott"),
+        ("", "AVX-512", "", ""),
+    ],
+)  # fmt: skip
+def test_caffe_gets_the_kernels_of_its_processor(
+    own: str, vectors: str, told: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caffe = tmp_path / "caffe"
+    core = f'[ "$OPENBLAS_VERBOSE" = 2 ] && echo "Core: {own}" >&2' if own else ""
+    caffe.write_text(f"""#!/bin/sh
+{core}
+[ "$1" = --version ] && echo "caffe version 1.0.0" && exit
+[ "$OPENBLAS_CORETYPE" = "{told}" ] || exit 1
+cat >&2 <<END
+{LOG}END
+""")
+    caffe.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.setattr(machine, "vectors", lambda: vectors)
+    monkeypatch.setattr(caffe_binary, "core_types", caffe_binary.core_types.__wrapped__)
+    blas = f", OpenBLAS for {words}" if words else ""
+    assert caffe_binary.describe(PEERS["caffe"]) == "caffe version 1.0.0" + blas
+    work = caffe_binary.prepare(case_of(CONVOLUTION, FORWARD), {}, PEERS["caffe"], 1)
+    assert work.run(1).wall == pytest.approx(1.25e-3)
