@@ -181,7 +181,7 @@ def _micro_kernel(m: int, n: int, k: int, a: F32, b: F32, start: F32, c: F32) ->
         for tile in range((m + ROWS - 1) // ROWS):
             i = min(tile * ROWS, m - ROWS)
             at = tile * k * ROWS
-            multiply_tall(k, a, at, b, j, n, start, 0, 0, c, i * n + j, n, False)
+            multiply_tall(k, a, at, b, j, n, j, start, 0, 0, c, i * n + j, n, False)
 
 
 def packing(a: F32, b: F32, c: F32) -> None:

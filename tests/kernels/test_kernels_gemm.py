@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +9,8 @@ import pytest
 import minicaffe
 from minicaffe.device import load_kernel
 from minicaffe.errors import Error
-from minicaffe.kernels.cpu import gemm
 from minicaffe.kernels.cpu.gemm import turned
 from minicaffe.kernels.cpu.gemm.micro_kernel import COLUMNS
-from minicaffe.machine import caches
 from tests.device_kernels import kernels_of
 
 # M, N, K: nothing, one, less than a tile, a multiple and not, more than one block of each loop
@@ -186,29 +183,3 @@ def test_gemm_refuses_shapes_that_do_not_fit() -> None:
         gemm(a, b, c, trans_a=True)
     with pytest.raises(Error, match="C-contiguous"):
         gemm(a, b, np.zeros((5, 4), np.float32).T)
-
-
-# ---- blocks
-
-
-@pytest.mark.parametrize(
-    ("kilobytes", "columns"), [(2048, 819), (1280, 512), (512, gemm.MANY_COLUMNS)]
-)
-def test_a_block_of_columns_fits_the_second_level_cache_or_is_large(
-    kilobytes: int, columns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gemm, "cache_bytes", {2: kilobytes << 10}.__getitem__)
-    assert gemm.column_block.__wrapped__() == columns // COLUMNS * COLUMNS
-
-
-def test_the_sizes_of_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for index, words in enumerate(["1 Data 48K", "1 Instruction 32K", "2 Unified 2048K"]):
-        folder = tmp_path / f"index{index}"
-        folder.mkdir()
-        for name, word in zip(("level", "type", "size"), words.split(), strict=True):
-            (folder / name).write_text(word + "\n")
-    (tmp_path / "index3").mkdir()  # of which nothing is told
-    monkeypatch.setattr(caches, "CACHES", tmp_path)
-    assert [caches.cache_bytes.__wrapped__(level) for level in (1, 2)] == [48 << 10, 2 << 20]
-    monkeypatch.setattr(caches, "CACHES", tmp_path / "nowhere")
-    assert caches.cache_bytes.__wrapped__(2) == caches.USUAL[2]

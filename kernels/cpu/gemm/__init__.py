@@ -4,8 +4,8 @@ A product does M N K multiplications on M K + K N + M N numbers: each number is 
 times, and what matters is from where it is read. The loops are those of Goto and van de Geijn
 ("Anatomy of high-performance matrix multiplication", 2008), from the outside in:
 
-    for each block of `column_block()` columns of C
-        for each block of DEPTH_BLOCK of the sum over K             pack B: DEPTH x columns
+    for each block of COLUMN_BLOCK columns of C                     (rarely more than one)
+        for each block of DEPTH_BLOCK of the sum over K             pack B: DEPTH x COLUMNS, in L3
             for each block of ROW_BLOCK rows of C                   pack A: ROWS x DEPTH, in L2
                 for each COLUMNS columns of C                       its panel of B stays in L1
                     for each ROWS rows of C                         its panel of A streams from L2
@@ -13,13 +13,13 @@ times, and what matters is from where it is read. The loops are those of Goto an
 
 so that the innermost loop reads B from the first-level cache and A from the second, and main memory
 is read M / ROW_BLOCK times less often than it is used. Packing (gemm/packing.py) costs K (M + N)
-reads and writes. What a second-level cache holds decides how many columns a block has. One of 2 MB
-has room for 768 columns of B beside the rows of A: on a Xeon (Sapphire Rapids, AVX-512, one thread)
-the loops over packed matrices then reach 0.86 of the micro-kernel's speed, 0.78 where B comes from
-the third level. A small one has not: with 200 columns A would be packed so often that it takes
-longer, and B stays in the third level. The sum over K of each element is taken in the same order
-in every case, so that the bits of the result depend neither on the number of threads nor on where
-the element lies.
+reads and writes. The first time that a panel of B is used it is far away, in the second level or in
+the third: so it is asked for while the one before it is used (`multiply_packed`). On a Xeon
+(Sapphire Rapids, AVX-512, one thread) the loops over 2048 packed columns then run at 0.89 of the
+micro-kernel's speed instead of 0.76, and how many columns a block has makes no difference.
+
+The sum over K of each element is taken in the same order in every case, so that the bits of the
+result depend neither on the number of threads nor on where the element lies.
 
 Where one matrix has only a few rows, packing the other costs as much as the product:
 `gemm/few_rows.py` does without. Where the sum is short, tiles are walked along C's rows, because
@@ -31,14 +31,13 @@ Threads share C: its rows and columns are cut into a grid of blocks, one a threa
 thread does the product for its own block, packing included.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from minicaffe.errors import Error
-from minicaffe.machine.caches import cache_bytes
 from minicaffe.machine.threads import num_threads
 
 from .._compile.jit import inlined, jitable, kernel, shared
@@ -47,14 +46,13 @@ from .._vector.scratch import CACHE_LINE, whole, workspace
 from . import few_rows, turned
 from .matrix import Column, Items, PackedColumns, PackedRows, Rows, Vectors
 from .micro_kernel import COLUMNS
-from .packing import DEPTH_BLOCK, ROW_BLOCK, depth_block, multiply_packed, pack, pack_rows
+from .packing import ROW_BLOCK, depth_block, multiply_packed, pack, pack_rows
 
 F32 = NDArray[np.float32]
 Sizes = tuple[int, int, int, int]  # items, M, N, K
 Steps = tuple[int, int, int, int]  # the first number; floats to the next item, vector, and k
 
-MANY_COLUMNS = 64 * COLUMNS  # of a block of B that comes from the third-level cache
-ENOUGH_COLUMNS = 512  # of one in the second level: to pack A for these is little beside their work
+COLUMN_BLOCK = 64 * COLUMNS
 JOINED = 400  # how deep items may become that are packed one after the other: two maps of 14 x 14
 
 _PARALLEL_FROM = 64 * 1024  # multiplications below which one thread is faster
@@ -150,14 +148,7 @@ def _run_with(
     threads = _threads(sizes)
     blocks = grid(m, n, threads) if threads > 1 else (1, 1)
     run = _gemm if threads > 1 else _gemm.on_one_thread
-    run(sizes, factors, a, a_at, b, b_at, c, c0, blocks, column_block(), work)
-
-
-@cache
-def column_block() -> int:
-    """Columns of C that are worked on at a time, whole panels of B: see the head of this file."""
-    fit = cache_bytes(2) // 2 // 4 // DEPTH_BLOCK // COLUMNS * COLUMNS
-    return fit if fit >= ENOUGH_COLUMNS else MANY_COLUMNS
+    run(sizes, factors, a, a_at, b, b_at, c, c0, blocks, work)
 
 
 def grid(m: int, n: int, threads: int) -> tuple[int, int]:
@@ -186,7 +177,7 @@ def items_together(items: int, k: int) -> int:
 def work_size(items: int, m: int, n: int, k: int) -> int:
     """Floats of scratch that `multiply` needs for sums of (m, k) by (k, n) products."""
     rows = min(ROW_BLOCK, m) + ROWS
-    columns = min(column_block(), whole(n, COLUMNS))
+    columns = min(COLUMN_BLOCK, whole(n, COLUMNS))
     size = (
         CACHE_LINE
         + (rows + columns) * depth_block(k) * items_together(items, k)
@@ -199,13 +190,12 @@ def work_size(items: int, m: int, n: int, k: int) -> int:
 @shared
 def multiply(
     items: Items, k: int, alpha: np.float32, beta: np.float32, a: Vectors, b: Vectors, c: Rows,
-    columns: int, work: F32, work0: int,
+    work: F32, work0: int,
 ) -> None:  # fmt: skip
     """C = alpha times the sum of the items' products A B, + beta C, on one thread.
 
-    The sums are over k; `columns` of C are worked on at a time. `work` has
-    `work_size(items.number, m, n, k)` floats from `work0` on, which best is at a cache line. Items
-    that are not deep are packed one after the other.
+    The sums are over k. `work` has `work_size(items.number, m, n, k)` floats from `work0` on, which
+    best is at a cache line. Items that are not deep are packed one after the other.
     """
     if beta != 1 and (beta != 0 or k == 0 or alpha == 0):
         _scale(c, beta)
@@ -216,10 +206,10 @@ def multiply(
     zero = work0
     work[zero] = 0
     packed_b = zero + CACHE_LINE
-    tile = packed_b + min(columns, (c.columns + COLUMNS - 1) // COLUMNS * COLUMNS) * deep
+    tile = packed_b + min(COLUMN_BLOCK, (c.columns + COLUMNS - 1) // COLUMNS * COLUMNS) * deep
     packed_a = tile + ROWS * COLUMNS
-    for j in range(0, c.columns, columns):
-        wide = min(columns, c.columns - j)
+    for j in range(0, c.columns, COLUMN_BLOCK):
+        wide = min(COLUMN_BLOCK, c.columns - j)
         for item in range(0, items.number, together):
             last = min(item + together, items.number)
             for depth0 in range(0, k, block):
@@ -261,7 +251,7 @@ def _scale(c: Rows, factor: np.float32) -> None:
 @kernel
 def _gemm(
     sizes: Sizes, factors: tuple[float, float], a: F32, a_at: Steps, b: F32, b_at: Steps,
-    c: F32, c0: int, blocks: tuple[int, int], columns: int, work: F32,
+    c: F32, c0: int, blocks: tuple[int, int], work: F32,
 ) -> None:  # fmt: skip
     """A block of C each thread."""
     items, m, n, k = sizes
@@ -279,5 +269,5 @@ def _gemm(
                 Items(items, a_item, b_item), k, np.float32(factors[0]), np.float32(factors[1]),
                 Vectors(a, a0 + i * a_step, a_step, a_k), Vectors(b, b0 + j * b_step, b_step, b_k),
                 Rows(c, c0 + i * n + j, min(high, m - i), min(wide, n - j), n),
-                columns, work, block * share,
+                work, block * share,
             )  # fmt: skip

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from .._compile.jit import DISABLED
 from .._vector.instructions import INT, LANES, LOW_ROWS, ROWS, Emitter, constant
+from .._vector.scratch import CACHE_LINE
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -47,13 +48,14 @@ COLUMNS = VECTORS * LANES
 
 
 def _multiply_panel(
-    rows: int, depth: int, a: F32, a0: int, b: F32, b0: int, b_step: int,
+    rows: int, depth: int, a: F32, a0: int, b: F32, b0: int, b_step: int, next0: int,
     start: F32, start0: int, start_step: int, c: F32, c0: int, c_step: int, add: bool,
 ) -> None:  # fmt: skip
     """C += A B, or C = start + A B, for a tile of C; start is a number for each row.
 
     A[i, k] is a[a0 + k * rows + i]: a packed panel. B[k, j] is b[b0 + k * b_step + j], C[i, j] is
-    c[c0 + i * c_step + j], start[i] is start[start0 + i * start_step]; k < depth.
+    c[c0 + i * c_step + j], start[i] is start[start0 + i * start_step]; k < depth. So many rows of B
+    from b[next0] on will be wanted soon.
     So many arguments, because the intrinsic has as many: numbers that it keeps in registers.
     """
     for i in range(rows):
@@ -139,9 +141,13 @@ class _Tile(Emitter):
     def expect(self, c: Any, c_step: Any) -> None:
         """Ask for C's cache lines, which are then there when the sums are done."""
         for i in range(self.rows):
-            row = self.at(c, self.builder.mul(c_step, INT(i)))
-            self.prefetch(row, to_write=True)
-            self.prefetch(self.at(row, COLUMNS - 1), to_write=True)
+            self.expect_row(c, c_step, INT(i))
+
+    def expect_row(self, c: Any, c_step: Any, row: Any) -> None:
+        """Ask for the cache lines of a row of C."""
+        first = self.at(c, self.builder.mul(c_step, row))
+        self.prefetch(first, to_write=True)
+        self.prefetch(self.at(first, COLUMNS - 1), to_write=True)
 
     def write(self, tile: list[Any], c: Any, c_step: Any) -> None:
         """Put the tile into C."""
@@ -152,19 +158,32 @@ class _Tile(Emitter):
 
 
 def _emit_panel(rows: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    depth, a, a0, b, b0, b_step, start, start0, start_step, c, c0, c_step, add = args
+    """The sum in as many parts as there are rows: with each a row of C and of B is asked for.
+
+    All at once they would keep the loads of A and B waiting.
+    """
+    depth, a, a0, b, b0, b_step, next0, start, start0, start_step, c, c0, c_step, add = args
     kinds = signature.args
     e = _Tile(context, builder, rows)
     a_panel = e.at(e.data(kinds[1], a), a0)
-    b_panel = e.at(e.data(kinds[3], b), b0)
-    starts = e.at(e.data(kinds[6], start), start0)
-    c_tile = e.at(e.data(kinds[9], c), c0)
-    e.expect(c_tile, c_step)
+    b_panel, b_next = (e.at(e.data(kinds[3], b), at) for at in (b0, next0))
+    starts = e.at(e.data(kinds[7], start), start0)
+    c_tile = e.at(e.data(kinds[10], c), c0)
     tile = e.choose(add, e.zeros, lambda: e.spread_rows(starts, start_step))
-    with e.loop(depth, tile) as (k, sums):
-        a_column = e.at(a_panel, builder.mul(k, INT(rows)))
-        b_row = e.at(b_panel, builder.mul(k, b_step))
-        e.outer_product(sums, [e.at(a_column, i) for i in range(rows)], b_row)
+    with e.loop(INT(rows), tile) as (part, sums_so_far):
+        e.expect_row(c_tile, c_step, part)
+        for at in range(0, COLUMNS, CACHE_LINE):
+            e.prefetch(e.at(b_next, builder.mul(part, b_step), at))
+        first, last = (
+            builder.sdiv(builder.mul(depth, builder.add(part, INT(one))), INT(rows))
+            for one in (0, 1)
+        )
+        a_part = e.at(a_panel, builder.mul(first, INT(rows)))
+        b_part = e.at(b_panel, builder.mul(first, b_step))
+        with e.loop(builder.sub(last, first), sums_so_far) as (k, sums):
+            a_column = e.at(a_part, builder.mul(k, INT(rows)))
+            b_row = e.at(b_part, builder.mul(k, b_step))
+            e.outer_product(sums, [e.at(a_column, i) for i in range(rows)], b_row)
     with builder.if_then(add):
         e.write(e.sum(tile, e.read(c_tile, c_step)), c_tile, c_step)
     with builder.if_then(builder.not_(add)):
@@ -174,23 +193,23 @@ def _emit_panel(rows: int, context: Any, builder: Any, signature: Any, args: Any
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _tall_intrinsic(
-    typing: Any, depth: Any, a: Any, a0: Any, b: Any, b0: Any, b_step: Any,
+    typing: Any, depth: Any, a: Any, a0: Any, b: Any, b0: Any, b_step: Any, next0: Any,
     start: Any, start0: Any, start_step: Any, c: Any, c0: Any, c_step: Any, add: Any,
 ) -> Any:  # fmt: skip
     """`_multiply_tall`. So many arguments, because each is a register of the innermost loop."""
     n = types.int64
-    signature = types.void(n, a, n, b, n, n, start, n, n, c, n, n, types.boolean)
+    signature = types.void(n, a, n, b, n, n, n, start, n, n, c, n, n, types.boolean)
     return signature, partial(_emit_panel, ROWS)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _low_intrinsic(
-    typing: Any, depth: Any, a: Any, a0: Any, b: Any, b0: Any, b_step: Any,
+    typing: Any, depth: Any, a: Any, a0: Any, b: Any, b0: Any, b_step: Any, next0: Any,
     start: Any, start0: Any, start_step: Any, c: Any, c0: Any, c_step: Any, add: Any,
 ) -> Any:  # fmt: skip
     """`_multiply_low`. So many arguments, because each is a register of the innermost loop."""
     n = types.int64
-    signature = types.void(n, a, n, b, n, n, start, n, n, c, n, n, types.boolean)
+    signature = types.void(n, a, n, b, n, n, n, start, n, n, c, n, n, types.boolean)
     return signature, partial(_emit_panel, LOW_ROWS)
 
 

@@ -168,15 +168,17 @@ def multiply_packed(
     `tile` has ROWS * COLUMNS floats of scratch from `tile0` on, where tiles are put together that
     stick out of C.
 
-    Each panel of B, in the first-level cache, is used for all rows of A; but up to a depth of
-    SHORT_SUM, each panel of A for all columns of B. Then a tile of C is read and written after
-    few multiply-adds, and what counts is to do that along the lines of memory.
+    Each panel of B, in the first-level cache, is used for all rows of A, and with each row of A a
+    row of the next panel is asked for. But up to a depth of SHORT_SUM each panel of A is used for
+    all columns of B: then a tile of C is read and written after few multiply-adds, and what counts
+    is to do that along the lines of memory.
     """
     # Arrays are taken out of their tuples once: each time, a reference is counted.
     out = c.values
     a_values, b_values, starts = a.values, b.values, start.values
     tall = tall_rows(c.rows)
     along = depth <= SHORT_SUM
+    next_panel = b.panel_step if b.panel_step > 0 else int(COLUMNS)
     i = j = 0
     while i < c.rows and j < c.columns:
         height = ROWS if i < tall else LOW_ROWS
@@ -189,15 +191,16 @@ def multiply_packed(
                 copy_line(wide, out, c_at + r * c.step, 1, tile, tile0 + r * COLUMNS)
         a_at = a.start + i * a.deep + a.skipped * height
         b_at = b.start + j // COLUMNS * b.panel_step
+        next_at = b_at + next_panel + i * b.row_step
         start_at = start.start + i * start.step
         if height == ROWS:
             multiply_tall(
-                depth, a_values, a_at, b_values, b_at, b.row_step,
+                depth, a_values, a_at, b_values, b_at, b.row_step, next_at,
                 starts, start_at, start.step, to, to0, to_step, add,
             )  # fmt: skip
         else:
             multiply_low(
-                depth, a_values, a_at, b_values, b_at, b.row_step,
+                depth, a_values, a_at, b_values, b_at, b.row_step, next_at,
                 starts, start_at, start.step, to, to0, to_step, add,
             )  # fmt: skip
         if not whole:
