@@ -96,6 +96,7 @@ class _Parser:
             getattr(self, f"_{kind}")(words)
         if not self.version or not self.target:
             raise self._error("a PTX text begins with .version and .target")
+        self._check_labels()
         inline_calls(self.functions)
         for function in self.functions.values():
             function.name_places(self.files)
@@ -108,6 +109,14 @@ class _Parser:
             name: each for name, each in self.globals.items() if each.space in ("global", "const")
         }
         return Module(kernels, memory, self.target, self.version)
+
+    def _check_labels(self) -> None:
+        for function in self.functions.values():
+            for each in function.instructions:
+                label = each.operands[0] if each.opcode == "bra" and each.operands else None
+                if isinstance(label, Symbol) and label.name not in function.labels:
+                    self.line = each.line
+                    raise self._error(f"no label '{label.name}'")
 
     def _error(self, message: str) -> ParseError:
         return ParseError(f"PTX, line {self.line}: {message}")
