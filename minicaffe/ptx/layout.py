@@ -13,8 +13,8 @@ _WITH_ADDRESS = ("global", "const")
 _LEAVES = frozenset({"bra", "ret", "exit", "trap", "brx"})
 
 
-def kernel_of(function: Function, module_variables: Mapping[str, Variable]) -> Kernel:
-    """The kernel of a function in which all calls are inlined."""
+def kernel_of(function: Function, module_variables: Mapping[str, Variable], text: str) -> Kernel:
+    """The kernel of a function in which all calls are inlined; `text` is the module's."""
     used = set(_symbols(function.instructions))
     variables = {name: each for name, each in module_variables.items() if name in used}
     variables |= function.variables
@@ -38,6 +38,7 @@ def kernel_of(function: Function, module_variables: Mapping[str, Variable]) -> K
         dynamic_shared=dynamic,
         local_bytes=_round_up(local_bytes, 16),
         most_threads=function.most_threads,
+        text=text,
     )
 
 

@@ -78,6 +78,7 @@ class _Parser:
     """The state of a parse: the function that is open, its scopes, the place in Python."""
 
     def __init__(self, text: str) -> None:
+        self.given = text
         blank = lambda match: "\n" * match[0].count("\n")  # noqa: E731
         self.text = re.sub(r"/\*.*?\*/|//[^\n]*", blank, text, flags=re.DOTALL)
         self.line = 1
@@ -101,7 +102,7 @@ class _Parser:
         for function in self.functions.values():
             function.name_places(self.files)
         kernels = {
-            name: kernel_of(function, self.globals)
+            name: kernel_of(function, self.globals, self.given)
             for name, function in self.functions.items()
             if function.is_kernel
         }

@@ -66,6 +66,7 @@ class Kernel:
     globals         the module's variables in global and const memory, by name
     labels          name -> index of the instruction that follows; `blocks` in the text's order
     most_threads    a block may have, from .maxntid or .reqntid; 0 if the text does not say
+    text            the module's
     """
 
     name: str
@@ -81,6 +82,7 @@ class Kernel:
     dynamic_shared: int = 0
     local_bytes: int = 0
     most_threads: int = 0
+    text: str = ""
 
     @property
     def short_name(self) -> str:

@@ -10,6 +10,9 @@ warp.py         shuffles and votes; tensor.py: mma
 global_memory, window, shared, races    what an address may be, who may touch it, and when
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from ...errors import KernelError
@@ -56,6 +59,7 @@ def launch(
     """
     _check(kernel, grid, block, shared, arguments)
     program = decode(kernel)
+    observer = observer or _watched(kernel)
     symbols = memory.load(kernel)
     what = Launch(kernel, grid, block, shared, arguments, memory, symbols, checks, observer)
     width = -(-what.threads // WARP) * WARP
@@ -65,6 +69,23 @@ def launch(
             blocks = min(side_by_side, what.blocks - first)
             Run(Batch(what, first, blocks, program.registers), program, budget).to_the_end()
     memory.settle()
+
+
+_watching: list[Callable[[Kernel], Observer | None]] = []
+
+
+@contextmanager
+def watching(begin: Callable[[Kernel], Observer | None]) -> Iterator[None]:
+    """Let `begin(kernel)` give the observer of each launch while what stands inside runs."""
+    _watching.append(begin)
+    try:
+        yield
+    finally:
+        _watching.remove(begin)
+
+
+def _watched(kernel: Kernel) -> Observer | None:
+    return _watching[-1](kernel) if _watching else None
 
 
 def _check(kernel: Kernel, grid: Index, block: Index, shared: int, arguments: bytes) -> None:
