@@ -39,11 +39,14 @@ class Counters:
             np.zeros(count, np.int64) for _ in range(6)
         )
         self._batch: Lanes | None = None
+        self._before = 0  # bytes that the launches before this one have touched
         self._touched: dict[int, np.ndarray] = {}  # address of an allocation -> its sectors
 
     def begin(self) -> "Counters":
         """Another launch begins."""
         self.launches += 1
+        self._before += self._of_this_launch()
+        self._touched.clear()
         return self
 
     def executed(self, batch: Lanes, at: int) -> None:
@@ -91,7 +94,10 @@ class Counters:
 
     @property
     def footprint(self) -> int:
-        """Bytes of different sectors: the least that memory must move."""
+        """Bytes of the different sectors of each launch: the least that memory must move."""
+        return self._before + self._of_this_launch()
+
+    def _of_this_launch(self) -> int:
         return sum(int(each.sum()) for each in self._touched.values()) * SECTOR
 
     @property

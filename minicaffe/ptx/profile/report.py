@@ -102,7 +102,7 @@ class Report:
             f"{self.assembled.registers}" if self.assembled else "?",
             f"{occupancy[1]:.0%}" if occupancy else "?",
             f"{self.intensity:.2f}",
-            f"{1e6 * seconds:.3f}",
+            f"{1e6 * seconds:.3g}",
         )
 
     def lines(self) -> list[tuple[str, int, dict[str, float]]]:
