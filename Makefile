@@ -10,7 +10,7 @@ pip     = $(bin)/python narrate.py --shows-itself \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-vectors test-cuda-compile test-slow test-all lint types bench docs clean java named
+.PHONY: help demo check test test-vectors test-newest test-across test-cuda-compile test-slow test-all lint types bench docs clean java named
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
@@ -45,6 +45,19 @@ computing := tests/kernels tests/layers tests/net/test_fusion.py tests/net/test_
 
 test-cuda-compile: $(VENV)/cuda.stamp  ## CUDA kernels as machine code of two GPUs: registers, no spills
 	@$(bin)/python -m pytest -q -p no:xdist -m slow -rP tests/kernels/cuda/test_compile.py | grep -E "registers|passed|failed|Error"
+
+NEWEST ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python) python3.13)
+across := tests/proto tests/data tests/layers tests/solver tests/pycaffe tests/core tests/spark/test_spark.py \
+	tests/kernels/test_kernels_jit.py tests/kernels/test_kernel_mistakes.py
+
+test-newest:  ## a selection of the tests on the newest Python that is promised, 3.13, where it is found
+	@if $(NEWEST) -c '' 2>/dev/null; then \
+		$(MAKE) --no-print-directory PYTHON=$(NEWEST) VENV=$(VENV)/newest test-across; \
+	else echo "== no $(NEWEST) here, so nothing is tested with it (make NEWEST=/a/python3.13 test-newest)"; fi
+
+test-across: $(VENV)/dev.stamp java
+	@$(bin)/python --version
+	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow" $(across)
 
 test-slow: $(VENV)/dev.stamp java  ## the slow ones alone
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m slow

@@ -109,6 +109,7 @@ def test_make_alone_lists_the_verbs() -> None:
         "test-slow",
         "test-vectors",
         "test-cuda-compile",
+        "test-newest",
         "test-all",
         "lint",
         "types",
