@@ -40,7 +40,7 @@ test-vectors: $(VENV)/dev.stamp  ## what computes, with vectors that the process
 
 own := from minicaffe.kernels.cpu._compile.vectors import *; print(widest(set(features().split(","))))
 computing := tests/kernels tests/layers tests/net/test_fusion.py tests/net/test_goldens.py tests/solver/test_solver_kernels.py \
-	tests/solver/test_solver_goldens.py $(addprefix --ignore=tests/,kernels/test_kernels_jit.py kernels/test_kernel_mistakes.py \
+	tests/solver/test_solver_goldens.py $(addprefix --ignore=tests/,kernels/cuda kernels/test_kernels_jit.py kernels/test_kernel_mistakes.py \
 	layers/test_hdf5.py layers/test_image_data.py layers/test_window_data.py)
 
 test-cuda-compile: $(VENV)/cuda.stamp  ## CUDA kernels as machine code of two GPUs: registers, no spills
