@@ -47,8 +47,7 @@ test-cuda-compile: $(VENV)/cuda.stamp  ## CUDA kernels as machine code of two GP
 	@$(bin)/python -m pytest -q -p no:xdist -m slow -rP tests/kernels/cuda/test_compile.py | grep -E "registers|passed|failed|Error"
 
 NEWEST ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python) python3.13)
-across := tests/proto tests/data tests/layers tests/solver tests/pycaffe tests/core tests/spark/test_spark.py \
-	tests/kernels/test_kernels_jit.py tests/kernels/test_kernel_mistakes.py
+across := tests/proto tests/data tests/kernels/test_kernel_mistakes.py
 
 test-newest:  ## a selection of the tests on the newest Python that is promised, 3.13, where it is found
 	@if $(NEWEST) -c '' 2>/dev/null; then \
