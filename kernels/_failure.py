@@ -10,11 +10,19 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
+import numpy as np
+
 from minicaffe.errors import Error, KernelError, did_you_mean, shown
 
 Place = tuple[str, int]
 
 FAILED = ("Failed in nopython mode", "Failed in cuda mode")
+BEYOND = "it, or what it calls, reads or writes beyond the end of an array"
+NO_ROW = (
+    "an index goes beyond the rows of an array, which has more dimensions than it is given indices:"
+    " pass it flat, as x.reshape(-1), or loop over its shape"
+)
+
 # What Numba says at some length, and the words for it here; the first that is found holds.
 SENTENCES = (
     (r"raised a specific error:\s+\w+: (?!Failed in)(.+)", r"\1"),
@@ -52,8 +60,10 @@ def failure(body: Callable[..., Any], args: Any, kwargs: Any, error: Exception) 
         return error
     if isinstance(error, SyntaxError):
         return KernelError(_one_line(str(error)))
-    at, cause = wrong_count(body, args, kwargs) or _cause(body, error)
-    if _is_numbas(error) and not cause.startswith("name '"):
+    ours = wrong_count(body, args, kwargs) or _element(body, args)
+    at, cause = ours or _cause(body, error)
+    explained = ours or cause.startswith(("name '", BEYOND))
+    if (_is_numbas(error) or isinstance(error, IndexError)) and not explained:
         kinds = ", ".join(_kind(value) for value in args)
         cause += f" (called with {kinds})" if kinds else ""
     return KernelError(f"{shown(at[0])}:{at[1]}, kernel {body.__name__}: {_one_line(cause)}")
@@ -74,7 +84,11 @@ def _kind(value: Any) -> str:
 
     try:
         return str(getattr(value, "kind", None) or typeof(value))
-    except ValueError:
+    except (ValueError, NotImplementedError):
+        return type(value).__name__
+    except Exception as error:
+        if not _is_numbas(error):
+            raise
         return type(value).__name__
 
 
@@ -86,6 +100,15 @@ def wrong_count(body: FunctionType, args: Any, kwargs: Any) -> tuple[Place, str]
     what = f"takes {len(names)} arguments, by position ({', '.join(names)}), it is called with"
     by_name = f" and by name {', '.join(kwargs)}" if kwargs else ""
     return caller(), f"{what} {len(args)}{by_name} here"
+
+
+def _element(body: FunctionType, args: Any) -> tuple[Place, str] | None:
+    """What is wrong with the elements of an array among the arguments, if Numba knows none such."""
+    for name, value in zip(inspect.signature(body).parameters, args, strict=True):
+        kind = getattr(value, "dtype", None) if isinstance(value, np.ndarray) else None
+        if kind is not None and (kind.hasobject or kind == np.float16 or not kind.isnative):
+            return _first(body), f"'{name}' is an array of {kind}, which cannot be compiled"
+    return None
 
 
 def caller() -> Place:
@@ -110,6 +133,8 @@ def _cause(body: FunctionType, error: Exception) -> tuple[Place, str]:
     if isinstance(error, AttributeError):
         name = str(error.name)
         return _naming(body, name), f"{text}{did_you_mean(name, dir(error.obj))}"
+    if isinstance(error, IndexError):
+        return _raised(body, error), text if text == NO_ROW else BEYOND
     if not _is_numbas(error):
         plain = (
             text if isinstance(error, NotImplementedError) else f"{type(error).__name__}: {text}"

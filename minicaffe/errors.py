@@ -9,7 +9,7 @@ Error
 |-- DataError           a source or a sample that cannot be used
 |-- SnapshotError       weights or solver states that do not fit or cannot be written
 |-- DeviceError         a device that is not there, or a kernel that it lacks
-|-- KernelError         a kernel that cannot be compiled or called: "file:line, kernel: ..."
+|-- KernelError         a kernel that cannot be compiled or fails: "file:line, kernel: ..."
 |-- CommunicationError  the ring: a silent neighbour, a broken link, a frame out of turn
 |-- ClusterError        Spark: slots, configuration, a rank that failed
 `-- MissingExtra        an optional library, with the extra that brings it

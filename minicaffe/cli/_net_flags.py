@@ -76,8 +76,8 @@ def add_check_switch(parser: Parser) -> None:
     """-check, to find the kernel that writes where it must not."""
     parser.switch(
         "check",
-        "compile kernels that check their indices, slower and on one thread: one that reads or"
-        " writes beyond the end of an array is named",
+        "compile kernels that check their indices, which is slower: one that reads or writes"
+        " beyond the end of an array is named",
     )
 
 

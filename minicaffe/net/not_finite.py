@@ -1,4 +1,4 @@
-"""Where nan or infinity comes into a net: looked for once, after a loss that is not finite."""
+"""Where nan or infinity comes into a net: looked for once, when a training has diverged."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def first_not_finite(net: Net) -> str:
                     f"blob '{name}' of layer '{node.name}'{writers} is the first that is not finite"
                 )
     return ""
+
+
+def scores_are_finite(net: Net) -> bool:
+    """Whether all that the losses of a net are computed from is finite."""
+    return all(
+        _finite(blob.data) for node in net.nodes if any(node.loss_weights) for blob in node.bottoms
+    )
 
 
 def _finite(array: SyncedArray) -> bool:

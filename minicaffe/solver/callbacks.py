@@ -7,7 +7,7 @@ one such object, a logger of metrics another, and the solver knows neither.
     after_backward(solver, layer_index)  this layer's gradients of the iteration are complete
     on_gradients_ready(solver)           all gradients are; the update has not begun
     on_iteration(solver, iteration)      after the update, with an `Iteration`
-    on_divergence(text)                  once, when a loss is not finite, before its update: what
+    on_divergence(text)                  once, when loss, weights or scores are not finite: what
                                          there is to say; without such a method the log says it
     on_test(solver, index, results)      after a test of test net `index`: values by output name
     on_requests(solver, requests)        returns the requests that hold in this iteration, given

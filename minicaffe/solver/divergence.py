@@ -1,38 +1,58 @@
-"""The watch over a training's loss: when it is no longer finite, where that began is said once."""
+"""The watch over a training: where its numbers cease to be finite is said once."""
 
 from __future__ import annotations
 
 import logging
 import math
 
+from ..device import load_kernel
 from ..net.net import Net
-from ..net.not_finite import first_not_finite
+from ..net.not_finite import first_not_finite, scores_are_finite
 from .callbacks import Callbacks
 
 log = logging.getLogger("minicaffe.solver")
 
+HINT = "debug_info: true shows all; most often base_lr is too high"
+
 
 class Divergence:
-    """Looks at every loss, and for a cause at the first that is not finite, never again.
+    """Looks at every loss, and now and then at what a loss does not show; says once what it found.
 
-    The weights are then those that gave this loss. A callback with `on_divergence` is told;
-    without one, the log warns.
+    A loss may stay finite over weights and scores that are not, as HingeLoss does, whose largest of
+    0 and nan is 0. A callback with `on_divergence` is told; without one, the log warns.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, net: Net, device: str, callbacks: Callbacks) -> None:
+        self.net = net
+        self.device = device
+        self.callbacks = callbacks
         self.found = False
 
-    def look(self, loss: float, iteration: int, net: Net, callbacks: Callbacks) -> None:
-        """Take the loss of an iteration, before its update."""
-        if self.found or math.isfinite(loss):
+    def look(self, loss: float, iteration: int, *, closely: bool) -> None:
+        """Take the loss of an iteration, before its update; closely: its weights and scores too."""
+        if self.found:
             return
+        if not math.isfinite(loss):
+            where = first_not_finite(self.net) or "all blobs are finite again"
+            self._say(f"loss is {loss:g} since iteration {iteration}: {where}")
+        elif closely and not (self._weights_are_finite() and scores_are_finite(self.net)):
+            where = first_not_finite(self.net)
+            self._say(f"loss is {loss:g} at iteration {iteration}, and means nothing: {where}")
+
+    def look_at_weights(self, iteration: int) -> None:
+        """Take what the last update left, before it is written to a file."""
+        if not self.found and not self._weights_are_finite():
+            where = first_not_finite(self.net)
+            self._say(f"the weights are not finite after iteration {iteration - 1}: {where}")
+
+    def _weights_are_finite(self) -> bool:
+        norm = load_kernel("norm", self.device)
+        return math.isfinite(norm.sum_of_squares(self.net.flat_params.data.read(self.device)))
+
+    def _say(self, what: str) -> None:
         self.found = True
-        where = first_not_finite(net) or "all blobs are finite again"
-        text = (
-            f"loss is {loss:g} since iteration {iteration}: {where}"
-            " (debug_info: true shows all; most often base_lr is too high)"
-        )
-        tell = callbacks.first("on_divergence")
+        text = f"{what} ({HINT})"
+        tell = self.callbacks.first("on_divergence")
         if tell:
             tell(text)
         else:

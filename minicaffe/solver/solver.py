@@ -34,6 +34,7 @@ from .update import choose_device, clip_factor, update_parameters
 log = logging.getLogger("minicaffe.solver")
 
 REQUESTS = frozenset({"stop", "snapshot"})
+WATCHED = 100  # iterations from one look at weights and scores to the next
 
 
 class Solver:
@@ -82,7 +83,7 @@ class Solver:
         self.history = [SyncedArray(shape) for _ in range(self.history_sets)]
         self.iter = 0
         self._mean_loss = WindowMean(self.param.average_loss)
-        self._divergence = Divergence()
+        self._divergence = Divergence(self.net, self.device, self.callbacks)
         self._requests: set[str] = set()
         self._last_backward = False
         self.net.callbacks.gradients_ready.append(self._after_backward)
@@ -182,7 +183,8 @@ class Solver:
         display = self._due(param.display)
         self.debug_info.enabled = display and param.debug_info
         loss = self._forward_backward()
-        self._divergence.look(loss, self.iter, self.net, self.callbacks)
+        closely = self._due(WATCHED) or self._due(param.test_interval)
+        self._divergence.look(loss, self.iter, closely=closely)
         self._mean_loss.add(loss)
         if display and self.root:
             solver_log.display(clock, self.iter, param.display, self.smoothed_loss, self.net)
@@ -209,6 +211,7 @@ class Solver:
             self._log("Restoring previous solver status from %s", resume)
             self.restore(resume)
         finished = self._advance(self.param.max_iter - self.iter)
+        self._divergence.look_at_weights(self.iter)
         if self.param.snapshot_after_train and not self._due(self.param.snapshot):
             self.snapshot()
         if not finished:
@@ -309,6 +312,7 @@ class Solver:
 
         All ranks call it at the same iteration; the root writes.
         """
+        self._divergence.look_at_weights(self.iter)
         gather = self.callbacks.first("gather_random_states")
         states = gather(self) if gather else [context.current().rng.get_state()]
         if self.root:

@@ -218,7 +218,7 @@ def test_the_stamp_covers_the_modules_that_are_used(monkeypatch: pytest.MonkeyPa
 ASTRAY = """
 import numpy as np
 from numba import prange
-from minicaffe.errors import DeviceError
+from minicaffe.errors import KernelError
 from minicaffe.kernels.cpu._compile.jit import kernel
 @kernel
 def beyond(x):
@@ -227,7 +227,7 @@ def beyond(x):
 at = OFFSET
 try:
     beyond(np.zeros(5, np.float32))
-except DeviceError as error:
+except KernelError as error:
     print(error)
 """
 

@@ -1,4 +1,4 @@
-"""A loss that is not finite: said once, with the place; and settings that cannot train."""
+"""Numbers that are not finite: said once, with the place; and settings that cannot train."""
 
 import logging
 
@@ -50,6 +50,66 @@ def test_layers_that_write_in_place_are_named_too():
     solver.net.forward_pass()
     where = "blob 'ip' of layer 'ip' (written in place by 'act') is the first that is not finite"
     assert first_not_finite(solver.net) == where
+
+
+HINGE = """
+    layer { name: "data" type: "Input" top: "x" top: "y"
+            input_param { shape { dim: 4 dim: 3 } shape { dim: 4 } } }
+    layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+            inner_product_param { num_output: 2 weight_filler { type: "gaussian" } } }
+    layer { name: "loss" type: "HingeLoss" bottom: "ip" bottom: "y" top: "loss" }
+"""
+
+
+def hinge(options=""):
+    """A solver whose loss is 0 over scores that are nan: the largest of 0 and nan is 0."""
+    solver = make(f"max_iter: 250 snapshot_after_train: false {options}", HINGE, feed=False)
+    solver.net.blob_dict["x"].data[...] = 1
+    return solver
+
+
+def test_weights_that_are_nan_under_a_finite_loss_are_found_in_time(warnings, device):
+    solver = make("", HINGE, feed=False, device=device)
+    solver.step(3)
+    solver.net.layers[1].blobs[0].data[1, 1] = np.nan
+    solver.step(97)
+    assert warnings() == []
+    solver.step(101)
+    [text] = warnings()
+    assert "loss is 0 at iteration 100, and means nothing: parameter 0 of layer 'ip' is" in text
+
+
+def test_scores_that_are_nan_under_finite_weights_are_found_in_time(warnings):
+    solver = hinge()
+    solver.step(1)
+    solver.net.blob_dict["x"].data[2, 0] = np.inf
+    solver.step(100)
+    assert "blob 'x' of layer 'data' is the first that is not finite" in warnings()[0]
+
+
+def test_they_are_found_where_a_test_is_due(warnings):
+    solver = hinge(f"test_iter: 1 test_interval: 7 test_net_param {{ {HINGE} }}")
+    solver.step(3)
+    solver.net.layers[1].blobs[1].data[0] = np.nan
+    solver.step(5)
+    assert "at iteration 7, and means nothing: parameter 1 of layer 'ip'" in warnings()[0]
+
+
+def test_they_are_found_before_they_are_written_and_at_the_end(warnings, tmp_path):
+    solver = hinge(f"snapshot_prefix: '{tmp_path}/s'")
+    solver.step(3)
+    solver.net.layers[1].blobs[0].data[...] = np.inf
+    solver.snapshot()
+    [text] = warnings()
+    assert "the weights are not finite after iteration 2: parameter 0 of layer 'ip' is" in text
+    solver.snapshot()
+    assert len(warnings()) == 1
+    other = hinge()
+    other.net.callbacks.before_forward.append(
+        lambda layer: other.iter == 249 and other.net.layers[1].blobs[0].data.fill(np.nan)
+    )
+    other.solve()
+    assert "the weights are not finite after iteration 249" in warnings()[1]
 
 
 def test_a_training_that_stays_finite_says_nothing(warnings):

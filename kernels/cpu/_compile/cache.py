@@ -30,9 +30,10 @@ from minicaffe.errors import DeviceError
 from minicaffe.machine.compiling import compiling
 
 from ..._kept import base, log, read_own, safe, write
-from ..._source import code_stamp
+from ..._source import _source, code_stamp
 from .vectors import CHOSEN
 
+COMPILER = (f"{__package__}.lowering", f"{__package__}.parts")  # what is in the code of all kernels
 # Of Numba's settings those that change machine code; its processor is in the target's own tuple.
 SETTINGS = (
     "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX",
@@ -56,11 +57,18 @@ def safe_folder() -> Path | None:
     return safe(folder())
 
 
+@cache
+def _compiler_stamp() -> str:
+    """A hash of what changes the machine code of all kernels alike."""
+    return hashlib.sha256(b"".join(_source(sys.modules[name]) for name in COMPILER)).hexdigest()
+
+
 class KernelCache(_Cache):  # type: ignore[misc]
     """The cache of one function, in the form in which Numba's dispatchers ask for it."""
 
-    def __init__(self, body: FunctionType, options: dict[str, Any]) -> None:
+    def __init__(self, body: FunctionType, options: dict[str, Any], compiler: str = "") -> None:
         self._body = body
+        self._compiler = compiler
         self._name = f"{body.__module__.rpartition('.')[2]}.{body.__qualname__}"
         self._options = sorted(
             (name, str(sorted(value) if isinstance(value, set) else value))
@@ -110,6 +118,8 @@ class KernelCache(_Cache):  # type: ignore[misc]
             sys.version_info[:2],
             codegen.magic_tuple(),
             CHOSEN,
+            _compiler_stamp(),
+            self._compiler,
             self._options,
             [str(getattr(numba.config, name, None)) for name in SETTINGS],
             str(sig),

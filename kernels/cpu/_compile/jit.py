@@ -18,6 +18,7 @@ Compilation happens at the first call with new argument types, and is kept on di
   `strict=True` takes the liberties back, for code that depends on the order of its operations
   (compensated sums); with `fused=True` all but contraction (the range reduction of an exponential).
   Division by zero gives inf or NaN, as in NumPy, instead of an exception.
+* Denormals are 0 while a kernel runs, and indices of rows are looked at (`_compile/lowering.py`).
 * Threading layers. OpenMP starts a loop in 1 microsecond, TBB in 1 to 25, Numba's own `workqueue`
   in 40, so OpenMP is asked for first; the user's NUMBA_THREADING_LAYER wins.
 * Pools. Two Python threads that run parallel loops at once would have a pool each under OpenMP,
@@ -32,7 +33,7 @@ Compilation happens at the first call with new argument types, and is kept on di
 
 With NUMBA_DISABLE_JIT=1 all bodies run as plain Python, so that a debugger can step into them. With
 NUMBA_BOUNDSCHECK=1 (the commands' flag -check) code that indexes an array looks first whether there
-is such an element, on one thread: a kernel on several has no way to say that there is none.
+is such an element.
 """
 
 import os
@@ -55,6 +56,7 @@ from minicaffe.machine.threads import limit_threads, num_threads
 from ..._failure import failure
 from ..._source import code_stamp
 from .cache import KernelCache
+from .lowering import InnerCompiler, PartCompiler
 from .parts import in_parts, launch
 
 FASTMATH = {"contract", "reassoc", "arcp"}
@@ -62,8 +64,6 @@ FASTMATH = {"contract", "reassoc", "arcp"}
 config: Any = numba.config
 pool: Any = parallel
 DISABLED = bool(config.DISABLE_JIT)
-CHECKED = bool(config.BOUNDSCHECK)
-ONE_THREAD = DISABLED or CHECKED
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,8 +93,7 @@ def inner(body: Callable[P, R]) -> Callable[P, R]: ...
 def inner(*, strict: bool, fused: bool = ...) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def inner(body: Callable[P, R] | None = None, *, strict: bool = False, fused: bool = False) -> Any:
     """Compile a function that kernels call inside their loops, and nobody else."""
-    options = {"strict": strict, "fused": fused}
-    options |= {"no_cpython_wrapper": True}
+    options: dict[str, Any] = {"strict": strict, "fused": fused, "no_cpython_wrapper": True}
     return _compiled(body, **options) if body else lambda body: _compiled(body, **options)
 
 
@@ -139,7 +138,7 @@ class Kernel(Generic[P]):
     @cached_property
     def part(self) -> Any:
         """The compiled function of (part, parts, the kernel's arguments)."""
-        return _compiled(in_parts(self.body), self.strict)
+        return _compiled(in_parts(self.body), self.strict, compiler=PartCompiler)
 
     @cached_property
     def whole(self) -> Any:
@@ -165,13 +164,13 @@ class Kernel(Generic[P]):
             count = 1
         if written_down.calls is not None:
             written_down.calls.append((self, args, count == 1))
-        if count == 1 and not ONE_THREAD:
+        if count == 1 and not DISABLED:
             try:
                 self.whole(*args, **kwargs)
             except Exception as error:
                 raise failure(self.body, args, kwargs, error) from None
             return None
-        if ONE_THREAD or not _in_use.acquire(blocking=False):
+        if DISABLED or not _in_use.acquire(blocking=False):
             return self._run_here(*args, **kwargs)
         try:
             _open_pool(count)
@@ -194,23 +193,9 @@ class Kernel(Generic[P]):
                 self.body(*args, **kwargs)
             return
         try:
-            if CHECKED:
-                self._checked(*args, **kwargs)
-            else:
-                self.whole(*args, **kwargs)
+            self.whole(*args, **kwargs)
         except Exception as error:
             raise failure(self.body, args, kwargs, error) from None
-
-    def _checked(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run the whole loop; DeviceError, with the place, for an element that is not there."""
-        try:
-            self.whole(*args, **kwargs)
-        except IndexError as error:
-            code = self.body.__code__
-            raise DeviceError(
-                f"{code.co_filename}:{code.co_firstlineno}, kernel {self.body.__name__}: it, or"
-                " what it calls, reads or writes beyond the end of an array"
-            ) from error
 
     def bound(self, args: tuple[Any, ...], alone: bool) -> Callable[[], None]:
         """A call with these arguments that finds its machine code at once."""
@@ -253,7 +238,11 @@ known: list[Kernel[Any]] = []  # all whose modules have been imported
 
 
 def _compiled(
-    body: Callable[P, R], strict: bool = False, fused: bool = False, **options: Any
+    body: Callable[P, R],
+    strict: bool = False,
+    fused: bool = False,
+    compiler: type[InnerCompiler] = InnerCompiler,
+    **options: Any,
 ) -> Any:
     if DISABLED:
         return body
@@ -265,9 +254,10 @@ def _compiled(
         no_cfunc_wrapper=True,
         error_model="numpy",
         fastmath={"contract"} if fused else False if strict else FASTMATH,
+        pipeline_class=compiler,
         **options,
     )
-    dispatcher._cache = KernelCache(named, dispatcher.targetoptions)
+    dispatcher._cache = KernelCache(named, dispatcher.targetoptions, compiler.__name__)
     return dispatcher
 
 

@@ -8,6 +8,9 @@ number of threads: one calls it with part 0 of 1, several with a part each (`lau
 parallel `prange` of its own, which compiles every kernel again, with all it calls, three times
 over: for the larger kernels that is ten seconds instead of one.
 
+A part that raises an exception ends, and the others do not hear of it. The caller gets that of the
+first part that did, which is the one that a single thread would have raised.
+
 `natural` tells the compiler that i is not negative. In Python a negative index counts from the end,
 and a loop that has to look for it at each turn does not become vector code.
 """
@@ -16,13 +19,14 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numba
 from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
+from numba.core.callconv import errcode_t, excinfo_ptr_t
 from numba.extending import intrinsic
 
 from .cache import KernelCache
@@ -95,37 +99,77 @@ def _cut(function: ast.FunctionDef, where: str) -> None:
 # ---- calling the parts
 
 
+WORD = types.int64
+FAILURE = 2  # words: the status of a part, 0 where all is well, and where its exception is
+
+
 @intrinsic  # type: ignore[untyped-decorator]
-def _task(typing: Any, function: Any, args: Any) -> Any:
-    """The addresses of `entry` and `data`: entry(data, part, parts) calls the function at an
-    address with (part, parts, *args).
+def _task(typing: Any, function: Any, parts: Any, args: Any) -> Any:
+    """The addresses of `entry`, `data` and `failures`: entry(data, part, parts) calls the function
+    at an address with (part, parts, *args), and writes down how it failed.
     """
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        word = context.get_value_type(types.int64)
+        word = context.get_value_type(WORD)
+        function, parts, args = values
+        size = builder.mul(parts, word(FAILURE))
+        failures = builder.alloca(word, size)
+        cgutils.memset(builder, failures, builder.mul(size, word(word.width // 8)), 0)
+        content = cgutils.pack_struct(builder, (function, failures, args))
+        data = cgutils.alloca_once_value(builder, content)
         kind = ir.FunctionType(ir.VoidType(), [word, word, word])
-        data = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, values))
         entry = ir.Function(builder.module, kind, f"{builder.function.name}.entry")
         entry.linkage = "internal"
-        _write_entry(context, entry, args.types, data.type)
-        addresses = [builder.ptrtoint(entry, word), builder.ptrtoint(data, word)]
+        _write_entry(context, entry, signature.args[2].types, data.type)
+        addresses = [builder.ptrtoint(address, word) for address in (entry, data, failures)]
         return context.make_tuple(builder, signature.return_type, addresses)
 
-    return types.UniTuple(types.int64, 2)(types.int64, args), emit
+    return types.UniTuple(WORD, 3)(WORD, WORD, args), emit
 
 
 def _write_entry(context: Any, entry: Any, args: Any, data_type: Any) -> None:
     builder = ir.IRBuilder(entry.append_basic_block("entry"))
     data, part, parts = entry.args
-    function, packed = cgutils.unpack_tuple(
-        builder, builder.load(builder.inttoptr(data, data_type)), 2
+    function, failures, packed = cgutils.unpack_tuple(
+        builder, builder.load(builder.inttoptr(data, data_type)), 3
     )
-    kinds = (types.int64, types.int64, *args)
+    kinds = (WORD, WORD, *args)
     kind = context.call_conv.get_function_type(types.none, kinds)
     values = [part, parts, *cgutils.unpack_tuple(builder, packed, len(args))]
     target = builder.inttoptr(function, kind.as_pointer())
-    context.call_conv.call_function(builder, target, types.none, kinds, values)
+    status, _ = context.call_conv.call_function(builder, target, types.none, kinds, values)
+    with cgutils.if_unlikely(builder, status.is_error):
+        code, exception = _failure(builder, failures, part)
+        builder.store(builder.sext(status.code, part.type), code)
+        builder.store(builder.ptrtoint(status.excinfoptr, part.type), exception)
     builder.ret_void()
+
+
+def _failure(builder: Any, failures: Any, part: Any) -> tuple[Any, Any]:
+    """The places of a part's two words."""
+    first = builder.mul(part, part.type(FAILURE))
+    return builder.gep(failures, [first]), builder.gep(
+        failures, [builder.add(first, first.type(1))]
+    )
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _raise(typing: Any, failures: Any, part: Any) -> Any:
+    """End as a part did, if it failed."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        word = context.get_value_type(WORD)
+        places = _failure(builder, builder.inttoptr(values[0], word.as_pointer()), values[1])
+        code, exception = map(builder.load, places)
+        with cgutils.if_unlikely(builder, cgutils.is_not_null(builder, code)):
+            status = SimpleNamespace(
+                code=builder.trunc(code, errcode_t),
+                excinfoptr=builder.inttoptr(exception, excinfo_ptr_t),
+            )
+            context.call_conv.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.void(WORD, WORD), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -133,13 +177,12 @@ def _call(typing: Any, entry: Any, data: Any, part: Any, parts: Any) -> Any:
     """entry(data, part, parts)."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        word = context.get_value_type(types.int64)
+        word = context.get_value_type(WORD)
         kind = ir.FunctionType(ir.VoidType(), [word, word, word])
         builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
         return context.get_dummy_value()
 
-    n = types.int64
-    return types.void(n, n, n, n), emit
+    return types.void(WORD, WORD, WORD, WORD), emit
 
 
 def _run(entry: int, data: int, parts: int) -> None:
@@ -148,8 +191,10 @@ def _run(entry: int, data: int, parts: int) -> None:
 
 
 def _launch(function: int, parts: int, args: tuple[Any, ...]) -> None:
-    entry, data = _task(function, args)
+    entry, data, failures = _task(function, parts, args)
     run(entry, data, parts)
+    for part in range(parts):
+        _raise(failures, part)
 
 
 def _compiled(body: Callable[..., None], **options: Any) -> Any:
