@@ -94,7 +94,7 @@ def _watch(reading: int, patience: float) -> None:
         elif number == signal.SIGINT:
             interrupts += 1
         elif number is None and not ends:
-            _say("interrupted, and still at work; another Ctrl-C ends it at once")
+            _say("interrupted, and still at work; another Ctrl-C ends it")
         elif number is None:
             name = signal.Signals(ends).name
             _say(f"ended by {name}, in the middle of what did not return within {patience:g} s")

@@ -23,6 +23,7 @@ from minicaffe.distributed.sync.validation import SharedTest
 from minicaffe.errors import ClusterError
 from minicaffe.proto.files import read_solver
 from minicaffe.solver.create import create_solver
+from tests.kernels.test_kernels_jit import run
 from tests.ranks import at_once, run_ranks
 from tests.spark_cluster import SmallSet
 
@@ -239,6 +240,52 @@ def test_a_loss_that_is_not_finite_is_told_to_the_driver_once(
     for rank, [message] in enumerate(told):
         report.hear({**message, "rank": rank})
     assert shown == [f"rank 0: {told[0][0]['text']}"]
+
+
+ASTRAY = """
+from numba import prange
+from minicaffe.kernels.cpu._compile.jit import kernel
+
+def forward(x, weight, bias, y, transpose):
+    beyond(y.reshape(-1))
+
+@kernel
+def beyond(y):
+    for i in prange(y.size):
+        y[i + 1] = i
+"""
+CHECKED = """
+from pathlib import Path
+from minicaffe.distributed.spark.executor import report_error
+from minicaffe.errors import Error
+from tests.spark.test_spark_ranks import Notes, train
+from tests.spark_cluster import SmallSet
+small, line = SmallSet(Path("FOLDER")), Notes()
+try:
+    train(small, small.solver(max_iter=2), 1)
+except Error as error:
+    report_error(line, error)
+print(line.said[0]["message"])
+print("KernelError: " in line.said[0]["trace"], "DeviceError" in line.said[0]["trace"])
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_checked_kernel_that_goes_astray_in_a_rank(tmp_path: Path, threads: str) -> None:
+    """Checks are switched on before a process loads its first kernel: so in one of its own."""
+    kernels = tmp_path / "mine" / "kernels" / "cpu"
+    kernels.mkdir(parents=True)
+    (kernels / "inner_product.py").write_text(ASTRAY)
+    said = run(
+        CHECKED.replace("FOLDER", str(tmp_path)),
+        MINICAFFE_PATH=str(tmp_path / "mine"),
+        NUMBA_BOUNDSCHECK="1",
+        MINICAFFE_NUM_THREADS=threads,
+    ).splitlines()
+    assert said[0].startswith(
+        f"{kernels / 'inner_product.py'}:8, kernel beyond: it, or what it calls,"
+    )
+    assert said[1] == "True False"
 
 
 @pytest.mark.parametrize("fault", ["the rank's", "none"])
