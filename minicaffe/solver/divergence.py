@@ -12,6 +12,7 @@ from .callbacks import Callbacks
 
 log = logging.getLogger("minicaffe.solver")
 
+EVERY = 100  # iterations from one look at weights and scores to the next
 HINT = "debug_info: true shows all; most often base_lr is too high"
 
 
@@ -28,14 +29,14 @@ class Divergence:
         self.callbacks = callbacks
         self.found = False
 
-    def look(self, loss: float, iteration: int, *, closely: bool) -> None:
-        """Take the loss of an iteration, before its update; closely: its weights and scores too."""
+    def look(self, loss: float, iteration: int, *, tested: bool) -> None:
+        """Take the loss of an iteration, before its update; weights and scores now and then."""
         if self.found:
             return
         if not math.isfinite(loss):
             where = first_not_finite(self.net) or "all blobs are finite again"
             self._say(f"loss is {loss:g} since iteration {iteration}: {where}")
-        elif closely and not (self._weights_are_finite() and scores_are_finite(self.net)):
+        elif (tested or iteration % EVERY == 0) and not self._all_is_finite():
             where = first_not_finite(self.net)
             self._say(f"loss is {loss:g} at iteration {iteration}, and means nothing: {where}")
 
@@ -44,6 +45,9 @@ class Divergence:
         if not self.found and not self._weights_are_finite():
             where = first_not_finite(self.net)
             self._say(f"the weights are not finite after iteration {iteration - 1}: {where}")
+
+    def _all_is_finite(self) -> bool:
+        return self._weights_are_finite() and scores_are_finite(self.net)
 
     def _weights_are_finite(self) -> bool:
         norm = load_kernel("norm", self.device)

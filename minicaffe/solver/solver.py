@@ -34,7 +34,6 @@ from .update import choose_device, clip_factor, update_parameters
 log = logging.getLogger("minicaffe.solver")
 
 REQUESTS = frozenset({"stop", "snapshot"})
-WATCHED = 100  # iterations from one look at weights and scores to the next
 
 
 class Solver:
@@ -183,8 +182,7 @@ class Solver:
         display = self._due(param.display)
         self.debug_info.enabled = display and param.debug_info
         loss = self._forward_backward()
-        closely = self._due(WATCHED) or self._due(param.test_interval)
-        self._divergence.look(loss, self.iter, closely=closely)
+        self._divergence.look(loss, self.iter, tested=self._due(param.test_interval))
         self._mean_loss.add(loss)
         if display and self.root:
             solver_log.display(clock, self.iter, param.display, self.smoothed_loss, self.net)
