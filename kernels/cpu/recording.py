@@ -7,7 +7,7 @@ long as to hand them over, or longer. A call that is written down goes straight 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._compile.jit import ONE_THREAD, written_down
+from ._compile.jit import CHECKED, DISABLED, written_down
 
 Call = Callable[[], None]
 
@@ -18,7 +18,7 @@ def record(run: Callable[[], None]) -> Sequence[Call] | None:
     They hold as long as the arrays do, for as many threads as there are now. None where kernels are
     plain Python, or are checked.
     """
-    if ONE_THREAD:
+    if DISABLED or CHECKED:
         run()
         return None
     calls: list[tuple[Any, tuple[Any, ...], bool]] = []

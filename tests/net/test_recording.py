@@ -10,13 +10,13 @@ import pytest
 import minicaffe as caffe
 from minicaffe import kept
 from minicaffe.errors import Error
-from minicaffe.kernels.cpu._compile.jit import ONE_THREAD
+from minicaffe.kernels.cpu._compile.jit import CHECKED, DISABLED
 from minicaffe.layer import known_types, layer_class
 from minicaffe.layer_example import example_net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
 
-pytestmark = pytest.mark.skipif(ONE_THREAD, reason="kernels are plain Python, or checked")
+pytestmark = pytest.mark.skipif(DISABLED or CHECKED, reason="kernels are plain Python, or checked")
 
 STEADY = [name for name in known_types() if layer_class(name).steady and name != "Input"]
 INPUT = """layer { name: "x" type: "Input" top: "x"

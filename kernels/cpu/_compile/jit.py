@@ -64,6 +64,7 @@ FASTMATH = {"contract", "reassoc", "arcp"}
 config: Any = numba.config
 pool: Any = parallel
 DISABLED = bool(config.DISABLE_JIT)
+CHECKED = bool(config.BOUNDSCHECK)
 
 P = ParamSpec("P")
 R = TypeVar("R")
