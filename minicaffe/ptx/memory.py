@@ -158,6 +158,14 @@ class Memory:
         for each in self._allocations:
             each.settle()
 
+    def table(self) -> np.ndarray:
+        """(n, 3) int64: first byte, end, and 1 where a kernel may write, sorted by the first."""
+        rows = [
+            (each.address, each.address + each.nbytes, not each.read_only)
+            for each in self._allocations
+        ]
+        return np.array(rows, np.int64).reshape(-1, 3)
+
     def load(self, kernel: Kernel) -> dict[str, int]:
         """The addresses of a kernel's variables in global and const memory.
 

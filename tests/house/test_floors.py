@@ -20,6 +20,7 @@ TOP_FLOOR = ("benchmarks", "tests", "examples")
 # What a folder may import when it is itself imported. Everything else is imported where it is used.
 AT_ONCE = {
     "minicaffe": {"numpy", "google"},
+    "minicaffe/ptx/fast": {"numpy", "llvmlite"},
     "layers": {"numpy", "google"},
     "kernels": {"numpy"},
     "kernels/cpu": {"numpy", "numba", "llvmlite"},

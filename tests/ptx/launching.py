@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minicaffe.ptx import Kernel, Memory, parse
-from minicaffe.ptx.checked import launch
+from tests.ptx.both_engines import launch
 
 
 def three(size: int | tuple[int, ...]) -> tuple[int, int, int]:

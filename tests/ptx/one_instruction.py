@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicaffe.ptx import Memory, parse
-from minicaffe.ptx.checked import launch
+from tests.ptx.both_engines import launch
 
 THREADS = 64
 NAMES = "abce"

@@ -2,7 +2,7 @@
 
     MINICAFFE_CUDA=gpu       the driver; the default
     MINICAFFE_CUDA=emulate   an emulator that checks each access: bounds, races, barriers; slow
-    MINICAFFE_CUDA=jit       an emulator that compiles the kernels for the processor; checks nothing
+    MINICAFFE_CUDA=jit       an emulator that compiles the PTX for the processor; checks bounds
 
 All three run the same PTX. A backend has
 

@@ -1,11 +1,10 @@
 """The two emulators as backends: a launch returns when it is done."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minicaffe.ptx import Memory, checked, parse
+from minicaffe.ptx import Kernel, Memory, checked, fast, parse
 
 
 class Emulator:
@@ -14,11 +13,11 @@ class Emulator:
     compute_capability = (8, 0)
     shared_bytes = 163 << 10  # of a block, as an A100 has it
 
-    def __init__(self, name: str, card: int, budget: int = checked.BUDGET) -> None:
+    def __init__(self, name: str, card: int, budget: int | None = None) -> None:
         self.name = name
         self.device_name = f"cuda:{card}"
         self.memory = Memory()
-        self._launch = partial(checked.launch, checks=name == "emulate", budget=budget)
+        self.budget = budget
 
     def allocate(self, size: int) -> int:
         """The address of so many bytes of zeros."""
@@ -47,14 +46,24 @@ class Emulator:
         self.memory.copy(to, of, size)
 
     def load(self, ptx: str, name: str) -> Any:
-        """A kernel of a text."""
-        return parse(ptx).kernels[name]
+        """A kernel of a text; with `jit` its machine code, where it can be made."""
+        kernel = parse(ptx).kernels[name]
+        if self.name == "emulate":
+            return kernel
+        from .machine_code import machine_code_of
+
+        return machine_code_of(kernel) or kernel
 
     def launch(
         self, kernel: Any, grid: Any, block: Any, shared: int, arguments: bytes, stream: Any
     ) -> None:
         """Run a kernel."""
-        self._launch(kernel, grid, block, shared, arguments, self.memory)
+        what = kernel, grid, block, shared, arguments, self.memory
+        if isinstance(kernel, Kernel):
+            checks = self.name == "emulate"
+            checked.launch(*what, checks=checks, budget=self.budget or checked.BUDGET)
+        else:
+            fast.run(*what, budget=self.budget or fast.BUDGET)
 
     def synchronize(self) -> None:
         """Nothing is under way."""

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ...errors import KernelError
 from ..fault import Index
+from ..limits import check_launch
 from ..memory import Memory
 from ..program import Kernel
 from .batch import Batch
@@ -26,8 +26,6 @@ from .run import Run
 
 BUDGET = 10_000_000
 LANES = 8192  # that run side by side, at most, but for a block that has more
-_MOST_THREADS = 1024
-_MOST_SHARED = 227 * 1024
 
 
 def launch(
@@ -57,7 +55,7 @@ def launch(
     Raises EmulatorFault for what a kernel must not do, and KernelError for an instruction that is
     not known or a launch that no GPU could do.
     """
-    _check(kernel, grid, block, shared, arguments)
+    check_launch(kernel, grid, block, shared, arguments)
     program = decode(kernel)
     observer = observer or _watched(kernel)
     symbols = memory.load(kernel)
@@ -86,21 +84,3 @@ def watching(begin: Callable[[Kernel], Observer | None]) -> Iterator[None]:
 
 def _watched(kernel: Kernel) -> Observer | None:
     return _watching[-1](kernel) if _watching else None
-
-
-def _check(kernel: Kernel, grid: Index, block: Index, shared: int, arguments: bytes) -> None:
-    """What a driver would refuse."""
-    name, threads = kernel.short_name, block[0] * block[1] * block[2]
-    if min(*grid, *block) < 1:
-        raise KernelError(f"kernel {name}: grid {grid} and block {block} must be at least 1")
-    if threads > (most := kernel.most_threads or _MOST_THREADS) or block[2] > 64:
-        raise KernelError(f"kernel {name}: a block of {threads} threads, {most} are the most")
-    if (total := kernel.shared_bytes + shared) > _MOST_SHARED:
-        raise KernelError(
-            f"kernel {name}: {total} bytes of shared memory, {_MOST_SHARED} are the most"
-        )
-    if len(arguments) != kernel.parameter_bytes:
-        raise KernelError(
-            f"kernel {name}: {len(arguments)} bytes of arguments,"
-            f" it has parameters of {kernel.parameter_bytes}"
-        )
