@@ -54,7 +54,7 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     cores = machine.cores()
-    tables = [*LAYERS, "nets", *PROGRAMS]
+    tables = [*LAYERS, "nets", "one_image", *PROGRAMS]
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
     parser.add_argument("--only", default="", help="cases whose title matches (a regex)")
     peers = [key for key in PEERS if key != "minicaffe"]
@@ -115,6 +115,8 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     for name in options.tables:
         if name == "nets":
             yield from nets.nets(options.batch)
+        elif name == "one_image":
+            yield from nets.one_image()
         elif name in LAYERS:
             yield from LAYERS[name]()
 

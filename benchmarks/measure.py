@@ -131,7 +131,7 @@ def compare(
                 result.reason, result.wrong = str(error), True
     time_all(ready, results, plan)
     for contender in ready:
-        if case.table == "nets":
+        if case.table in ("nets", "one_image"):
             contender.close()  # its allocator may keep gigabytes, which the next net needs
         else:
             contender.drop()

@@ -1,4 +1,4 @@
-"""Whole nets: inference, forward and backward, and an iteration of training."""
+"""Whole nets: inference, also for one image; forward and backward; an iteration of training."""
 
 from __future__ import annotations
 
@@ -27,3 +27,11 @@ def nets(other_batch: int | None = None) -> Iterator[Case]:
             param = model.net(batch, deploy=work == FORWARD)
             name = f"{param.name}, batch {batch}"
             yield Case("nets", name, format_text(param), work, classes)
+
+
+def one_image() -> Iterator[Case]:
+    """Every net in inference for one image at a time, as people classify."""
+    for model, _, classes in NETS:
+        param = model.net(1, deploy=True)
+        name = f"{param.name}, batch 1"
+        yield Case("one_image", name, format_text(param), FORWARD, classes)

@@ -19,6 +19,7 @@ TITLES = {
     "layers": "Other layers",
     "update": "The SGD update",
     "nets": "Whole nets",
+    "one_image": "Whole nets, one image at a time",
 }
 
 MEMORY_BOUND = {"layers", "update"}

@@ -128,7 +128,10 @@ def plot(rows: Sequence[Row], roofs: Sequence[Roof], path: Path) -> None:
     pyplot.close(figure)
 
 
-MARKS = {"convolution": "o", "inner_product": "s", "layers": "^", "update": "D", "nets": "*"}
+MARKS = {
+    "convolution": "o", "inner_product": "s", "layers": "^", "update": "D", "nets": "*",
+    "one_image": "P",
+}  # fmt: skip
 
 
 WORKS = {

@@ -323,7 +323,7 @@ def test_the_work_of_a_convolution() -> None:
 
 def test_titles_are_unique() -> None:
     every = [*layers.convolutions(), *layers.products(), *layers.others(), *layers.updates()]
-    titles = [case.title for case in [*every, *nets.nets()]]
+    titles = [case.title for case in [*every, *nets.nets(), *nets.one_image()]]
     assert len(titles) == len(set(titles))
 
 

@@ -41,6 +41,7 @@ from ..gemm.packing import (
 )
 from . import direct_columns, direct_weights
 from .plan import Plan, Sizes, transposed
+from .taps import turn_taps
 from .unfolded import BLOCK, PITCH, Unfolding, taps_that_see, unfold, unfolding
 
 F32 = NDArray[np.float32]
@@ -154,7 +155,9 @@ def _convolve(
 @kernel
 def _pack_filters(sizes: Sizes, weight: F32, at: Filters, out: F32) -> None:
     """W of each group in panels, K deep, k = (r, c, s)."""
-    rows = padded_rows(sizes.outputs)
+    rows, taps = padded_rows(sizes.outputs), sizes.kernel_h * sizes.kernel_w
+    backward = at.s < 0
+    width = (ROWS + LANES - 1) // LANES * LANES
     for row in prange(sizes.groups * rows):
         group, o = row // rows, row % rows
         first, height = panel_of(o, sizes.outputs)
@@ -162,14 +165,23 @@ def _pack_filters(sizes: Sizes, weight: F32, at: Filters, out: F32) -> None:
             continue  # the panel's first row packs them all
         count = min(height, sizes.outputs - first)
         source = at.start + group * at.group + first * at.output
+        source -= taps - 1 if backward else 0
         to = (group * rows + first) * sizes.depth
-        for r in range(sizes.kernel_h):
-            for c in range(sizes.channels):
-                for i in range(height):
-                    tap = source + min(i, count - 1) * at.output + r * at.r + c * at.c
-                    for s in range(sizes.kernel_w):
-                        out[to + s * height + i] = weight[tap + s * at.s]
-                to += sizes.kernel_w * height
+        turned = np.zeros((taps + LANES) * width, np.float32)  # a channel's, [tap][output]
+        for c in range(sizes.channels):
+            turn_taps(count, taps, weight, source + c * at.c, at.output, turned, 0, width)
+            for r in range(sizes.kernel_h):
+                for s in range(sizes.kernel_w):
+                    tap = r * sizes.kernel_w + s
+                    tap = taps - 1 - tap if backward else tap
+                    k = (r * sizes.channels + c) * sizes.kernel_w + s
+                    # Whole vectors: what one has beyond the panel's rows, the next overwrites.
+                    if c + 1 < sizes.channels:
+                        for lane in range(0, height, LANES):
+                            copy_lanes(turned, tap * width + lane, out, to + k * height + lane)
+                    else:
+                        for i in range(height):
+                            out[to + k * height + i] = turned[tap * width + i]
 
 
 @inner

@@ -34,10 +34,9 @@ from ..._compile.jit import kernel
 from ..._vector.instructions import LANES, ROWS
 from ..._vector.lanes import fill_line
 from ..._vector.scratch import Scratch, whole
-from ...gemm.matrix import Vectors
 from ...gemm.micro_kernel import COLUMNS
-from ...gemm.packing import pack
 from ..plan import DATA, FORWARD, WEIGHT, Plan, transposed
+from ..taps import turn_taps
 from . import lines_gradient
 from .products import multiply_packed_rows, panel_at, panel_count, panel_rows
 from .tiles import ZERO, Tiling, tiling, transform_inputs, transform_outputs, working_memory
@@ -143,8 +142,7 @@ def transform_filters(t: Tiling, filters: Filters, weight: F32, out: F32, work: 
             start, tap = (packed + (taps - 1) * high, -high) if filters.mirrored else (packed, high)
             for k in range(t.channels):
                 at = source + k * filters.channel
-                rows = Vectors(weight, at, filters.row, 1)
-                pack(rows, count, taps, high, memory, packed, taps)
+                turn_taps(count, taps, weight, at, filters.row, memory, packed, high)
                 for lane in range(0, high, LANES):
                     transform(
                         FILTER, t.which, memory, start + lane, t.r * tap, tap,
