@@ -363,4 +363,4 @@ def test_small_arrays_stay_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
             assert (values == 3).all()
     finally:
         minicaffe.set_num_threads(before)
-    assert launched == ([] if jit.ONE_THREAD else [1 << 14])
+    assert launched == ([] if jit.DISABLED else [1 << 14])

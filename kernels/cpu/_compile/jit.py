@@ -200,12 +200,19 @@ class Kernel(Generic[P]):
 
     def bound(self, args: tuple[Any, ...], alone: bool) -> Callable[[], None]:
         """A call with these arguments that finds its machine code at once."""
-        here = partial(self._made(args).entry_point, 0, 1, *args)
-        if alone:
-            return here
-        count, address = num_threads(), self._address(args)
-        launched = launch.overloads[types.int64, types.int64, numba.typeof(args)].entry_point
-        return partial(_on_all_threads, count, partial(launched, address, count, args), here)
+        run = here = partial(self._made(args).entry_point, 0, 1, *args)
+        if not alone:
+            count, address = num_threads(), self._address(args)
+            launched = launch.overloads[types.int64, types.int64, numba.typeof(args)].entry_point
+            run = partial(_on_all_threads, count, partial(launched, address, count, args), here)
+
+        def call() -> None:
+            try:
+                run()
+            except Exception as error:
+                raise failure(self.body, args, {}, error) from None
+
+        return call
 
     def _address(self, args: tuple[Any, ...]) -> int:
         """Where the machine code for arguments of these types is."""
