@@ -11,6 +11,7 @@ import numpy as np
 
 from ..instruction import TYPES
 from .lanes import Mask
+from .window import Place
 
 WORD = TYPES["b32"]
 _SIZE = WORD.itemsize
@@ -77,18 +78,20 @@ class Copies:
             if done.any():
                 yield replace(copy, rows=copy.rows[:, done])
 
-    def conflict(
-        self, index: np.ndarray, low: int, stop: int, size: int, nbytes: int
-    ) -> int | None:
-        """The first of these places in shared memory, of `nbytes`, that waits for a copy."""
-        near = [each for each in self._waiting if low < each.reach[1] and each.reach[0] < stop]
+    def conflict(self, place: Place, nbytes: int) -> int | None:
+        """The first lane of an access to shared memory, of `nbytes`, that meets a waiting copy."""
+        near = [
+            each
+            for each in self._waiting
+            if place.low < each.reach[1] and each.reach[0] < place.stop
+        ]
         if not near:
             return None
         waits = np.zeros(nbytes // _SIZE, np.bool_)
         for copy in near:
             for word in range(copy.words):
                 waits[copy.rows[2] + word] = True
-        bad = np.zeros(index.size, np.bool_)
-        for begin in range(0, size, _SIZE):
-            bad |= waits[(index + begin) // _SIZE]
+        bad = np.zeros(place.index.size, np.bool_)
+        for begin in range(0, place.size, _SIZE):
+            bad |= waits[(place.index + begin) // _SIZE]
         return int(np.flatnonzero(bad)[0]) if bad.any() else None

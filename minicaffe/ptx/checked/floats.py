@@ -12,6 +12,7 @@ from .lanes import Value
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 _LOW_BITS = np.uint64((1 << 29) - 1)  # of a float64 that a float32 has no room for
 _TIE = np.uint64(1 << 28)
+_END = np.uint64((1 << 28) - 1)
 _SMALLEST_NORMAL = np.float32(2.0**-126)
 _HALF_OF_SMALLEST = 2.0**-150
 _SPLIT = np.float64(2**27 + 1)
@@ -52,22 +53,27 @@ def fma(a: Value, b: Value, c: Value) -> Value:
 
 def _fma32(a: Value, b: Value, c: Value) -> Value:
     # The product is exact in float64. The sum is rounded there, and then again: twice is once,
-    # but where the first rounding has made a tie of what was none.
-    product: Value = a.astype(_F64) * b
-    total: Value = product + c
+    # but where the first rounding has made a tie of what was none. Ties have zeros at their end.
+    total: Value = a.astype(_F64) * b.astype(_F64) + c.astype(_F64)
     result: Value = total.astype(_F32)
-    doubtful = (total.view(np.uint64) & _LOW_BITS) == _TIE
-    small = np.abs(result) < _SMALLEST_NORMAL
-    if small.any():
-        doubtful |= small & (np.abs(total - result) == _HALF_OF_SMALLEST)
-    if doubtful.any():
-        lanes = np.flatnonzero(doubtful)
-        p, q = (np.broadcast_to(each, total.shape)[lanes] for each in (product, c.astype(_F64)))
-        s, error = two_sum(p, q)
-        off_the_tie = np.nextafter(s, np.copysign(np.inf, error))
-        exact: Value = np.where(error == 0, s, off_the_tie)
-        result[lanes] = exact.astype(_F32)
+    ends = total.view(np.uint64) & _END
+    if np.count_nonzero(ends) < ends.size:
+        lanes = np.flatnonzero((ends == 0) & (total != result))
+        if lanes.size:
+            a, b, c = (np.broadcast_to(each, total.shape)[lanes] for each in (a, b, c))
+            result[lanes] = _once_rounded(a.astype(_F64) * b, c.astype(_F64))
     return result
+
+
+def _once_rounded(a: Value, b: Value) -> Value:
+    """a + b of float64 as the nearest float32: a tie that is none becomes a neighbour of itself."""
+    total, error = two_sum(a, b)
+    near = total.astype(_F32)
+    is_tie = (total.view(np.uint64) & _LOW_BITS) == _TIE
+    is_tie |= (np.abs(near) < _SMALLEST_NORMAL) & (np.abs(total - near) == _HALF_OF_SMALLEST)
+    off_the_tie = np.nextafter(total, np.copysign(np.inf, error))
+    exact: Value = np.where(is_tie & (error != 0), off_the_tie, total)
+    return exact.astype(_F32)
 
 
 def _fma64(a: Value, b: Value, c: Value) -> Value:

@@ -45,6 +45,7 @@ class Operands:
         self.kernel = kernel
         self.number = {name: index for index, name in enumerate(kernel.registers)}
         self.kept = frozenset().union(*(block.live for block in kernel.blocks))
+        self._addresses = 0
         self.used = {name for each in kernel.instructions for name in each.reads}
         self.undefined = [  # read before they are written, on some way
             (self.number[name], np.zeros(1, TYPES[kernel.registers[name]]))
@@ -108,20 +109,27 @@ class Operands:
     def address(self, operand: Operand) -> Read:
         """What gives an address, as unsigned 64 bits."""
         assert isinstance(operand, Address)
+        offset = np.array([operand.offset]).astype(np.uint64)
         if operand.base is None:
-            absolute = np.array([operand.offset], np.uint64)
-            return lambda batch: absolute
+            return lambda batch: offset
         if isinstance(operand.base, Symbol):
             base = self._symbol(operand.base.name, TYPES["u64"])
-        elif self.type_of(operand.base).itemsize == 8:
-            base = self._register(operand.base.name, TYPES["u64"])
-        else:
-            base32 = self._register(operand.base.name, TYPES["u32"])
-            base = lambda batch: base32(batch).astype(np.uint64)  # noqa: E731
-        if not operand.offset:
-            return base
-        offset = np.array([operand.offset]).astype(np.uint64)
-        return lambda batch: base(batch) + offset
+            return lambda batch: base(batch) + offset
+        number = self.number[operand.base.name]
+        bits = TYPES[f"u{8 * self.type_of(operand.base).itemsize}"]
+        self._addresses += 1
+        key = self._addresses
+
+        def read(batch: Batch) -> Value:
+            value = batch.registers[number]
+            assert value is not None
+            known, address = batch.addresses.get(key, (None, None))
+            if known is not value:  # in a loop it may well be what it was
+                address = value.view(bits).astype(np.uint64, copy=False) + offset
+                batch.addresses[key] = value, address
+            return address
+
+        return read
 
     # --- writing ---------------------------------------------------------------------------------
 

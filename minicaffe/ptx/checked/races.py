@@ -5,6 +5,7 @@ ranges of addresses, and looks at words only where these overlap; reads are kept
 a write needs to know of them. Threads of one warp are kept apart by bar.warp.sync as well.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +23,24 @@ _NOWHERE = (1 << 62, -1)
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An access by one instruction: of each lane the first word; words each; bytes of a piece."""
+    """An access by one instruction.
+
+    lanes, index   who, and the first byte of each, or one for all
+    size           bytes of a lane
+    low, stop      the first byte and the end, in some block's memory
+    """
 
     lanes: np.ndarray
-    first: np.ndarray
-    words: int
+    index: np.ndarray
+    size: int
     low: int
     stop: int
+
+    def words(self, word: int) -> Iterator[np.ndarray]:
+        """The words of this size that the lanes touch, first those that come first."""
+        first = np.broadcast_to(self.index // word, self.lanes.size)
+        for offset in range(-(-self.size // word)):
+            yield first + offset
 
 
 class _Table:
@@ -68,17 +80,6 @@ class Races:
         self._since = self._clock * _OWNERS
         self._synced: np.ndarray | None = None  # of each lane: the clock of its warp's last sync
 
-    def access(
-        self, lanes: np.ndarray, index: np.ndarray, low: int, stop: int, size: int
-    ) -> Access:
-        """An access of `size` bytes at these bytes."""
-        first = (
-            index // self._word
-            if index.size > 1
-            else np.broadcast_to(index, lanes.size) // self._word
-        )
-        return Access(lanes, first, -(-size // self._word), low, stop)
-
     def barrier(self) -> None:
         """All threads of each block have met: what was before meets nothing that comes."""
         self._clock += 1
@@ -104,8 +105,8 @@ class Races:
         if not table.overlaps(access):
             return None
         threads = self._threads[access.lanes]
-        for offset in range(access.words):
-            codes = table.codes[access.first + offset]
+        for words in access.words(self._word):
+            codes = table.codes[words]
             recent = codes >= self._since
             if not recent.any():
                 continue
@@ -129,11 +130,11 @@ class Races:
         table = self._tables[kind]
         table.extend(access)
         codes = self._clock * _OWNERS + self._threads[access.lanes]
-        for offset in range(access.words):
+        for words in access.words(self._word):
             if kind == WRITE:
-                table.codes[access.first + offset] = codes
+                table.codes[words] = codes
             else:
-                table.note(access.first + offset, codes, self._since)
+                table.note(words, codes, self._since)
 
     def _fold_reads(self) -> None:
         """Bring the list of reads into the table."""
@@ -141,8 +142,8 @@ class Races:
         for access, clock in self._reads:
             table.extend(access)
             codes = clock * _OWNERS + self._threads[access.lanes]
-            for offset in range(access.words):
-                table.note(access.first + offset, codes, self._since)
+            for words in access.words(self._word):
+                table.note(words, codes, self._since)
         self._reads.clear()
 
 

@@ -49,7 +49,7 @@ class Run:
                 self._block(number, self.program.blocks[number], mask)
 
     def _block(self, number: int, code: Code, mask: Mask) -> None:
-        batch = self.batch
+        batch, observer = self.batch, self.batch.observer
         batch.mask, batch.everyone = mask, mask.count == batch.alive
         batch.steps += len(code.steps) + 1
         if batch.steps > self.budget:
@@ -62,11 +62,11 @@ class Run:
         for at, step in code.steps:
             batch.at = at
             step(batch)
-            if batch.observer:
-                batch.observer.executed(batch, at)
+            if observer:
+                observer.executed(batch, at)
         batch.at = code.leave.at
-        if code.leave.kind != "fall" and batch.observer:
-            batch.observer.executed(batch, batch.at)
+        if code.leave.kind != "fall" and observer:
+            observer.executed(batch, batch.at)
         self._leave(number, code.leave)
 
     def _leave(self, number: int, leave: Leave) -> None:

@@ -1,12 +1,12 @@
 """Shared memory, with what makes it hard: races between threads that no barrier keeps apart."""
 
-import numpy as np
+from typing import NoReturn
 
 from ..instruction import TYPES
 from .copies import WORD, Copies
 from .lanes import Lanes
-from .races import Races
-from .window import ATOMIC, READ, WRITE, Window
+from .races import Access, Races
+from .window import ATOMIC, READ, WRITE, Place, Window
 
 _VERBS = {READ: "read", WRITE: "wrote", ATOMIC: "changed by an atomic operation"}
 _NOT_WITH = {READ: (WRITE, ATOMIC), WRITE: (WRITE, READ, ATOMIC), ATOMIC: (WRITE, READ)}
@@ -39,32 +39,36 @@ class SharedMemory(Window):
             if self.races:  # from now on these lanes see what they copied, others after a barrier
                 size = copy.words * WORD.itemsize
                 index = copy.rows[2] * WORD.itemsize
-                self.races.note(WRITE, self.races.access(copy.rows[0], index, *copy.reach, size))
+                self.races.note(WRITE, Access(copy.rows[0], index, size, *copy.reach))
 
-    def _check(self, at: np.ndarray, index: np.ndarray, low: int, stop: int, access: str) -> None:
+    def _check(self, place: Place, access: str) -> None:
         assert self.races is not None
-        mask, size = self.lanes.mask, stop - int(at.max())
-        waiting = self.copies.conflict(index, low, stop, size, self.bytes.size)
+        waiting = self.copies.conflict(place, self.bytes.size)
         if waiting is not None:
-            raise self.lanes.fault(
+            self._fail(
+                place,
+                waiting,
                 f"{access} of shared memory into which a cp.async copies",
-                int(mask.index[waiting]),
-                int(at[waiting if at.size > 1 else 0]),
                 "nobody has waited for the copy",
             )
-        this = self.races.access(mask.index, index, low, stop, size)
+        this = Access(place.mask.index, place.index, place.size, place.low, place.stop)
         for other in _NOT_WITH[access]:
             found = self.races.conflict(other, this)
             if found is not None:
                 number, thread = found
                 one = f"thread {self.lanes.index_of_thread(thread)}"
-                raise self.lanes.fault(
+                self._fail(
+                    place,
+                    number,
                     f"race in shared memory: {access} of what another thread {_VERBS[other]}",
-                    int(mask.index[number]),
-                    int(at[number if at.size > 1 else 0]),
                     f"{one if thread >= 0 else 'several threads'} did so since the last barrier",
                 )
         self.races.note(access, this)
+
+    def _fail(self, place: Place, number: int, kind: str, detail: str) -> NoReturn:
+        lane = int(place.mask.index[number])
+        address = int(place.at[number if place.at.size > 1 else 0])
+        raise self.lanes.fault(kind, lane, address, detail)
 
 
 def _has_small_accesses(lanes: Lanes) -> bool:

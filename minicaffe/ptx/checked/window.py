@@ -1,8 +1,11 @@
 """Memory of which every block, or every thread, has a piece of its own: shared and local memory."""
 
+from dataclasses import dataclass
+from typing import NoReturn
+
 import numpy as np
 
-from .lanes import Lanes, Value
+from .lanes import Lanes, Mask, Value
 
 READ, WRITE, ATOMIC = "read", "write", "atomic access"
 
@@ -21,7 +24,7 @@ class Window:
         self.bytes = np.zeros(self.pieces * self.stride, np.uint8)
         self.written = np.zeros(self.bytes.size if lanes.checks else 0, np.bool_)
         self.begin = owners * self.stride if self.pieces > 1 else np.zeros(1, np.intp)
-        self._known = (0, 0)  # these bytes of all pieces are written
+        self._known: dict[int, Place] = {}  # of an instruction, by its index
 
     def locate(
         self, address: Value, dtype: np.dtype, count: int, access: str
@@ -32,50 +35,73 @@ class Window:
         Raises EmulatorFault if an address is not in the piece or not a multiple of its size, or if
         nothing was written yet of what is read.
         """
+        lanes, size = self.lanes, dtype.itemsize * count
+        known = self._known.get(lanes.at)
+        if known is None or known.address is not address or known.mask is not lanes.mask:
+            known = self._checked(address, size, access)
+            self._known[lanes.at] = known
+        if lanes.checks:
+            self._check(known, access)
+        return self.bytes.view(dtype), known.index >> (dtype.itemsize.bit_length() - 1)
+
+    def _checked(self, address: Value, size: int, access: str) -> "Place":
         lanes = self.lanes
-        size = dtype.itemsize * count
         at = lanes.active(address)
         low, stop = int(at.min()), int(at.max()) + size
         if stop > self.size:
-            self._fail(at + np.uint64(size) > self.size, at, size, access, "out of bounds")
+            self.fail(at + np.uint64(size) > self.size, at, size, access, "out of bounds")
         if size > 1 and int(np.bitwise_or.reduce(at)) & (size - 1):
-            self._fail(at & np.uint64(size - 1) != 0, at, size, access, "misaligned")
+            self.fail(at & np.uint64(size - 1) != 0, at, size, access, "misaligned")
         index = at.view(np.intp) + lanes.active(self.begin)
+        place = Place(address, lanes.mask, at, index, low, stop, size)
         if lanes.checks:
-            self._note(at, index, low, stop, access)
-            self._check(at, index, low, stop, access)
-        return self.bytes.view(dtype), index // dtype.itemsize
+            self._note(place, access)
+        return place
 
-    def _check(self, at: np.ndarray, index: np.ndarray, low: int, stop: int, access: str) -> None:
+    def _check(self, place: "Place", access: str) -> None:
         """What else the lanes of the mask must not do; shared memory has races."""
 
-    def _note(self, at: np.ndarray, index: np.ndarray, low: int, stop: int, access: str) -> None:
-        """Mark bytes as written, or check that they were."""
-        if self._known[0] <= low and stop <= self._known[1]:
+    def _note(self, place: "Place", access: str) -> None:
+        """Mark bytes as written, or check that they were; once written they stay so."""
+        low, stop, size = place.low, place.stop, place.size
+        if access != WRITE and self.written.reshape(self.pieces, -1)[:, low:stop].all():
             return
-        size = stop - int(at.max())
         words = self.written.view(f"u{min(size, 8)}")
         ones = np.array(0x0101010101010101, np.uint64).astype(words.dtype)
-        places = [(index + begin) // words.itemsize for begin in range(0, size, words.itemsize)]
-        if access == WRITE:
-            for place in places:
-                words[place] = ones
-            return
-        if self.written.reshape(self.pieces, -1)[:, low:stop].all():
-            if stop - low >= self._known[1] - self._known[0]:
-                self._known = low, stop
-            return
-        for place in places:
-            bad = words[place] != ones
+        for begin in range(0, size, words.itemsize):
+            where = (place.index + begin) // words.itemsize
+            if access == WRITE:
+                words[where] = ones
+                continue
+            bad = words[where] != ones
             if bad.any():
-                self._fail(bad, at, size, access, "never written")
+                self.fail(bad, place.at, size, access, "never written")
 
-    def _fail(self, bad: np.ndarray, at: np.ndarray, size: int, access: str, what: str) -> None:
+    def fail(self, bad: np.ndarray, at: np.ndarray, size: int, access: str, what: str) -> NoReturn:
+        """Raise the fault of the first lane of the mask that is bad."""
         number = int(np.flatnonzero(bad)[0])
-        lane = int(self.lanes.mask.index[number])
         raise self.lanes.fault(
             f"{access} of {self.space} memory {what}",
-            lane,
+            int(self.lanes.mask.index[number]),
             int(at[number if at.size > 1 else 0]),
             f"{size} bytes, of {self.size} that there are",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An access that was checked; in a loop it is often the same again, arrays and all.
+
+    address, mask   what it was checked for
+    at, index       of the mask's lanes: the address, and the byte in the memory of all pieces
+    low, stop       the first and the end of the bytes that are reached, in some piece
+    size            bytes of a lane
+    """
+
+    address: Value
+    mask: Mask
+    at: np.ndarray
+    index: np.ndarray
+    low: int
+    stop: int
+    size: int
