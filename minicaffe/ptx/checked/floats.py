@@ -53,11 +53,13 @@ def fma(a: Value, b: Value, c: Value) -> Value:
 
 def _fma32(a: Value, b: Value, c: Value) -> Value:
     # The product is exact in float64. The sum is rounded there, and then again: twice is once,
-    # but where the first rounding has made a tie of what was none. Ties have zeros at their end.
+    # but where the first rounding has made a tie of what was none. Ties have zeros at their end,
+    # as have numbers of few bits; most of those are 0.
     total: Value = a.astype(_F64) * b.astype(_F64) + c.astype(_F64)
     result: Value = total.astype(_F32)
     ends = total.view(np.uint64) & _END
-    if np.count_nonzero(ends) < ends.size:
+    with_bits = np.count_nonzero(ends)
+    if with_bits < ends.size and with_bits < np.count_nonzero(total):
         lanes = np.flatnonzero((ends == 0) & (total != result))
         if lanes.size:
             a, b, c = (np.broadcast_to(each, total.shape)[lanes] for each in (a, b, c))

@@ -108,7 +108,6 @@ class Lanes:
         self.at = 0
         self.steps = 0
         self.carry = np.zeros(self.lanes, np.bool_)  # of add.cc and its like
-        self.addresses: dict[int, tuple[Value, Value]] = {}  # of operands: register, address
         self._specials: dict[str, Value] = {}
 
     # --- values ----------------------------------------------------------------------------------

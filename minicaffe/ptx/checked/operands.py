@@ -45,7 +45,6 @@ class Operands:
         self.kernel = kernel
         self.number = {name: index for index, name in enumerate(kernel.registers)}
         self.kept = frozenset().union(*(block.live for block in kernel.blocks))
-        self._addresses = 0
         self.used = {name for each in kernel.instructions for name in each.reads}
         self.undefined = [  # read before they are written, on some way
             (self.number[name], np.zeros(1, TYPES[kernel.registers[name]]))
@@ -117,17 +116,12 @@ class Operands:
             return lambda batch: base(batch) + offset
         number = self.number[operand.base.name]
         bits = TYPES[f"u{8 * self.type_of(operand.base).itemsize}"]
-        self._addresses += 1
-        key = self._addresses
 
         def read(batch: Batch) -> Value:
             value = batch.registers[number]
             assert value is not None
-            known, address = batch.addresses.get(key, (None, None))
-            if known is not value:  # in a loop it may well be what it was
-                address = value.view(bits).astype(np.uint64, copy=False) + offset
-                batch.addresses[key] = value, address
-            return address
+            wide = value.view(bits).astype(np.uint64, copy=False)
+            return wide + offset if operand.offset else wide
 
         return read
 

@@ -24,7 +24,6 @@ class Window:
         self.bytes = np.zeros(self.pieces * self.stride, np.uint8)
         self.written = np.zeros(self.bytes.size if lanes.checks else 0, np.bool_)
         self.begin = owners * self.stride if self.pieces > 1 else np.zeros(1, np.intp)
-        self._known: dict[int, Place] = {}  # of an instruction, by its index
 
     def locate(
         self, address: Value, dtype: np.dtype, count: int, access: str
@@ -36,16 +35,6 @@ class Window:
         nothing was written yet of what is read.
         """
         lanes, size = self.lanes, dtype.itemsize * count
-        known = self._known.get(lanes.at)
-        if known is None or known.address is not address or known.mask is not lanes.mask:
-            known = self._checked(address, size, access)
-            self._known[lanes.at] = known
-        if lanes.checks:
-            self._check(known, access)
-        return self.bytes.view(dtype), known.index >> (dtype.itemsize.bit_length() - 1)
-
-    def _checked(self, address: Value, size: int, access: str) -> "Place":
-        lanes = self.lanes
         at = lanes.active(address)
         low, stop = int(at.min()), int(at.max()) + size
         if stop > self.size:
@@ -53,16 +42,17 @@ class Window:
         if size > 1 and int(np.bitwise_or.reduce(at)) & (size - 1):
             self.fail(at & np.uint64(size - 1) != 0, at, size, access, "misaligned")
         index = at.view(np.intp) + lanes.active(self.begin)
-        place = Place(address, lanes.mask, at, index, low, stop, size)
         if lanes.checks:
+            place = Place(lanes.mask, at, index, low, stop, size)
             self._note(place, access)
-        return place
+            self._check(place, access)
+        return self.bytes.view(dtype), index >> (dtype.itemsize.bit_length() - 1)
 
     def _check(self, place: "Place", access: str) -> None:
         """What else the lanes of the mask must not do; shared memory has races."""
 
     def _note(self, place: "Place", access: str) -> None:
-        """Mark bytes as written, or check that they were; once written they stay so."""
+        """Mark bytes as written, or check that they were."""
         low, stop, size = place.low, place.stop, place.size
         if access != WRITE and self.written.reshape(self.pieces, -1)[:, low:stop].all():
             return
@@ -90,15 +80,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An access that was checked; in a loop it is often the same again, arrays and all.
+    """Where an access goes.
 
-    address, mask   what it was checked for
-    at, index       of the mask's lanes: the address, and the byte in the memory of all pieces
-    low, stop       the first and the end of the bytes that are reached, in some piece
-    size            bytes of a lane
+    mask        whose access it is
+    at, index   of the mask's lanes: the address, and the byte in the memory of all pieces
+    low, stop   the first and the end of the bytes that are reached, in some piece
+    size        bytes of a lane
     """
 
-    address: Value
     mask: Mask
     at: np.ndarray
     index: np.ndarray
