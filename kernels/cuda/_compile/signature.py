@@ -3,7 +3,7 @@
     float32[2]   an array of the device with two axes: an address, and an int32 for each axis
     natural      an int that is not negative; int32 if it is
     float32      a float; float64 and uint32 for NumPy's
-    bool, none   none takes no room
+    bool, none   none is an address that nothing reads
     (a, b)       a tuple, one after the other
 
 All lie at multiples of their size, as CUDA has it.
@@ -22,7 +22,7 @@ from .._array import DeviceArray
 LIMIT = 2**31
 CODES = {
     "natural": "i", "int32": "i", "uint32": "I", "float32": "f", "float64": "d", "bool": "?",
-    "none": "",
+    "none": "P",
 }  # fmt: skip
 
 
@@ -84,8 +84,8 @@ def flat(values: tuple[Any, ...]) -> Iterator[Any]:
             yield from value.shape
         elif isinstance(value, tuple):
             yield from flat(value)
-        elif value is not None:
-            yield value
+        else:
+            yield 0 if value is None else value
 
 
 def numba_types(names: tuple[str, ...]) -> tuple[Any, ...]:
