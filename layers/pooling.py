@@ -133,7 +133,8 @@ class PoolingLayer(Layer):
         dx = bottom[0].diff.write(self.device)
         window = self.window
         if self.max:
-            self.ops.max_backward(dy, self.mask.read(self.device), dx)
+            mask = self.mask.read(self.device)
+            self.ops.max_backward(dy, mask, dx, window.kernel, window.stride, window.pad)
         else:
             self.ops.average_backward(dy, dx, window.kernel, window.stride, window.pad)
 

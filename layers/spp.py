@@ -119,10 +119,11 @@ class SPPLayer(Layer):
             start += count
 
     def _backward_level(self, level: Level, gradient: Any, dx: Any) -> None:
+        window = level.window
         if self.max:
-            self.ops.max_backward(gradient, level.mask.read(self.device), dx)
+            mask = level.mask.read(self.device)
+            self.ops.max_backward(gradient, mask, dx, window.kernel, window.stride, window.pad)
         else:
-            window = level.window
             self.ops.average_backward(gradient, dx, window.kernel, window.stride, window.pad)
 
     def flops(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:

@@ -41,8 +41,11 @@ def max_forward(x: F32, y: F32, mask: I32, kernel: Pair, stride: Pair, pad: Pair
         mask[:, :, i, j] = np.where(maxima > LOWEST, where, -1)
 
 
-def max_backward(dy: F32, mask: I32, dx: F32) -> None:
-    """Overwrite dx: each gradient of dy is added where the maximum was."""
+def max_backward(dy: F32, mask: I32, dx: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
+    """Overwrite dx: each gradient of dy is added where the maximum was.
+
+    The windows are those of the maxima: a device that gathers looks there, this one need not.
+    """
     planes = dx.shape[0] * dx.shape[1]
     count = dy.shape[2] * dy.shape[3]
     gradients, pixels = dy.reshape(planes, count), mask.reshape(planes, count)

@@ -48,7 +48,7 @@ def pooled(device: str, size: Any, kernel: Any, stride: Any, pad: Any, out: Any)
     dmax, dmean = (np.full(x.shape, 7, np.float32) for _ in range(2))
     dy = np.random.default_rng(3).standard_normal(y.shape, np.float32)
     ops.max_forward(x, y, mask, kernel, stride, pad)
-    ops.max_backward(dy, mask, dmax)
+    ops.max_backward(dy, mask, dmax, kernel, stride, pad)
     ops.average_forward(x, mean, kernel, stride, pad)
     ops.average_backward(dy, dmean, kernel, stride, pad)
     return [y, mask, dmax, mean, dmean]
@@ -100,7 +100,8 @@ def test_a_window_outside_of_the_image(device: str) -> None:
     np.testing.assert_array_equal(mask, [[0, -1]])
     ops = kernels_of("pooling", device)
     dx = np.full((1, 1, 1, 3), 9, np.float32)
-    ops.max_backward(np.ones((1, 1, 1, 2), np.float32), mask[None, None], dx)
+    dy, windows = np.ones((1, 1, 1, 2), np.float32), ((1, 1), (1, 4), (0, 0))
+    ops.max_backward(dy, mask[None, None], dx, *windows)
     np.testing.assert_array_equal(dx, [[[[1, 0, 0]]]])
 
 

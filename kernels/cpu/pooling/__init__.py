@@ -58,8 +58,11 @@ def max_forward(x: F32, y: F32, mask: I32, kernel: Pair, stride: Pair, pad: Pair
     _max_forward(windows, x.reshape(-1), y.reshape(-1), mask.reshape(-1))
 
 
-def max_backward(dy: F32, mask: I32, dx: F32) -> None:
-    """Overwrite dx: each gradient of dy is added where the maximum was."""
+def max_backward(dy: F32, mask: I32, dx: F32, kernel: Pair, stride: Pair, pad: Pair) -> None:
+    """Overwrite dx: each gradient of dy is added where the maximum was.
+
+    The windows are those of the maxima: a device that gathers looks there, this one need not.
+    """
     planes = dx.shape[0] * dx.shape[1]
     pixels, outputs = (maps.shape[2] * maps.shape[3] for maps in (dx, dy))
     _max_backward(
