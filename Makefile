@@ -58,6 +58,16 @@ test-across: $(VENV)/dev.stamp java
 	@$(bin)/python --version
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow" $(across)
 
+# On a machine with a GPU, with whatever Python has numba-cuda and pytest there: nothing is installed.
+CUDA_PYTHON ?= python3
+
+test-cuda:  ## on a GPU: kernels, layers, goldens and solvers on the device cuda, ulps beside the emulator
+	@MINICAFFE_CUDA=gpu $(CUDA_PYTHON) -m pytest -o addopts=--import-mode=importlib -W ignore::pytest.PytestConfigWarning \
+		-q -p no:cacheprovider -k "cuda or devices_agree" tests/kernels/cuda tests/layers tests/net tests/solver
+
+bench-cuda:  ## on a GPU: products, layers and nets beside PyTorch, in less than five minutes
+	@MINICAFFE_CUDA=gpu $(CUDA_PYTHON) -m benchmarks.cuda
+
 test-slow: $(VENV)/dev.stamp java  ## the slow ones alone
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m slow
 

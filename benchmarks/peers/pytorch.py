@@ -79,9 +79,16 @@ class TorchWork(Work):
     """A case as a list of PyTorch operations."""
 
     def __init__(
-        self, case: Case, arrays: Arrays, memory_format: torch.memory_format, *, tuned: bool
+        self,
+        case: Case,
+        arrays: Arrays,
+        memory_format: torch.memory_format,
+        *,
+        tuned: bool,
+        device: str = "cpu",
     ) -> None:
         self.case, self.arrays, self.format = case, arrays, memory_format
+        self.device = torch.device(device)
         self.net = case.param()
         self.training = self.net.state.phase == pb.TRAIN
         self.outputs = graph.outputs(self.net)
@@ -125,7 +132,7 @@ class TorchWork(Work):
         for key, values in self.arrays.items():
             kind, _, name = key.partition("/")
             if kind == what:
-                tensor = torch.from_numpy(values.copy())
+                tensor = torch.from_numpy(values.copy()).to(self.device)
                 if tensor.ndim == 4:
                     tensor = tensor.contiguous(memory_format=self.format)
                 found[name] = tensor
@@ -133,6 +140,11 @@ class TorchWork(Work):
 
     def _parameter(self, key: str) -> torch.Tensor:
         return self.parameters[key.removeprefix("param/")]
+
+    def wait(self) -> None:
+        """Wait for the device."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
     # --- the work ----------------------------------------------------------------------------
 
@@ -158,7 +170,7 @@ class TorchWork(Work):
         blobs = self._run()
         self.tops = [blobs[name] for name in self.outputs]
         diffs = self._tensors("diff")
-        self.diffs = [diffs.get(name, torch.ones(())) for name in self.outputs]
+        self.diffs = [diffs.get(name, torch.ones((), device=self.device)) for name in self.outputs]
 
     def _backward(self) -> None:
         self.gradients = torch.autograd.grad(
@@ -167,7 +179,8 @@ class TorchWork(Work):
 
     def _loss(self) -> torch.Tensor:
         blobs = self._run()
-        return sum((blobs[name] * weight for name, weight in self.weights.items()), torch.zeros(()))
+        none = torch.zeros((), device=self.device)
+        return sum((blobs[name] * weight for name, weight in self.weights.items()), none)
 
     def _forward_backward(self) -> None:
         for key in self.keys:
@@ -232,4 +245,4 @@ class TorchWork(Work):
 
 def as_array(tensor: torch.Tensor) -> np.ndarray:
     """A copy in NCHW order."""
-    return np.array(tensor.detach().numpy(), order="C")
+    return np.array(tensor.detach().cpu().numpy(), order="C")

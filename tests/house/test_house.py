@@ -109,6 +109,8 @@ def test_make_alone_lists_the_verbs() -> None:
         "test-slow",
         "test-vectors",
         "test-cuda-compile",
+        "test-cuda",
+        "bench-cuda",
         "test-newest",
         "test-all",
         "lint",
