@@ -39,9 +39,9 @@ def backends() -> tuple[Any, Any]:
     gpu = pytest.importorskip("minicaffe.kernels.cuda._backend.gpu")
     if not gpu.count():
         pytest.skip("there is no NVIDIA GPU with a driver")
-    from minicaffe.kernels.cuda._backend.emulator import Fast
+    from minicaffe.kernels.cuda._backend.emulator import Emulator
 
-    return gpu.Gpu(0), Fast(0)
+    return gpu.Gpu(0), Emulator("jit", 0)
 
 
 @pytest.mark.parametrize(("family", "case"), [*all_cases()])
