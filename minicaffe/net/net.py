@@ -233,6 +233,8 @@ class Net:
                     recorded[index]()
                 else:
                     turn(index)
+                    if not self.recording.holds():
+                        recorded = {}
             except Exception as error:
                 self.recording.failed()
                 self.nodes[index].name_in(error)

@@ -19,7 +19,9 @@ down: those that have a kernel family `recording`, with the function
 
     record(run) -> calls | None      run(), and the kernel calls that it made, to be made again
 
-All other layers run as ever between them, and so does everything while a callback watches.
+All other layers run as ever between them. Where one of these moves an array, as a layer of data
+does for a batch of another size, those after it run as ever too; so does everything while a
+callback watches.
 """
 
 from __future__ import annotations
@@ -79,6 +81,10 @@ class Recording:
         self._recorded = kind
         able = self.able.intersection(range(start, last + 1))
         return {index: partial(self._write_down, index, turn) for index in able}
+
+    def holds(self) -> bool:
+        """Whether no array has moved since the pass began, as a layer of data moves its tops."""
+        return self._moves == moves()
 
     def done(self, start: int, last: int) -> None:
         """A pass has come to its end; where it was not of one kind all the time, it is not kept."""

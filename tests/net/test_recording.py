@@ -236,3 +236,35 @@ def test_a_shape_that_does_not_fit_is_an_error_as_ever() -> None:
     net.blobs["x"].reshape(2, 5, 9, 8)
     with pytest.raises(Error, match="layer 'conv'"):
         net.forward()
+
+
+class Rows(caffe.Layer):
+    """Gives as many rows of ones as `rows` says, in its forward, as layers of data do."""
+
+    rows = 0
+
+    def setup(self, bottom: Any, top: Any) -> None:
+        pass
+
+    def reshape(self, bottom: Any, top: Any) -> None:
+        if not top[0].count:
+            top[0].reshape(3, 4)
+
+    def forward(self, bottom: Any, top: Any) -> None:
+        top[0].reshape(Rows.rows, 4)
+        top[0].data[...] = 1
+
+    def backward(self, top: Any, propagate_down: Any, bottom: Any) -> None:
+        pass
+
+
+def test_a_layer_that_reshapes_in_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layers after it follow in the same pass, whether their calls were written down or not."""
+    net = net_of(f"""
+        layer {{ name: "rows" type: "Python" top: "rows"
+          python_param {{ module: "{__name__}" layer: "Rows" }} }}
+        layer {{ name: "twice" type: "Power" bottom: "rows" top: "twice"
+          power_param {{ scale: 2 }} }}""")
+    for rows in (3, 3, 3, 2, 2, 2, 5, 3):
+        monkeypatch.setattr(Rows, "rows", rows)
+        same(outputs(net), {"twice": np.full((rows, 4), 2, np.float32)})
