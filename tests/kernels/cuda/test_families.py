@@ -13,7 +13,7 @@ from tests.kernels.cuda.case import CASES, cases_of
 # Families that kernels/cuda does not have yet; whoever writes one takes it out of here.
 NOT_YET = {
     "accuracy", "argmax", "contrastive_loss", "convolution", "crop", "embed", "gather",
-    "hinge_loss", "infogain_loss", "lrn", "lstm", "recurrent", "sigmoid_cross_entropy_loss",
+    "hinge_loss", "infogain_loss", "lstm", "recurrent", "sigmoid_cross_entropy_loss",
     "tile",
 }  # fmt: skip
 # Of cpu alone: chains of layers in one pass, and the pass of one image recorded.
