@@ -44,7 +44,7 @@ F32 = NDArray[np.float32]
 CHECKOUT = Path(__file__).resolve().parent.parent
 TURN = 0.002  # seconds at least
 CLOSE = 1.05  # times as slow as the best: a difference that `--check` names
-HOPELESS = 2.5  # times as slow as the best at the first call: no turns
+HOPELESS = 3.0  # times as slow as the best at the first calls: no turns
 BUDGET, LEAST_TURNS = 0.5, 3  # seconds of all turns of a product; but so many turns of each way
 
 
@@ -138,7 +138,7 @@ def call_of(
 
 def in_turns(calls: dict[Way, Callable[[], None]], rounds: int) -> dict[Way, float]:
     """Milliseconds of processor time of each: the least, when nothing else took the core."""
-    first = {way: seconds(call, 1) for way, call in calls.items()}
+    first = {way: min(seconds(call, 1) for _ in range(2)) for way, call in calls.items()}
     least = min(first.values())
     samples: dict[Way, list[float]] = {way: [took] for way, took in first.items()}
     going = [way for way, took in first.items() if took <= HOPELESS * least]

@@ -22,6 +22,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .._compile.jit import inlined, inner, kernel
+from .._vector.fetching import fetch
 from .._vector.instructions import LANES
 from .._vector.lanes import copy_over, fill_line, weave_line
 from .._vector.scratch import Need, Scratch, divide, room, whole
@@ -35,7 +36,7 @@ from .depthwise_bands import (
     phases,
     place,
 )
-from .depthwise_taps import TALL, TAPS, WIDE, add_products, fetch, sum_tall, sum_wide
+from .depthwise_taps import TALL, TAPS, WIDE, add_products, sum_tall, sum_wide
 from .plan import Plan, Sizes
 
 F32 = NDArray[np.float32]

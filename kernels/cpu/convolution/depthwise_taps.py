@@ -12,14 +12,12 @@ have to be taken out of it at each.
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .._compile.jit import DISABLED
-from .._vector.instructions import INT, LANES, SHORT, Emitter
+from .._vector.instructions import INT, LANES, Emitter
 from .._vector.lanes import strided
 
 F32 = NDArray[np.float32]
@@ -93,10 +91,6 @@ def _place_lines(
         for j in range(max(count, LANES)):
             value = source[s0 + i * s_step + j * stride] if j < count else np.float32(0)
             target[t0 + i * t_step + j] = value
-
-
-def _fetch(count: int, source: F32, s0: int) -> None:
-    """Have `count` numbers brought into the cache, while something else is done."""
 
 
 # ---- the same, as LLVM instructions
@@ -246,25 +240,7 @@ def _place_intrinsic(
     return types.void(n, n, source, n, n, n, target, n, n), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _fetch_intrinsic(typing: Any, count: Any, source: Any, s0: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        count, source, s0 = args
-        e = Emitter(context, builder)
-        begin = e.at(e.data(signature.args[1], source), s0)
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, SHORT, SHORT, SHORT])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        with e.loop(builder.sdiv(builder.add(count, INT(15)), INT(16)), []) as (turn, _):
-            line = e.at(begin, builder.mul(turn, INT(16)))
-            builder.call(prefetch, [builder.bitcast(line, byte), SHORT(0), SHORT(3), SHORT(1)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, source, types.int64), emit
-
-
 sum_wide: Any = _sum_wide if DISABLED else _wide_intrinsic
 sum_tall: Any = _sum_tall if DISABLED else _tall_intrinsic
 add_products: Any = _add_products if DISABLED else _add_products_intrinsic
 place_lines: Any = _place_lines if DISABLED else _place_intrinsic
-fetch: Any = _fetch if DISABLED else _fetch_intrinsic

@@ -116,9 +116,10 @@ def _sum_products(t: Tiling, room: Room, x: F32, dy: F32, work: Scratch, shares:
         for task in range(thread * tasks // work.threads, (thread + 1) * tasks // work.threads):
             share, group = task // t.groups, task % t.groups
             sums = task * panels * squares * depth
-            fill_line(panels * squares * depth, ZERO, memory, sums)
-            last = (share + 1) * t.images // shares
-            for n in range(share * t.images // shares, last, room.images):
+            begin, last = share * t.images // shares, (share + 1) * t.images // shares
+            if begin == last:  # there are no images
+                fill_line(panels * squares * depth, ZERO, memory, sums)
+            for n in range(begin, last, room.images):
                 count = min(room.images, last - n)
                 for i in range(count):
                     item = (n + i) * t.groups + group
@@ -145,7 +146,7 @@ def _sum_products(t: Tiling, room: Room, x: F32, dy: F32, work: Scratch, shares:
                         add_products_of_rows(
                             t.channels, tiles, memory, inputs + element * room.input_step,
                             room.lanes, gradients + element * room.gradient_step,
-                            sums + (panel * squares + element) * depth,
+                            sums + (panel * squares + element) * depth, n > begin,
                         )  # fmt: skip
 
 

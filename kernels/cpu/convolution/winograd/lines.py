@@ -30,7 +30,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..._compile.jit import kernel
+from ..._compile.jit import inner, kernel
+from ..._vector.fetching import fetch
 from ..._vector.instructions import LANES, ROWS
 from ..._vector.lanes import fill_line
 from ..._vector.scratch import Scratch, whole
@@ -140,14 +141,36 @@ def transform_filters(t: Tiling, filters: Filters, weight: F32, out: F32, work: 
             source = group * t.outputs * t.channels * taps + first * filters.row
             to = group * t.n * t.n * t.filter_step + panel_at(first, t.channels)
             start, tap = (packed + (taps - 1) * high, -high) if filters.mirrored else (packed, high)
-            for k in range(t.channels):
+            for k in range(0, t.channels, LANES):
+                channels = min(LANES, t.channels - k)
                 at = source + k * filters.channel
-                turn_taps(count, taps, weight, at, filters.row, memory, packed, high)
-                for lane in range(0, high, LANES):
-                    transform(
-                        FILTER, t.which, memory, start + lane, t.r * tap, tap,
-                        out, to + k * high + lane, t.filter_step,
-                    )  # fmt: skip
+                _turn_filters(t, filters, weight, at, count, channels, high, memory, packed)
+                for c in range(channels):
+                    for lane in range(0, high, LANES):
+                        transform(
+                            FILTER, t.which, memory, start + c * taps * high + lane, t.r * tap, tap,
+                            out, to + (k + c) * high + lane, t.filter_step,
+                        )  # fmt: skip
+
+
+@inner
+def _turn_filters(
+    t: Tiling, filters: Filters, weight: F32, at: int, count: int, channels: int, high: int,
+    out: F32, out0: int,
+) -> None:  # fmt: skip
+    """Write [channel][tap][output] of `count` outputs; `high` is the panel's.
+
+    Forward, filters to one output lie side by side. Backward to the images those from one channel
+    do, and the next channel's are far away: they are fetched meanwhile.
+    """
+    taps = t.r * t.r
+    if filters.channel == taps:
+        turn_taps(count, channels * taps, weight, at, filters.row, out, out0, high)
+        return
+    for c in range(channels):
+        source = at + c * filters.channel
+        fetch(count * taps, weight, source + LANES * filters.channel)
+        turn_taps(count, taps, weight, source, filters.row, out, out0 + c * taps * high, high)
 
 
 @kernel

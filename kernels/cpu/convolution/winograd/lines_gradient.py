@@ -74,9 +74,10 @@ def _sum_products(t: Tiling, x: F32, dy: F32, work: Scratch, shares: int, parts:
             first = task % parts * panels // parts
             last = (task % parts + 1) * panels // parts
             sums = ((share * t.groups + group) * panels + first) * squares * depth
-            fill_line((last - first) * squares * depth, ZERO, memory, sums)
-            end = (share + 1) * all_rows // shares
-            for top in range(share * all_rows // shares, end, t.rows):
+            begin, end = share * all_rows // shares, (share + 1) * all_rows // shares
+            if begin == end:  # there are no images
+                fill_line((last - first) * squares * depth, ZERO, memory, sums)
+            for top in range(begin, end, t.rows):
                 bottom = min(top + t.rows, end)
                 tiles = (bottom - top) * t.tiles_w
                 fill_line(t.line, ZERO, memory, padded)
@@ -105,7 +106,7 @@ def _sum_products(t: Tiling, x: F32, dy: F32, work: Scratch, shares: int, parts:
                         to = sums + (panel * squares + element) * depth
                         add_products_of_lines(
                             t.channels, tiles, memory, inputs + element * t.channel_step, t.plane,
-                            b, to,
+                            b, to, top > begin,
                         )  # fmt: skip
 
 

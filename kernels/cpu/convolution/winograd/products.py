@@ -175,33 +175,33 @@ def multiply_packed_rows(
 
 @inner
 def add_products_of_lines(
-    rows: int, depth: int, work: F32, a: int, a_step: int, b: int, c: int
+    rows: int, depth: int, work: F32, a: int, a_step: int, b: int, c: int, add: bool
 ) -> None:
-    """C += A B for lines of A, a panel of B, and C (rows, COLUMNS)."""
+    """C += A B, or C = A B, for lines of A, a panel of B, and C (rows, COLUMNS)."""
     tall = tall_rows(rows)
     for i in range(0, tall, ROWS):
         multiply_chunks(
             ROWS, depth, work, a + i * a_step, a_step, 1, work, b,
-            work, c + i * COLUMNS, COLUMNS, True,
+            work, c + i * COLUMNS, COLUMNS, add,
         )  # fmt: skip
     for i in range(tall, rows, LOW_ROWS):
         multiply_chunks(
             LOW_ROWS, depth, work, a + i * a_step, a_step, 1, work, b,
-            work, c + i * COLUMNS, COLUMNS, True,
+            work, c + i * COLUMNS, COLUMNS, add,
         )  # fmt: skip
 
 
 @inner
 def add_products_of_rows(
-    rows: int, depth: int, work: F32, a: int, k_step: int, b: int, c: int
+    rows: int, depth: int, work: F32, a: int, k_step: int, b: int, c: int, add: bool
 ) -> None:
     """The same for A whose columns are lines, `k_step` apart."""
     tall = tall_rows(rows)
     for i in range(0, tall, ROWS):
         multiply_chunks(
-            ROWS, depth, work, a + i, 1, k_step, work, b, work, c + i * COLUMNS, COLUMNS, True
+            ROWS, depth, work, a + i, 1, k_step, work, b, work, c + i * COLUMNS, COLUMNS, add
         )
     for i in range(tall, rows, LOW_ROWS):
         multiply_chunks(
-            LOW_ROWS, depth, work, a + i, 1, k_step, work, b, work, c + i * COLUMNS, COLUMNS, True
+            LOW_ROWS, depth, work, a + i, 1, k_step, work, b, work, c + i * COLUMNS, COLUMNS, add
         )
