@@ -81,12 +81,14 @@ def compare(family: str, case: Case, device: str) -> None:
     """Call the function on `reference` and on a device, and compare all that they leave."""
     expected, there = copies(case.args), copies(case.args)
     result = getattr(load_kernel(family, "reference"), case.function)(*expected)
+    memory = load_kernel("memory", device)
     moved: dict[int, Any] = {}
-    answer = getattr(load_kernel(family, device), case.function)(*upload(there, device, moved))
+    given, before = upload(there, device, moved), memory.transfers["down"]
+    answer = getattr(load_kernel(family, device), case.function)(*given)
     assert (result is None) == (answer is None)
+    assert answer is not None or memory.transfers["down"] == before, "it waits for the device"
     if result is not None:
         np.testing.assert_allclose(answer, result, rtol=case.rtol, atol=case.atol)
-    memory = load_kernel("memory", device)
     for want, got in zip(arrays(expected), arrays(there), strict=True):
         memory.download(moved[id(got)], got)
         np.testing.assert_allclose(got, want, rtol=case.rtol, atol=case.atol)
