@@ -20,8 +20,12 @@ down: those that have a kernel family `recording`, with the function
     record(run) -> calls | None      run(), and the kernel calls that it made, to be made again
 
 All other layers run as ever between them. Where one of these moves an array, as a layer of data
-does for a batch of another size, those after it run as ever too; so does everything while a
-callback watches.
+does for a batch of another size, or changes parameters, those after it run as ever too; so does
+everything while a callback watches, and with files of MINICAFFE_PATH, which may be anything.
+
+A layer whose kernels are not only those of the device (half of one was written anew in NumPy, say)
+would lose a part of its work. So the calls are tried when they have been written down: made again,
+from the same bottoms, they must give the same tops, bit for bit, or the layer runs as ever.
 """
 
 from __future__ import annotations
@@ -31,7 +35,10 @@ from functools import partial
 from threading import get_ident
 from typing import Any
 
+import numpy as np
+
 from .. import overlay
+from ..blob import Blob
 from ..device import known_families, load_kernel
 from ..kept import allowed
 from ..layer import Layer
@@ -56,18 +63,21 @@ class Recording:
     def __init__(self, nodes: Sequence[Node], groups: Sequence[Group], phase: int, device: str):
         self.nodes = nodes
         self.able: set[int] = set()  # the layers that take part
+        self.grouped: dict[int, Group] = {}
         self._seen: Kind | None = None  # of the latest pass, as it was at its end
         self._recorded: Kind | None = None
         self._calls: dict[int, Call] = {}
         self._moves = -1
         self._loans: Sequence[Loans | None] = ()
-        if phase != pb.TEST or not allowed() or "recording" not in known_families(device):
+        known = "recording" in known_families(device)
+        if phase != pb.TEST or not known or not allowed() or overlay.folders():
             return
         self.record = load_kernel("recording", device).record
-        grouped = {group.first + i: group for group in groups for i in range(len(group.nodes))}
+        for group in groups:
+            self.grouped |= dict.fromkeys(range(group.first, group.last + 1), group)
         for index, node in enumerate(nodes):
-            group = grouped.get(index)
-            if _steady(node, device) and (group is None or _all_steady(group, device)):
+            together = self.grouped[index].nodes if index in self.grouped else [node]
+            if all(_steady(each, device) for each in together):
                 self.able.add(index)
 
     def of_pass(self, start: int, last: int, turn: Callable[[int], None]) -> dict[int, Call]:
@@ -83,8 +93,8 @@ class Recording:
         return {index: partial(self._write_down, index, turn) for index in able}
 
     def holds(self) -> bool:
-        """Whether no array has moved since the pass began, as a layer of data moves its tops."""
-        return self._moves == moves()
+        """Whether the pass is still of the kind that it began as."""
+        return self._recorded is None or self._kind(*self._recorded[:2]) == self._recorded
 
     def done(self, start: int, last: int) -> None:
         """A pass has come to its end; where it was not of one kind all the time, it is not kept."""
@@ -99,9 +109,17 @@ class Recording:
 
     def _write_down(self, index: int, turn: Callable[[int], None]) -> None:
         """A layer's turn, and from the next pass on its calls in place of it."""
+        first = self.grouped[index].first if index in self.grouped else index
+        tops = self.nodes[index].tops
+        memory = {id(top.data.storage) for top in tops}
+        bottoms = (*self.nodes[first].bottoms, *self.nodes[index].bottoms)
+        lost = [blob for blob in bottoms if id(blob.data.storage) in memory]  # it works in place
+        before = [(blob, blob.data.read("cpu").copy()) for blob in lost]
         calls = self.record(partial(turn, index))
         if calls:
-            self._calls[index] = calls[0] if len(calls) == 1 else partial(_make, calls)
+            call = calls[0] if len(calls) == 1 else partial(_make, calls)
+            if _gives_the_same(call, tops, before):
+                self._calls[index] = call
         elif calls is not None and self.nodes[index].kind.shares:
             self._calls[index] = do_nothing
 
@@ -130,17 +148,24 @@ def _make(calls: Sequence[Call]) -> None:
         call()
 
 
-def _all_steady(group: Group, device: str) -> bool:
-    return all(_steady(node, device) for node in group.nodes)
+def _gives_the_same(call: Call, tops: Sequence[Blob], before: Sequence[tuple[Blob, Any]]) -> bool:
+    """Whether a call gives the tops that are there, where some blobs hold what they held before.
+
+    Either way the tops hold afterwards what they hold now.
+    """
+    results = [top.data.update("cpu") for top in tops]
+    expected = [result.copy() for result in results]
+    for result in results:
+        result.fill(np.nan)
+    for blob, values in before:
+        blob.data.update("cpu")[...] = values
+    call()
+    pairs = list(zip(results, expected, strict=True))
+    same = all(a.tobytes() == b.tobytes() for a, b in pairs)
+    for result, values in pairs:
+        result[...] = values
+    return same
 
 
 def _steady(node: Node, device: str) -> bool:
-    """Whether a layer's calls can be written down: a file of MINICAFFE_PATH may be anything."""
-    layer = node.layer
-    if node.kind is Layer or not node.kind.steady or layer.device != device:
-        return False
-    if not overlay.folders():
-        return True
-    modules = {base.__module__ for base in type(layer).__mro__}
-    modules.update(layer.ops_of(family).__name__ for family in layer.kernels)
-    return not any(overlay.is_overlaid(name) for name in modules if name.startswith("minicaffe."))
+    return node.kind is not Layer and node.kind.steady and node.layer.device == device

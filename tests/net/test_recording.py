@@ -268,3 +268,45 @@ def test_a_layer_that_reshapes_in_its_turn(monkeypatch: pytest.MonkeyPatch) -> N
     for rows in (3, 3, 3, 2, 2, 2, 5, 3):
         monkeypatch.setattr(Rows, "rows", rows)
         same(outputs(net), {"twice": np.full((rows, 4), 2, np.float32)})
+
+
+def test_a_kernel_that_is_not_only_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    from minicaffe.kernels.cpu import inner_product
+
+    real = inner_product.forward
+
+    def forward(x: Any, weight: Any, bias: Any, y: Any, transpose: bool) -> None:
+        real(x, weight, bias, y, transpose)
+        y += 1  # which is no kernel
+
+    monkeypatch.setattr(inner_product, "forward", forward)
+    net = net_of()
+    fill_parameters(net, 1)
+    for seed in range(4):
+        fill(net, seed)
+        net.forward()
+    recorded = {net.nodes[index].name for index in net.recording._calls}
+    assert "conv" in recorded
+    assert "y" not in recorded
+    y = net.blobs["pool"].data.reshape(2, -1) @ net.params["y"][0].data.T + net.params["y"][1].data
+    np.testing.assert_allclose(net.blobs["y"].data, y + 1, rtol=1e-5)
+
+
+def test_a_layer_that_changes_parameters_of_those_after_it(
+    plain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, other = ready(), plain()
+    fill_parameters(other, 1)
+    for each in (net, other):
+        layer = each.nodes[each.layer_index("loud")].layer
+        weight = each.nodes[each.layer_index("y")].blobs[0].data
+
+        def forward(*blobs: Any, real: Any = layer.forward, weight: Any = weight) -> None:
+            weight[...] += 1
+            real(*blobs)
+
+        monkeypatch.setattr(layer, "forward", forward)
+    for seed in range(4):
+        for each in (net, other):
+            fill(each, seed)
+        same(outputs(net), outputs(other))
