@@ -3,11 +3,12 @@
 A file cases/<family>.py has a list `CASES`. Each case names a function and its arguments; arrays
 that are written are arguments like the others. After the call every array must hold what it holds
 on `reference`, whether it is read or written, and the function must return what it returns there.
+An argument that each device makes for itself, a plan or its scratch, is an `Own`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,21 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.function}({', '.join(map(_shown, self.args))})"
+
+
+class Own:
+    """An argument that a device's family makes, and that is not compared: `make(family)`."""
+
+    def __init__(self, make: Callable[[Any], Any], shown: str) -> None:
+        self.make, self.shown = make, shown
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+def made(args: Any, family: Any) -> Any:
+    """The arguments of a call, with what the family of a device makes among them."""
+    return type(args)(arg.make(family) if isinstance(arg, Own) else arg for arg in args)
 
 
 def _shown(arg: Any) -> str:
@@ -80,11 +96,12 @@ def all_cases() -> Iterator[Any]:
 def compare(family: str, case: Case, device: str) -> None:
     """Call the function on `reference` and on a device, and compare all that they leave."""
     expected, there = copies(case.args), copies(case.args)
-    result = getattr(load_kernel(family, "reference"), case.function)(*expected)
+    reference, other = load_kernel(family, "reference"), load_kernel(family, device)
+    result = getattr(reference, case.function)(*made(expected, reference))
     memory = load_kernel("memory", device)
     moved: dict[int, Any] = {}
-    given, before = upload(there, device, moved), memory.transfers["down"]
-    answer = getattr(load_kernel(family, device), case.function)(*given)
+    given, before = upload(made(there, other), device, moved), memory.transfers["down"]
+    answer = getattr(other, case.function)(*given)
     assert (result is None) == (answer is None)
     assert answer is not None or memory.transfers["down"] == before, "it waits for the device"
     if result is not None:
@@ -94,13 +111,13 @@ def compare(family: str, case: Case, device: str) -> None:
         np.testing.assert_allclose(got, want, rtol=case.rtol, atol=case.atol)
 
 
-def copies(args: Any, made: dict[int, Any] | None = None) -> Any:
+def copies(args: Any, done: dict[int, Any] | None = None) -> Any:
     """The arguments with arrays of their own; what was one array still is one."""
-    made = {} if made is None else made
+    done = {} if done is None else done
     if isinstance(args, list | tuple):
-        return type(args)(copies(each, made) for each in args)
+        return type(args)(copies(each, done) for each in args)
     if isinstance(args, np.ndarray):
-        return made.setdefault(id(args), args.copy())
+        return done.setdefault(id(args), args.copy())
     return args
 
 

@@ -16,7 +16,7 @@ import pytest
 from minicaffe.device import load_kernel
 from minicaffe.kernels.cuda import _backend
 from minicaffe.kernels.cuda._backend.emulator import Emulator
-from tests.kernels.cuda.case import CASES, cases_of, upload
+from tests.kernels.cuda.case import CASES, cases_of, made, upload
 
 KINDS = [(8, 0), (9, 0)]
 
@@ -35,7 +35,7 @@ class Assembling(Emulator):
     """A backend that assembles kernels, and keeps what ptxas says of each."""
 
     def __init__(self, cc: tuple[int, int], folder: Path) -> None:
-        super().__init__("jit", 0)
+        super().__init__("emulate", 0)
         self.compute_capability = cc
         self.folder = folder
         self.said: dict[str, str] = {}
@@ -74,7 +74,7 @@ def assembling(
 def test_kernels_need_no_memory_for_registers(assembling: Assembling, family: str) -> None:
     module = load_kernel(family, "cuda")
     for case in cases_of(family):
-        getattr(module, case.function)(*upload(case.args, "cuda", {}))
+        getattr(module, case.function)(*upload(made(case.args, module), "cuda", {}))
     for name, said in assembling.said.items():
         spilled = re.findall(r"(\d+) bytes spill (?:stores|loads)", said)
         assert set(spilled) == {"0"}, f"{name}: {said}"
