@@ -1,18 +1,19 @@
 """Batch normalisation: every channel to mean 0 and variance 1.
 
 Arrays are (N, C, inner), those of a channel (C); m = N * inner values a channel. Means and squares
-are the sums of `_sums.py`, the rest is a thread an element: forward reads x three times and writes
-two arrays, 20 bytes an element; backward reads dy and the normalised x twice, 20 bytes as well.
+are the sums of `_sums.py`, the rest are formulas of `_elements.py`: forward reads x three times and
+writes two arrays, 20 bytes an element; backward reads dy and the normalised x twice, 20 as well.
 """
 
-from functools import cache
+from typing import Any
 
 import numpy as np
 
 from . import memory
 from ._array import DeviceArray
-from ._compile.jit import Kernel, kernel
+from ._compile.jit import inner, kernel
 from ._compile.words import F32, grid
+from ._elements import each
 from ._sums import channel_means, squared_distance, value, value_and_product
 
 __all__ = ["accumulate", "averages", "backward", "forward_batch", "forward_given"]
@@ -25,19 +26,14 @@ def forward_batch(
     """Write x's mean and biased variance, and x normalised by them into x_norm and y."""
     channel_means(value, (x,), mean)
     channel_means(squared_distance, (x, mean), variance)
-    _normalise(True).over(y.size)(
-        x.reshape(-1), mean, variance, float(eps), x_norm.reshape(-1), y.reshape(-1), y.shape[2]
-    )
+    each(_normal, (mean, variance, float(eps)), y, x, also=x_norm)
 
 
 def forward_given(
     x: DeviceArray, mean: DeviceArray, variance: DeviceArray, eps: float, y: DeviceArray
 ) -> None:
     """Write (x - mean) / sqrt(variance + eps) into y (y may be x)."""
-    flat = y.reshape(-1)
-    _normalise(False).over(y.size)(
-        x.reshape(-1), mean, variance, float(eps), flat, flat, y.shape[2]
-    )
+    each(_normal, (mean, variance, float(eps)), y, x)
 
 
 def backward(
@@ -47,15 +43,12 @@ def backward(
 
     With x_norm, mean and variance depended on x; without, they were given.
     """
-    flat, pixels = dx.reshape(-1), dx.shape[2]
     if x_norm is None:
-        _divide.over(dx.size)(dy.reshape(-1), variance, float(eps), flat, pixels)
+        each(_divided, (variance, float(eps)), dx, dy)
         return
     means = memory.scratch(dx, 2 * variance.size).reshape(2, variance.size)
     channel_means(value_and_product, (dy, x_norm), means, count=2)
-    _backward.over(dx.size)(
-        x_norm.reshape(-1), dy.reshape(-1), means, variance, float(eps), flat, pixels
-    )
+    each(_gradient, (means, variance, float(eps)), dx, dy, x_norm)
 
 
 def accumulate(
@@ -78,40 +71,23 @@ def averages(
     _averages.over(mean.size)(mean_sum, variance_sum, weight, mean, variance)
 
 
-@cache
-def _normalise(keeps: bool) -> Kernel:
-    @kernel
-    def normalise(
-        x: F32, mean: F32, variance: F32, eps: float, x_norm: F32, y: F32, pixels: int
-    ) -> None:
-        i = grid()
-        if i < y.size:
-            c = i // pixels % mean.size
-            normal = (x[i] - mean[c]) / np.sqrt(variance[c] + eps)
-            y[i] = normal
-            if keeps:
-                x_norm[i] = normal
-
-    return normalise
+@inner
+def _normal(x: float, none: float, c: int, args: Any) -> Any:
+    mean, variance, eps = args
+    return (x - mean[c]) / np.sqrt(variance[c] + eps)
 
 
-@kernel
-def _divide(dy: F32, variance: F32, eps: float, dx: F32, pixels: int) -> None:
-    i = grid()
-    if i < dx.size:
-        dx[i] = dy[i] / np.sqrt(variance[i // pixels % variance.size] + eps)
+@inner
+def _divided(dy: float, none: float, c: int, args: Any) -> Any:
+    variance, eps = args
+    return dy / np.sqrt(variance[c] + eps)
 
 
-@kernel
-def _backward(
-    x_norm: F32, dy: F32, means: F32, variance: F32, eps: float, dx: F32, pixels: int
-) -> None:
+@inner
+def _gradient(dy: float, x_norm: float, c: int, args: Any) -> Any:
     """means (2, C): of dy, and of dy x_norm."""
-    i = grid()
-    if i < dx.size:
-        c = i // pixels % variance.size
-        centred = dy[i] - means[0, c] - x_norm[i] * means[1, c]
-        dx[i] = centred / np.sqrt(variance[c] + eps)
+    means, variance, eps = args
+    return (dy - means[0, c] - x_norm * means[1, c]) / np.sqrt(variance[c] + eps)
 
 
 @kernel

@@ -1,17 +1,19 @@
 """Mean-variance normalisation of the rows of (rows, D).
 
-Means are the sums of `_sums.py`, of one image whose channels are the rows; the rest is a thread an
-element. Both ways read one array three times or two twice, and write one: up to 20 bytes each.
+The rows are the channels of one image: means are the sums of `_sums.py`, the rest are formulas of
+`_elements.py`. Both ways read one array three times or two twice, and write one: up to 20 bytes an
+element.
 """
 
-from functools import cache
+from typing import Any
 
 import numpy as np
 
 from . import memory
 from ._array import DeviceArray
-from ._compile.jit import Kernel, kernel
+from ._compile.jit import inner, kernel
 from ._compile.words import F32, grid
+from ._elements import each
 from ._sums import as_channels, channel_means, squared_distance, value, value_and_product
 
 
@@ -22,28 +24,30 @@ def forward(
 
     divisor (rows) takes deviation + eps, which backward needs.
     """
-    rows, channels = x.shape[0], as_channels(x)
+    rows, x, y = x.shape[0], as_channels(x), as_channels(y)
     mean = memory.scratch(x, rows)
-    channel_means(value, (channels,), mean)
+    channel_means(value, (x,), mean)
     if normalize_variance:
         variance = memory.scratch(x, rows)
-        channel_means(squared_distance, (channels, mean), variance)
+        channel_means(squared_distance, (x, mean), variance)
         _deviations.over(rows)(variance, float(eps), divisor)
-    _normalise(bool(normalize_variance)).over(y.size)(x, mean, divisor, y)
+        each(_normal, (mean, divisor), y, x)
+    else:
+        each(_centred, (mean,), y, x)
 
 
 def backward(
     y: DeviceArray, dy: DeviceArray, divisor: DeviceArray, dx: DeviceArray, normalize_variance: bool
 ) -> None:
     """Write the gradient into dx (dx may be dy); y and divisor are what forward gave."""
-    rows = y.shape[0]
+    rows, y, dy, dx = y.shape[0], as_channels(y), as_channels(dy), as_channels(dx)
     means = memory.scratch(dx, 2 * rows).reshape(2, rows)
     if normalize_variance:
-        channel_means(value_and_product, (as_channels(dy), as_channels(y)), means, count=2)
-        _backward.over(dx.size)(y, dy, means, divisor, dx)
+        channel_means(value_and_product, (dy, y), means, count=2)
+        each(_gradient, (means, divisor), dx, dy, y)
     else:
-        channel_means(value, (as_channels(dy),), means[0])
-        _normalise(False).over(dx.size)(dy, means[0], divisor, dx)
+        channel_means(value, (dy,), means[0])
+        each(_centred, (means[0],), dx, dy)
 
 
 @kernel
@@ -53,24 +57,19 @@ def _deviations(variance: F32, eps: float, divisor: F32) -> None:
         divisor[i] = np.sqrt(variance[i]) + eps
 
 
-@cache
-def _normalise(divides: bool) -> Kernel:
-    @kernel
-    def normalise(x: F32, mean: F32, divisor: F32, y: F32) -> None:
-        i = grid()
-        if i < y.size:
-            row, column = i // y.shape[1], i % y.shape[1]
-            centred = x[row, column] - mean[row]
-            y[row, column] = centred / divisor[row] if divides else centred
-
-    return normalise
+@inner
+def _centred(x: float, none: float, row: int, args: Any) -> Any:
+    return x - args[0][row]
 
 
-@kernel
-def _backward(y: F32, dy: F32, means: F32, divisor: F32, dx: F32) -> None:
+@inner
+def _normal(x: float, none: float, row: int, args: Any) -> Any:
+    mean, divisor = args
+    return (x - mean[row]) / divisor[row]
+
+
+@inner
+def _gradient(dy: float, y: float, row: int, args: Any) -> Any:
     """means (2, rows): of dy, and of dy y."""
-    i = grid()
-    if i < dx.size:
-        row, column = i // dx.shape[1], i % dx.shape[1]
-        centred = dy[row, column] - means[0, row] - y[row, column] * means[1, row]
-        dx[row, column] = centred / divisor[row]
+    means, divisor = args
+    return (dy - means[0, row] - y * means[1, row]) / divisor[row]

@@ -1,20 +1,20 @@
 """PReLU: y = x where x > 0, slope * x elsewhere; arrays (N, C, inner), slopes (C).
 
-A thread writes an element; the slopes' gradients are the sums of `_sums.py`.
+Both ways are a formula of `_elements.py`; the slopes' gradients are the sums of `_sums.py`.
 """
 
 from typing import Any
 
 from ._array import DeviceArray
-from ._compile.jit import inner, kernel
-from ._compile.words import F32, grid
+from ._compile.jit import inner
+from ._compile.words import F32
+from ._elements import each
 from ._sums import channel_sums
 
 
 def forward(x: DeviceArray, slope: DeviceArray, y: DeviceArray) -> None:
     """Write the rectified x into y (y may be x)."""
-    flat = x.reshape(-1)
-    _rectify.over(y.size)(flat, slope, flat, y.reshape(-1), y.shape[2])
+    each(_rectified, (slope,), y, x)
 
 
 def backward_slope(x: DeviceArray, dy: DeviceArray, dslope: DeviceArray) -> None:
@@ -24,15 +24,17 @@ def backward_slope(x: DeviceArray, dy: DeviceArray, dslope: DeviceArray) -> None
 
 def backward_data(x: DeviceArray, slope: DeviceArray, dy: DeviceArray, dx: DeviceArray) -> None:
     """Write dy, times the slope where x <= 0, into dx (dx may be dy)."""
-    _rectify.over(dx.size)(x.reshape(-1), slope, dy.reshape(-1), dx.reshape(-1), dx.shape[2])
+    each(_gradient, (slope,), dx, x, dy)
 
 
-@kernel
-def _rectify(x: F32, slope: F32, values: F32, y: F32, pixels: int) -> None:
-    """y: the values where x > 0, slope times them elsewhere."""
-    i = grid()
-    if i < y.size:
-        y[i] = values[i] if x[i] > 0 else slope[i // pixels % slope.size] * values[i]
+@inner
+def _rectified(x: float, none: float, c: int, args: Any) -> Any:
+    return x if x > 0 else args[0][c] * x
+
+
+@inner
+def _gradient(x: float, dy: float, c: int, args: Any) -> Any:
+    return dy if x > 0 else args[0][c] * dy
 
 
 @inner

@@ -1,15 +1,15 @@
 """Reductions of the rows of x (rows, D) to y (rows): "SUM", "MEAN", "ASUM", "SUMSQ".
 
-MEAN is SUM; the caller has divided the factor. Forward a row is summed as `_sums.py` tells; back a
-thread writes an element.
+MEAN is SUM; the caller has divided the factor. The rows are the channels of one image: forward sums
+them as `_sums.py` does, back is a formula of `_elements.py`.
 """
 
-from functools import cache
 from typing import Any
 
 from ._array import DeviceArray
-from ._compile.jit import Kernel, inner, kernel
-from ._compile.words import F32, grid
+from ._compile.jit import inner
+from ._compile.words import F32
+from ._elements import each
 from ._sums import as_channels, channel_sums, value
 
 
@@ -22,7 +22,8 @@ def backward(
     operation: str, x: DeviceArray, dy: DeviceArray, dx: DeviceArray, factor: float
 ) -> None:
     """Write the gradient of each row's elements into dx."""
-    _backward(SLOPES.get(operation, _one)).over(dx.size)(x, dy, dx, float(factor))
+    slope = SLOPES.get(operation, _evenly)
+    each(slope, (dy, float(factor)), as_channels(dx), as_channels(x))
 
 
 @inner
@@ -37,32 +38,23 @@ def _square(total: F32, args: Any, n: int, row: int, i: int) -> None:
 
 
 @inner
-def _one(x: float) -> Any:
-    return 1.0
+def _evenly(x: float, none: float, row: int, args: Any) -> Any:
+    dy, factor = args
+    return dy[row] * factor
 
 
 @inner
-def _sign(x: float) -> Any:
-    # NaN has no sign: it stays one
-    return 1.0 if x > 0 else (-1.0 if x < 0 else x)
+def _by_sign(x: float, none: float, row: int, args: Any) -> Any:
+    dy, factor = args
+    sign = 1.0 if x > 0 else (-1.0 if x < 0 else x)  # NaN stays NaN
+    return dy[row] * factor * sign
 
 
 @inner
-def _twice(x: float) -> Any:
-    return x + x
+def _by_value(x: float, none: float, row: int, args: Any) -> Any:
+    dy, factor = args
+    return dy[row] * factor * 2.0 * x
 
 
 TERMS = {"ASUM": _magnitude, "SUMSQ": _square}
-SLOPES = {"ASUM": _sign, "SUMSQ": _twice}
-
-
-@cache
-def _backward(slope: Any) -> Kernel:
-    @kernel
-    def reduction_backward(x: F32, dy: F32, dx: F32, factor: float) -> None:
-        i = grid()
-        row, column = i // dx.shape[1], i % dx.shape[1]
-        if row < dx.shape[0]:
-            dx[row, column] = dy[row] * factor * slope(x[row, column])
-
-    return reduction_backward
+SLOPES = {"ASUM": _by_sign, "SUMSQ": _by_value}

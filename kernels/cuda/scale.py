@@ -1,13 +1,13 @@
 """Scale and bias: y = scale x + bias, one pair a channel; arrays (outer, S, inner), pairs (S).
 
-A thread writes an element; gradients of the pairs are the sums of `_sums.py`.
+Forward is a formula of `_elements.py`, gradients of the pairs are the sums of `_sums.py`.
 """
 
-from functools import cache
+from typing import Any
 
 from ._array import DeviceArray
-from ._compile.jit import Kernel, kernel
-from ._compile.words import F32, grid
+from ._compile.jit import inner
+from ._elements import each
 from ._sums import channel_sums, product, value
 
 
@@ -15,12 +15,12 @@ def forward(
     x: DeviceArray, scale: DeviceArray | None, bias: DeviceArray | None, y: DeviceArray
 ) -> None:
     """Write scale x + bias into y (y may be x); without scale it is 1, without bias 0."""
-    _, channels, pixels = y.shape
-    flat = y.reshape(-1)
-    pair = flat if scale is None else scale, flat if bias is None else bias
-    _forward(scale is not None, bias is not None).over(y.size)(
-        x.reshape(-1), *pair, flat, channels, pixels
-    )
+    if scale is not None and bias is not None:
+        each(_affine, (scale, bias), y, x)
+    elif scale is not None:
+        each(_scaled, (scale,), y, x)
+    else:
+        each(_shifted, (bias,), y, x)
 
 
 def gradient(x: DeviceArray | None, dy: DeviceArray, total: DeviceArray, accumulate: bool) -> None:
@@ -29,18 +29,16 @@ def gradient(x: DeviceArray | None, dy: DeviceArray, total: DeviceArray, accumul
     channel_sums(add, args, total, accumulate=accumulate)
 
 
-@cache
-def _forward(has_scale: bool, has_bias: bool) -> Kernel:
-    @kernel
-    def scale(x: F32, scale: F32, bias: F32, y: F32, channels: int, pixels: int) -> None:
-        i = grid()
-        if i < y.size:
-            c = i // pixels % channels
-            total = x[i]
-            if has_scale:
-                total *= scale[c]
-            if has_bias:
-                total += bias[c]
-            y[i] = total
+@inner
+def _affine(x: float, none: float, c: int, args: Any) -> Any:
+    return x * args[0][c] + args[1][c]
 
-    return scale
+
+@inner
+def _scaled(x: float, none: float, c: int, args: Any) -> Any:
+    return x * args[0][c]
+
+
+@inner
+def _shifted(x: float, none: float, c: int, args: Any) -> Any:
+    return x + args[0][c]
