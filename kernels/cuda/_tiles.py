@@ -18,6 +18,7 @@ from ._compile.words import F32, load4, local
 STEP = 8  # along the depth
 THREADS = 256
 BLOCK = 4
+BUSY = 264  # blocks that keep a large GPU busy: two for each of its processors
 GAP = 4  # between rows of a panel, so that 8 x 4 numbers side by side lie in 32 banks
 
 
@@ -48,6 +49,17 @@ class Tile(NamedTuple):
 LARGE = Tile((16, 16), 8)
 MIDDLE = Tile((16, 16), 4)
 FLAT = Tile((8, 32), 4)
+
+
+def tile_for(rows: int, columns: int, matrices: int = 1) -> Tile:
+    """The tile for so many matrices of a size: large ones read least, small ones are more blocks.
+
+    It knows nothing of the GPU, so that each gives the same bits.
+    """
+    if rows <= FLAT.rows:
+        return FLAT
+    down, right = LARGE.cover(rows, columns)
+    return LARGE if rows > MIDDLE.rows and down * right * matrices >= BUSY // 2 else MIDDLE
 
 
 @cache

@@ -1,21 +1,32 @@
-"""Matrix product in tiles of shared memory.
+"""Matrix product in tiles of shared memory (`_tiles.py`), which are filled in the background.
 
-A block of 16 x 16 threads makes a tile of 64 x 64 of C, each thread 4 x 4 of it in registers. Along
-K the block goes in steps of 16: its threads load a tile of op(A) and one of op(B) together, then
-each reads 8 numbers for 16 multiplications. So a number of A and of B comes from memory once for 64
-of C, and from shared memory once for 4.
+While a block multiplies a panel of op(A) with one of op(B), the next two are on their way: cp.async
+copies them from memory to shared memory past the registers, and a step needs one barrier. A panel
+has the depth along its first axis. Where an operand lies the same way (A transposed, B not), and
+its rows begin at multiples of 16 bytes, a copy is of 16 bytes, else of 4, turned on its way; either
+way neighbouring threads read neighbouring numbers. With tiles of 128 x 128 a number of A and of B
+comes from memory once for 128 of C, and from shared memory once for 8.
 """
 
 from functools import cache
+from typing import Any
 
 from ._array import DeviceArray
-from ._compile.jit import Kernel, kernel
-from ._compile.words import F32, blockIdx, local, shared, syncthreads, threadIdx
-
-SIDE = 64  # of a block's tile of C
-STEP = 16  # along K, and threads along each side of a block
-EACH = SIDE // STEP  # of C, along each side, for a thread
-PITCH = SIDE + 1  # so that columns of a tile lie in different banks
+from ._compile.jit import Kernel, inner, kernel
+from ._compile.words import (
+    F32,
+    blockIdx,
+    copies_commit,
+    copies_wait,
+    copy_async,
+    copy_async4,
+    local,
+    shared,
+    store4,
+    syncthreads,
+    threadIdx,
+)  # fmt: skip
+from ._tiles import BLOCK, GAP, STEP, THREADS, Tile, multiply, place, tile_for
 
 
 def gemm(
@@ -33,50 +44,127 @@ def gemm(
     """
     rows, columns = c.shape
     depth = a.shape[0 if trans_a else 1] if alpha != 0 else 0
-    grid = -(-columns // SIDE), -(-rows // SIDE)
-    product = _gemm(bool(trans_a), bool(trans_b), beta != 0)
-    product[grid, (STEP, STEP)](a, b, c, depth, float(alpha), float(beta))
+    launch(a, b, c, trans_a, trans_b, alpha, beta, depth, tile_for(rows, columns))
+
+
+def launch(
+    a: DeviceArray, b: DeviceArray, c: DeviceArray, trans_a: bool, trans_b: bool,
+    alpha: float, beta: float, depth: int, tile: Tile,
+) -> None:  # fmt: skip
+    """The same, for a depth, in such tiles."""
+    down, across = tile.cover(*c.shape)
+    _gemm(bool(trans_a), bool(trans_b), tile)[(across, down), THREADS](
+        a.reshape(-1), b.reshape(-1), c.reshape(-1), (*c.shape, depth),
+        (_is_wide(a), _is_wide(b), _is_wide(c)), float(alpha), float(beta),
+    )  # fmt: skip
+
+
+def _is_wide(x: DeviceArray) -> bool:
+    """Whether all rows begin at multiples of 16 bytes."""
+    return x.address % 16 == 0 and x.shape[1] % BLOCK == 0
 
 
 @cache
-def _gemm(trans_a: bool, trans_b: bool, reads_c: bool) -> Kernel:
+def _gemm(trans_a: bool, trans_b: bool, tile: Tile) -> Kernel:
+    fetch_a, fetch_b = _fetch(trans_a, tile.rows), _fetch(not trans_b, tile.columns)
+    multiply_panels, write = multiply(tile), _write(tile)
+    tile_rows, tile_columns, right, each = tile.rows, tile.columns, tile.threads[1], tile.each
+    a_size, b_size = (2 * STEP * (side + GAP) for side in (tile.rows, tile.columns))
+
     @kernel
-    def gemm(a: F32, b: F32, c: F32, depth: int, alpha: float, beta: float) -> None:
-        # rows, columns: of C; i, j: of the block's tile; r, s: of the thread's 4 x 4
-        rows, columns = c.shape
-        row, column = blockIdx.y * SIDE, blockIdx.x * SIDE
-        x, y = threadIdx.x, threadIdx.y
-        a_tile, b_tile = shared((STEP, PITCH)), shared((STEP, PITCH))
-        total = local((EACH, EACH))
-        for r in range(EACH):
-            for s in range(EACH):
+    def gemm(a: F32, b: F32, c: F32, sizes: Any, wide: Any, alpha: float, beta: float) -> None:
+        rows, columns, depth = sizes
+        row, column = blockIdx.y * tile_rows, blockIdx.x * tile_columns
+        a_panel, b_panel = shared(a_size), shared(b_size)
+        total = local((each, each))
+        for r in range(each):
+            for s in range(each):
                 total[r, s] = 0.0
-        for k in range(0, depth, STEP):
-            for step in range(EACH):
-                # neighbouring threads read neighbouring numbers, whichever way A and B lie
-                i, p = (step * STEP + x, y) if trans_a else (step * STEP + y, x)
-                inside = row + i < rows and k + p < depth
-                if trans_a:
-                    a_tile[p, i] = a[k + p, row + i] if inside else 0.0
-                else:
-                    a_tile[p, i] = a[row + i, k + p] if inside else 0.0
-                j, q = (step * STEP + y, x) if trans_b else (step * STEP + x, y)
-                inside = column + j < columns and k + q < depth
-                if trans_b:
-                    b_tile[q, j] = b[column + j, k + q] if inside else 0.0
-                else:
-                    b_tile[q, j] = b[k + q, column + j] if inside else 0.0
+        slot = 0  # of the panels that are fetched; the others are multiplied
+        for k in range(0, depth + STEP, STEP):
+            copies_wait(0)
             syncthreads()
-            for p in range(STEP):
-                for r in range(EACH):
-                    for s in range(EACH):
-                        total[r, s] += a_tile[p, r * STEP + y] * b_tile[p, s * STEP + x]
-            syncthreads()
-        for r in range(EACH):
-            for s in range(EACH):
-                i, j = row + r * STEP + y, column + s * STEP + x
-                if i < rows and j < columns:
-                    value = alpha * total[r, s]
-                    c[i, j] = value + beta * c[i, j] if reads_c else value
+            if k < depth:
+                fetch_a(a, a_panel, slot, row, rows, k, depth, wide[0])
+                fetch_b(b, b_panel, slot, column, columns, k, depth, wide[1])
+                copies_commit()
+            if k > 0:
+                y, x = threadIdx.x // right, threadIdx.x % right
+                multiply_panels(a_panel, b_panel, 1 - slot, y, x, total)
+            slot = 1 - slot
+        write(total, c, row, rows, column, columns, wide[2], alpha, beta)
 
     return gemm
+
+
+@cache
+def _fetch(along: bool, side: int) -> Any:
+    """How a panel (8, side) is fetched: of x (depth, limit) where it lies `along`, else of x
+    (limit, depth). What is outside is 0."""
+    pitch, groups, loads, apart = side + GAP, side // BLOCK, side * STEP // THREADS, THREADS // STEP
+
+    @inner
+    def fetch(
+        x: F32, panel: F32, slot: int, first: int, limit: int, k: int, depth: int, wide: bool
+    ) -> None:
+        t = threadIdx.x
+        if along and wide:
+            p, i = t // groups, t % groups * BLOCK
+            if p < STEP:
+                at = (slot * STEP + p) * pitch + i
+                if k + p < depth and first + i < limit:
+                    copy_async4(panel, at, x, (k + p) * limit + first + i)
+                else:
+                    store4(panel, at, (0.0, 0.0, 0.0, 0.0))
+            return
+        for e in range(loads):
+            if along:
+                p, i = (t + e * THREADS) // side, (t + e * THREADS) % side
+            else:
+                p, i = t % STEP, t // STEP + e * apart
+            at = (slot * STEP + p) * pitch + i
+            if k + p < depth and first + i < limit:
+                of = (k + p) * limit + first + i if along else (first + i) * depth + k + p
+                copy_async(panel, at, x, of)
+            else:
+                panel[at] = 0.0
+
+    return fetch
+
+
+@cache
+def _write(tile: Tile) -> Any:
+    """Loops of short bodies: what is not unrolled would lie in memory."""
+    each, (down, right) = tile.each, tile.threads
+
+    @inner
+    def write(
+        total: F32, c: F32, row: int, rows: int, column: int, columns: int, wide: bool,
+        alpha: float, beta: float,
+    ) -> None:  # fmt: skip
+        """A thread's part of C."""
+        row, column = row + threadIdx.x // right * BLOCK, column + threadIdx.x % right * BLOCK
+        for r in range(each):
+            for s in range(each):
+                total[r, s] *= alpha
+        if beta != 0:
+            for r in range(each):
+                for s in range(each):
+                    i, j = row + place(r, 0, down), column + place(s, 0, right)
+                    if i < rows and j < columns:
+                        total[r, s] += beta * c[i * columns + j]
+        if wide:
+            for r in range(each):
+                for s in range(0, each, BLOCK):
+                    i, j = row + place(r, 0, down), column + place(s, 0, right)
+                    if i < rows and j < columns:
+                        four = total[r, s], total[r, s + 1], total[r, s + 2], total[r, s + 3]
+                        store4(c, i * columns + j, four)
+        else:
+            for r in range(each):
+                for s in range(each):
+                    i, j = row + place(r, 0, down), column + place(s, 0, right)
+                    if i < rows and j < columns:
+                        c[i * columns + j] = total[r, s]
+
+    return write

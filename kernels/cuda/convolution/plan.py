@@ -7,12 +7,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from .._tiles import FLAT, LARGE, MIDDLE, Tile
+from .._tiles import BUSY, FLAT, LARGE, MIDDLE, Tile, tile_for
 
 Extents = tuple[int, ...]
 Window = tuple[Extents, Extents, Extents, Extents]  # kernel, stride, pad, dilation
 
-BUSY = 264  # blocks that keep a large GPU busy: two for each of its processors
 SHORTEST = 256  # what is left of a depth that is cut into parts
 
 
@@ -80,13 +79,13 @@ class Plan:
     @cached_property
     def forward_tile(self) -> Tile:
         """Of y (O / G, N P)."""
-        return tile(self.outputs, self.images * self.places, self.groups)
+        return tile_for(self.outputs, self.images * self.places, self.groups)
 
     @cached_property
     def data_tile(self) -> Tile:
         """Of the pixels of a kind (C / G, N pixels)."""
         columns = self.images * self.pixels_of_phase
-        return tile(self.channels, columns, self.groups * self.phases)
+        return tile_for(self.channels, columns, self.groups * self.phases)
 
     @cached_property
     def weight_tile(self) -> Tile:
@@ -103,11 +102,3 @@ class Plan:
         down, right = self.weight_tile.cover(self.outputs, self.channels * self.taps)
         most = self.images * self.places // SHORTEST
         return max(1, min(BUSY // max(1, down * right * self.groups), most))
-
-
-def tile(rows: int, columns: int, matrices: int) -> Tile:
-    """The largest tile that leaves enough blocks, and wastes no half of them."""
-    if rows <= FLAT.rows:
-        return FLAT
-    down, right = LARGE.cover(rows, columns)
-    return LARGE if rows > 64 and down * right * matrices >= BUSY // 2 else MIDDLE

@@ -11,7 +11,7 @@ CASES = [
     Case("gemm", normal(64, 16), normal(16, 64), normal(64, 64)),
 ]
 for trans_a, trans_b, (m, n, k) in product(
-    (False, True), (False, True), ((70, 65, 33), (5, 10, 20), (1, 130, 17))
+    (False, True), (False, True), ((70, 65, 33), (68, 72, 36), (5, 10, 20), (1, 130, 17))
 ):
     a = normal(k, m) if trans_a else normal(m, k)
     b = normal(n, k) if trans_b else normal(k, n)

@@ -1,0 +1,41 @@
+"""Matrix products in the largest tiles, which are chosen for more than a test should compute."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicaffe.device import load_kernel
+from minicaffe.kernels.cuda._tiles import LARGE
+from minicaffe.kernels.cuda.gemm import _gemm, launch
+from tests.kernels.cuda.case import normal, upload
+
+# Two tiles each way with three steps; rows at multiples of 16 bytes, and at none
+SIZES = [(132, 136, 20), (131, 129, 19)]
+
+
+@pytest.mark.parametrize(("sizes", "trans"), [*product(SIZES, product((False, True), repeat=2))])
+def test_large_tiles(cuda: str, sizes: Any, trans: tuple[bool, bool]) -> None:
+    m, n, k = sizes
+    a, b, c = normal(m, k), normal(k, n), normal(m, n)
+    want = 1.5 * (a @ b) - 0.5 * c
+    given: Any = [a.T.copy() if trans[0] else a, b.T.copy() if trans[1] else b, c]
+    moved = upload(given, cuda, {})
+    launch(*moved, *trans, 1.5, -0.5, k, LARGE)
+    load_kernel("memory", cuda).download(moved[2], c)
+    np.testing.assert_allclose(c, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("trans", product((False, True), repeat=2))
+def test_what_large_tiles_are_made_of(compiler: None, trans: tuple[bool, bool]) -> None:
+    """128 bits at a time, copies in the background, and a part of C that lies in registers."""
+    types = ["float32[1]"] * 3 + ["(natural, natural, natural)", "(bool, bool, bool)"]
+    text = _gemm(*trans, LARGE).ptx(*types, "float32", "float32")
+    assert text.count("ld.shared.v4.f32") == 4
+    assert text.count("st.global.v4.f32") == 16
+    wide, narrow = trans[0] + (not trans[1]), 8
+    assert text.count("cp.async.cg.shared.global") == wide
+    assert text.count("cp.async.ca.shared.global") == narrow
+    assert ".local" not in text
+    assert "div." not in text
