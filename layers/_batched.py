@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from minicaffe import context
 from minicaffe.blob import Blob
 from minicaffe.data.batches import Batch, Batches
+from minicaffe.data.staging import stager, unstage
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -43,10 +44,14 @@ class BatchedLayer(Layer):
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Give the batch that was loaded, or the next one of the run."""
         assert self.batches is not None
+        self.batches.stage = stager(self.device)
         batch, self.loaded = self.loaded or self.batches.next(), None
-        for blob, values in zip(top, batch.tops, strict=False):
+        for number, (blob, values) in enumerate(zip(top, batch.tops, strict=False)):
             blob.reshape(values.shape)
-            blob.data.write("cpu")[...] = values
+            if batch.staged:
+                unstage(batch.staged[number], blob.data, self.device)
+            else:
+                blob.data.write("cpu")[...] = values
 
     def load(self, indices: Sequence[int]) -> list[str]:
         """Make the next forward give these samples of the source; returns the ids it will have.

@@ -46,6 +46,7 @@ def cards() -> list[str]:
 def allocate(count: int, device: str) -> DeviceArray:
     """A flat array of zeros."""
     owner = Allocation(4 * count, device)
+    owner.backend.fill(owner.address, np.uint8(0), max(4 * count, 4))
     return DeviceArray(owner.address, (count,), np.float32, owner)
 
 
@@ -63,6 +64,20 @@ def download(array: DeviceArray, host: Any) -> None:
     transfers["down"] += 1
     if host.size:
         array.owner.backend.download(array.address, host)
+
+
+def stage(host: Any, device: str) -> Any:
+    """Begin to bring an array of the host to the device, beside the kernels that run there.
+
+    The host may change it when this returns. Any thread may call it.
+    """
+    transfers["up"] += 1
+    return backend(device).stage(host)
+
+
+def unstage(staged: Any, array: DeviceArray) -> None:
+    """Write into an array what was staged, before the kernels that are launched from now on."""
+    array.owner.backend.unstage(staged, array.address, array.nbytes)
 
 
 def fill(array: DeviceArray, value: float) -> None:

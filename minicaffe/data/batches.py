@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,14 @@ Draws = NDArray[np.uint32]  # (pictures, draws a picture)
 
 
 class Batch(NamedTuple):
-    """The samples of one batch that could be read: their ids, and an array (rows, ...) a top."""
+    """The samples of one batch that could be read: their ids, and an array (rows, ...) a top.
+
+    `staged` is what `Batches.stage` gave for each top, where it was called.
+    """
 
     ids: list[str]
     tops: list[NDArray[np.float32]]
+    staged: Sequence[Any] = ()
 
 
 class RandomDraws(Protocol):
@@ -94,7 +98,8 @@ class Batches:
     reason; a batch in which nothing can be read is a DataError. So is a number of samples left out
     beyond MAX_LEFT_OUT of the source's and FEW, or beyond the share MINICAFFE_MAX_LEFT_OUT.
 
-    One thread of its own makes up to `depth` batches in advance; `close()` ends it.
+    One thread of its own makes up to `depth` batches in advance; `close()` ends it. It calls
+    `stage`, where there is one, with each top of a batch: to begin its way to a device.
     """
 
     def __init__(
@@ -113,6 +118,7 @@ class Batches:
         self.draws = draws
         self.shapes = shapes
         self.depth = max(depth, 1)
+        self.stage: Callable[[NDArray[np.float32]], Any] | None = None
         self.bad: dict[int, str] = {}
         self._next = 0
         self._ahead: deque[Future[Batch]] = deque()
@@ -167,6 +173,8 @@ class Batches:
                 f" the first: {self.bad[places[0].index]}"
             )
         self._check_left_out()
+        if self.stage is not None:
+            return batch._replace(staged=[self.stage(top) for top in batch.tops])
         return batch
 
     def _check_left_out(self) -> None:

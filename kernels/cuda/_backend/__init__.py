@@ -9,6 +9,7 @@ All three run the same PTX. A backend has
     name, device_name, compute_capability, shared_bytes
     allocate(bytes) -> address, free(address)
     upload(address, host), download(address, host), fill(address, value, count), copy(to, of, bytes)
+    stage(host) -> what is on its way, unstage(staged, address, bytes)
     load(ptx, name) -> a kernel, with `shared_bytes`
     launch(kernel, grid, block, shared, arguments, stream), synchronize()
 """

@@ -20,10 +20,8 @@ class Emulator:
         self.budget = budget
 
     def allocate(self, size: int) -> int:
-        """The address of so many bytes of zeros."""
-        address = self.memory.allocate(size)
-        self.memory.fill(address, np.uint8(0), size)
-        return address
+        """The address of so many bytes."""
+        return self.memory.allocate(size)
 
     def free(self, address: int) -> None:
         """Give an allocation back."""
@@ -36,6 +34,14 @@ class Emulator:
     def download(self, address: int, host: Any) -> None:
         """Copy back."""
         self.memory.download(address, host)
+
+    def stage(self, host: Any) -> Any:
+        """Keep an array of the host for `unstage`."""
+        return np.array(host)
+
+    def unstage(self, staged: Any, address: int, size: int) -> None:
+        """Copy it to its place."""
+        self.memory.upload(address, staged)
 
     def fill(self, address: int, value: Any, count: int) -> None:
         """Write a number so many times."""

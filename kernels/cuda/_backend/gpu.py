@@ -1,14 +1,15 @@
 """A GPU, by CUDA's driver: the PTX goes to it as text, and it makes machine code for its processor.
 
 Launches and copies within the device go one after the other on one stream, and return at once; a
-copy to the host waits for all before it. A fault in a kernel shows at the next wait, without a
-place: MINICAFFE_CUDA=emulate runs the same kernels and names it.
+copy to the host waits for all before it. Batches come on a second stream, from pinned memory. A
+fault in a kernel shows at the next wait, without a place: MINICAFFE_CUDA=emulate names it.
 """
 
 import ctypes
 import threading
+from collections import deque
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from minicaffe.errors import DeviceError
 
 KNOWN = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0))  # PTX is compatible upwards
 PARAMETERS, SIZE, END = 1, 2, 0  # of cuLaunchKernel's `extra`
+NON_BLOCKING = 1  # of a stream: it goes beside stream 0, on which the kernels are
+WITHOUT_TIMES = 2  # of an event
 FAULTS = (700, 716, 717, 718, 719)  # of a kernel: an address, an instruction
 
 
@@ -32,6 +35,31 @@ def count() -> int:
     return 0
 
 
+class Way(NamedTuple):
+    """Of arrays to the device: pinned memory of the host, memory of the device, and two events."""
+
+    room: int
+    pinned: int
+    address: int
+    arrived: Any
+    taken: Any
+
+
+class Staged:
+    """An array on its way; when it is forgotten the way is free for another one."""
+
+    def __init__(self, owner: "Gpu", way: Way) -> None:
+        self.owner, self.way = owner, way
+
+    def __del__(self) -> None:
+        self.owner.give_back(self.way)
+
+
+def _room(size: int) -> int:
+    """The bytes that an allocation takes: a power of two, or a multiple of a MiB."""
+    return 1 << max(size - 1, 255).bit_length() if size <= 1 << 20 else -(-size >> 20) << 20
+
+
 class Gpu:
     """A card of this machine. Its functions raise DeviceError with the driver's words."""
 
@@ -42,6 +70,10 @@ class Gpu:
 
         self._driver = driver
         self._thread = threading.local()
+        self._lock = threading.RLock()
+        self._ways: dict[int, deque[Way]] = {}  # unused, by bytes; the first the longest
+        self._rooms: dict[int, int] = {}  # of allocations, their bytes
+        self._spare: dict[int, list[int]] = {}  # by bytes
         self.device_name = f"cuda:{card}"
         self._call("cuInit", 0)
         self.device = self._call("cuDeviceGet", card)
@@ -52,6 +84,8 @@ class Gpu:
         )
         self.compute_capability = max(each for each in KNOWN if each <= found)
         self.shared_bytes = self._attribute("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN")
+        self._enter()
+        self._copies = self._call("cuStreamCreate", NON_BLOCKING)
 
     def _call(self, function: str, *args: Any) -> Any:
         """Call the driver; its answer without the error code."""
@@ -91,16 +125,28 @@ class Gpu:
         )
 
     def allocate(self, size: int) -> int:
-        """The address of so many bytes of zeros."""
-        self._enter()
-        address = int(self._call("cuMemAlloc", size))
-        self._call("cuMemsetD8Async", address, 0, size, 0)
+        """The address of so many bytes, perhaps some that were freed: asking the driver waits."""
+        room = _room(size)
+        with self._lock:
+            spare = self._spare.get(room)
+            address = spare.pop() if spare else self._new(room)
+            self._rooms[address] = room
         return address
 
+    def _new(self, room: int) -> int:
+        self._enter()
+        try:
+            return int(self._call("cuMemAlloc", room))
+        except DeviceError:
+            for address in (each for spare in self._spare.values() for each in spare):
+                self._call("cuMemFree", address)
+            self._spare.clear()
+            return int(self._call("cuMemAlloc", room))
+
     def free(self, address: int) -> None:
-        """Give an allocation back; when the process ends the driver may be gone already."""
-        self._driver.cuCtxSetCurrent(self._context)
-        self._driver.cuMemFree(address)
+        """Keep an allocation for the next one of its size, which comes later on the stream."""
+        with self._lock:
+            self._spare.setdefault(self._rooms[address], []).append(address)
 
     def upload(self, address: int, host: Any) -> None:
         """Copy an array of the host to the device."""
@@ -115,6 +161,39 @@ class Gpu:
         self._call("cuMemcpyDtoH", whole.ctypes.data, address, whole.nbytes)
         if whole is not host:
             host[...] = whole
+
+    def stage(self, host: Any) -> "Staged":
+        """Begin to copy an array of the host, on a stream beside that of the kernels."""
+        self._enter()
+        whole = np.ascontiguousarray(host)
+        way = self._unused_way(_room(whole.nbytes))
+        ctypes.memmove(way.pinned, whole.ctypes.data, whole.nbytes)
+        self._call("cuMemcpyHtoDAsync", way.address, way.pinned, whole.nbytes, self._copies)
+        self._call("cuEventRecord", way.arrived, self._copies)
+        return Staged(self, way)
+
+    def unstage(self, staged: "Staged", address: int, size: int) -> None:
+        """Copy what was staged to its place, on the kernels' stream, once it is there."""
+        self._enter()
+        self._call("cuStreamWaitEvent", 0, staged.way.arrived, 0)
+        self._call("cuMemcpyDtoDAsync", address, staged.way.address, size, 0)
+        self._call("cuEventRecord", staged.way.taken, 0)
+
+    def _unused_way(self, room: int) -> "Way":
+        with self._lock:
+            unused = self._ways.get(room)
+            way = unused.popleft() if unused else None
+        if way is None:
+            events = [self._call("cuEventCreate", WITHOUT_TIMES) for _ in range(2)]
+            return Way(room, int(self._call("cuMemHostAlloc", room, 0)), self._new(room), *events)
+        self._call("cuEventSynchronize", way.arrived)
+        self._call("cuEventSynchronize", way.taken)
+        return way
+
+    def give_back(self, way: "Way") -> None:
+        """Nobody wants what comes by a way any more."""
+        with self._lock:
+            self._ways.setdefault(way.room, deque()).append(way)
 
     def fill(self, address: int, value: Any, count: int) -> None:
         """Write a number so many times."""
