@@ -28,10 +28,9 @@ class Bench:
         grid: int | tuple[int, ...] = 1,
         block: int | tuple[int, ...] = 32,
         shared: int = 0,
-        numba: bool = False,
         **options: Any,
     ) -> None:
-        """Launch with arrays (their addresses; for `numba` all that an array is) and numbers."""
+        """Launch with arrays, of which kernels get the addresses, and numbers."""
         values: list[Any] = []
         arrays = []
         for number, each in enumerate(arguments):
@@ -43,8 +42,7 @@ class Bench:
             if not each.flags.writeable:
                 self.memory.set_read_only(address)
             arrays.append((address, each))
-            whole = (0, 0, each.size, each.itemsize, address, *each.shape, *each.strides)
-            values += whole if numba else (address,)
+            values.append(address)
         packed = self.kernel.pack(values)
         try:
             launch(self.kernel, three(grid), three(block), shared, packed, self.memory, **options)

@@ -55,15 +55,41 @@ def compile_to_ptx(
 ) -> str:
     """The same, compiled now."""
     from .signature import numba_types
-    from .target import compile_kernel
 
     name = body.__qualname__
     compiling.begins(name)
     try:
-        text = compile_kernel(body, numba_types(types), cc, lineinfo=True, **options)
+        text = _compiled(body, numba_types(types), cc, options)
     finally:
         compiling.ends(name)
     return _plain(text, body.__name__)
+
+
+def _compiled(
+    body: Callable[..., Any], args: tuple[Any, ...], cc: tuple[int, int], options: dict[str, Any]
+) -> str:
+    """A text with the lines of Python; without them where NVVM cannot have both.
+
+    NVVM 12.9 with lines loses a label of some unrolled loops, and refuses some shared arrays into
+    which one number alone is written, under a name that it has made itself.
+    """
+    from cuda.bindings.nvvm import nvvmError
+
+    from .target import compile_kernel
+
+    try:
+        text = compile_kernel(body, args, cc, lineinfo=True, **options)
+    except nvvmError:
+        text = ""
+    if not text or _lacks_a_label(text):
+        text = compile_kernel(body, args, cc, lineinfo=False, **options)
+    return text
+
+
+def _lacks_a_label(text: str) -> bool:
+    """Whether a branch goes where no label is."""
+    labels = set(re.findall(r"^(\$\w+):", text, re.MULTILINE))
+    return not labels.issuperset(re.findall(r"\bbra(?:\.uni)?\s+(\$\w+)", text))
 
 
 def _shipped(path: Path, name: str) -> str:
