@@ -28,8 +28,12 @@ def forward(
     found (2) the flat index of the first bad label or -1, and the divisor (at least 1).
     """
     samples, classes = x.shape
+    divisor = max(1, samples)
+    if classes == 0:  # there are labels, but no scores
+        write_mean(_bad, samples, (label,), divisor, loss, found)
+        return
     args = (x.reshape(-1), label, margins.reshape(-1), classes, bool(squared))
-    write_mean(_margin, x.size, args, max(1, samples), loss, found)
+    write_mean(_margin, x.size, args, divisor, loss, found)
 
 
 def backward(
@@ -46,6 +50,11 @@ def _sign(i: int, label: Any, classes: int) -> Any:
     """s of a score, and the number of its label; a bad one is the first class."""
     number = class_of(label[i // classes], classes, NO_LABEL)
     return 1.0 if max(number, 0) == i % classes else -1.0, number
+
+
+@inner
+def _bad(i: int, args: Any) -> Any:
+    return 0.0, 1, i
 
 
 @inner

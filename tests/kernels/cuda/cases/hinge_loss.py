@@ -13,6 +13,7 @@ def labels(classes: int, count: int) -> np.ndarray:
 bad = np.array([1, 0, 3, np.nan], np.float32)
 CASES = [
     Case("forward", normal(4, 3), bad, normal(4, 3), normal(1), integers(9, 2), False),
+    Case("forward", normal(4, 0), labels(3, 4), normal(4, 0), normal(1), integers(9, 2), False),
     Case("forward", normal(0, 3), normal(0), normal(0, 3), normal(1), integers(9, 2), True),
 ]
 for squared in (False, True):
