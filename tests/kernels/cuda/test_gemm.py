@@ -27,7 +27,7 @@ def test_large_tiles(cuda: str, sizes: Any, trans: tuple[bool, bool]) -> None:
     np.testing.assert_allclose(c, want, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("trans", product((False, True), repeat=2))
+@pytest.mark.parametrize("trans", [*product((False, True), repeat=2)])
 def test_what_large_tiles_are_made_of(compiler: None, trans: tuple[bool, bool]) -> None:
     """128 bits at a time, copies in the background, and a part of C that lies in registers."""
     types = ["float32[1]"] * 3 + ["(natural, natural, natural)", "(bool, bool, bool)"]
