@@ -1,8 +1,9 @@
 """Sums over the channels of (N, C, inner): statistics, and gradients of parameters.
 
 Some thousand values of a channel are a block's part; its threads go through them side by side, and
-a warp adds up the parts of a channel. How many parts there are depends on the shape alone, so that
-a sum is the same in every run and on every GPU. A value is read once, whatever it is summed to.
+a warp adds up the parts of a channel. Of channels of one pixel, which lie side by side, a block
+takes 32. How many parts there are depends on the shape alone, so that a sum is the same in every
+run and on every GPU. A value is read once, whatever it is summed to.
 """
 
 import math
@@ -13,12 +14,24 @@ from typing import Any
 from . import memory
 from ._array import DeviceArray
 from ._compile.jit import Inner, Kernel, inner, kernel
-from ._compile.words import F32, WARP, blockDim, blockIdx, grid, gridDim, local, threadIdx
+from ._compile.words import (
+    F32,
+    WARP,
+    blockDim,
+    blockIdx,
+    grid,
+    gridDim,
+    local,
+    shared,
+    syncthreads,
+    threadIdx,
+)
 from ._reduce import block_sum, warp_sum
 
 PART = 4096  # values of a channel that are worth a block
 BLOCKS = 4096  # that keep the largest GPU busy: channels have no more parts than make so many
 THREADS = 256
+ROWS = THREADS // WARP
 TOGETHER = 4  # values of a thread that are under way from memory at the same time
 
 Terms = Inner | Callable[..., Any]
@@ -39,10 +52,16 @@ def channel_sums(
     """
     images, channels, pixels = args[0].shape
     values = images * pixels
-    parts = max(1, min(-(-values // PART), -(-BLOCKS // max(1, channels))))
-    threads = min(THREADS, max(1, -(-values // (parts * WARP))) * WARP)
+    together = WARP if pixels == 1 else 1  # channels of a block
+    blocks = -(-channels // together)
+    parts = max(1, min(-(-values * together // PART), -(-BLOCKS // max(1, blocks))))
     found = memory.scratch(sums, count * channels * parts).reshape(count, channels, parts)
-    _parts(add, count)[(channels, parts), threads](args, values, max(1, pixels), found)
+    if pixels == 1:
+        columns = _column_parts(add, count)[(blocks, parts), (WARP, ROWS)]
+        columns(args, images, channels, found)
+    else:
+        threads = min(THREADS, max(1, -(-values // (parts * WARP))) * WARP)
+        _parts(add, count)[(blocks, parts), threads](args, values, max(1, pixels), found)
     rows = count * channels
     _totals.over(rows * WARP)(
         found.reshape(rows, parts), sums.reshape(-1), float(factor), bool(accumulate)
@@ -118,6 +137,32 @@ def _parts(add: Any, count: int) -> Kernel:
                 parts[k, c, part] = found
 
     return channel_sums
+
+
+@cache
+def _column_parts(add: Any, count: int) -> Kernel:
+    @kernel
+    def column_sums(args: Any, images: int, channels: int, parts: F32) -> None:
+        """A thread takes every so many-th image of one channel; images are axis y of the block."""
+        lane, row = threadIdx.x, threadIdx.y
+        c, part = blockIdx.x * WARP + lane, blockIdx.y
+        total = local(count)
+        for k in range(count):
+            total[k] = 0.0
+        if c < channels:
+            for n in range(part * ROWS + row, images, gridDim.y * ROWS):
+                add(total, args, n, c, 0)
+        of_rows = shared((count, ROWS, WARP))
+        for k in range(count):
+            of_rows[k, row, lane] = total[k]
+        syncthreads()
+        if row < count and c < channels:
+            found = 0.0
+            for r in range(ROWS):
+                found += of_rows[row, r, lane]
+            parts[row, c, part] = found
+
+    return column_sums
 
 
 @inner

@@ -4,7 +4,7 @@ from tests.kernels.cuda.case import Case, normal, special
 
 x = normal(2, 3, 5)
 CASES = [Case("forward", x, normal(3), normal(3), x)]
-for shape in ((2, 3, 5), (1, 1, 1), (3, 4, 1), (1, 300, 1), (2, 2, 3000), (0, 3, 2)):
+for shape in ((2, 3, 5), (1, 1, 1), (3, 4, 1), (1, 300, 1), (70, 33, 1), (2, 2, 3000), (0, 3, 2)):
     s = shape[1]
     CASES += [
         Case("forward", normal(*shape), normal(s), normal(s), normal(*shape)),
