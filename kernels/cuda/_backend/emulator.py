@@ -1,5 +1,6 @@
 """The two emulators as backends: a launch returns when it is done."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -18,22 +19,27 @@ class Emulator:
         self.device_name = f"cuda:{card}"
         self.memory = Memory()
         self.budget = budget
+        self._lock = threading.RLock()  # ranks of tests are threads, which share the memory
 
     def allocate(self, size: int) -> int:
         """The address of so many bytes."""
-        return self.memory.allocate(size)
+        with self._lock:
+            return self.memory.allocate(size)
 
     def free(self, address: int) -> None:
         """Give an allocation back."""
-        self.memory.free(address)
+        with self._lock:
+            self.memory.free(address)
 
     def upload(self, address: int, host: Any) -> None:
         """Copy an array of the host to the device."""
-        self.memory.upload(address, host)
+        with self._lock:
+            self.memory.upload(address, host)
 
     def download(self, address: int, host: Any) -> None:
         """Copy back."""
-        self.memory.download(address, host)
+        with self._lock:
+            self.memory.download(address, host)
 
     def stage(self, host: Any) -> Any:
         """Keep an array of the host for `unstage`."""
@@ -41,15 +47,17 @@ class Emulator:
 
     def unstage(self, staged: Any, address: int, size: int) -> None:
         """Copy it to its place."""
-        self.memory.upload(address, staged)
+        self.upload(address, staged)
 
     def fill(self, address: int, value: Any, count: int) -> None:
         """Write a number so many times."""
-        self.memory.fill(address, value, count)
+        with self._lock:
+            self.memory.fill(address, value, count)
 
     def copy(self, to: int, of: int, size: int) -> None:
         """Copy bytes within the device."""
-        self.memory.copy(to, of, size)
+        with self._lock:
+            self.memory.copy(to, of, size)
 
     def load(self, ptx: str, name: str) -> Any:
         """A kernel of a text; with `jit` its machine code, where it can be made."""
@@ -64,12 +72,13 @@ class Emulator:
         self, kernel: Any, grid: Any, block: Any, shared: int, arguments: bytes, stream: Any
     ) -> None:
         """Run a kernel."""
-        what = kernel, grid, block, shared, arguments, self.memory
-        if isinstance(kernel, Kernel):
-            checks = self.name == "emulate"
-            checked.launch(*what, checks=checks, budget=self.budget or checked.BUDGET)
-        else:
-            fast.run(*what, budget=self.budget or fast.BUDGET)
+        with self._lock:
+            what = kernel, grid, block, shared, arguments, self.memory
+            if isinstance(kernel, Kernel):
+                checks = self.name == "emulate"
+                checked.launch(*what, checks=checks, budget=self.budget or checked.BUDGET)
+            else:
+                fast.run(*what, budget=self.budget or fast.BUDGET)
 
     def synchronize(self) -> None:
         """Nothing is under way."""
