@@ -230,6 +230,9 @@ def main(words: list[str] | None = None) -> int:
     options = arguments(words)
     minicaffe.set_num_threads(1)
     chosen = [layer for layer in layers() if re.search(options.only, layer.name)]
+    if not chosen:
+        print(f"no layer's name matches {options.only!r}", file=sys.stderr)
+        return 1
     before = kept(options.times) if options.kept and options.times.is_file() else []
     timed = [each for each in before if any(each.layer.key == layer.key for layer in chosen)]
     done = {each.layer.key for each in timed}

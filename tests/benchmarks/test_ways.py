@@ -68,6 +68,8 @@ def test_the_command_checks_what_it_kept(
     assert ways.main([*words, "--kept", "--check"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(f"{LANES} lanes, 3 products: the choice takes ")
+    assert ways.main([*words, "--only", "huge"]) == 1
+    assert capsys.readouterr().err == "no layer's name matches 'huge'\n"
 
 
 def test_the_layers_are_those_of_the_comparison_and_of_its_nets() -> None:

@@ -17,7 +17,9 @@ from minicaffe.kernels.cpu._compile import jit as _jit
 from minicaffe.kernels.cpu.convolution import choice
 from minicaffe.kernels.cpu.convolution.choice import CHANNELS, IMAGES, LINES
 from minicaffe.kernels.cpu.convolution.plan import DATA, FORWARD, WEIGHT, Plan, Way
+from minicaffe.kernels.cpu.convolution.winograd import tiles
 from minicaffe.kernels.cpu.convolution.winograd import transforms as arithmetic
+from minicaffe.kernels.cpu.gemm.micro_kernel import COLUMNS
 from tests.kernels.plain_python import printed_without_jit
 
 FILTERINGS = range(len(arithmetic.FILTERINGS))
@@ -138,6 +140,20 @@ def test_errors(ways: tuple[Way, ...], channels: int, rectified: bool) -> None:
         if actual.shape == case.weight.shape:
             actual = actual - 1
         assert abs(actual - expected).max() < bound * size
+
+
+def test_the_bits_do_not_depend_on_the_blocks_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case((3, 40, 24, (30, 34), (1, 1), 1), 3)
+    way = (Way(LINES, 1),) * 3
+    found, blocks = [], set()
+    for cache in (256 << 10, 1 << 20, 64 << 20):
+        monkeypatch.setattr(tiles, "cache_bytes", {2: cache}.__getitem__)
+        blocks.add(tiles.tiles_near(1, case.plan().sizes))
+        found.append(case.run("cpu", way))
+    assert max(blocks) == tiles.TILES > min(blocks) >= COLUMNS
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
 
 
 def exact(case: Case) -> list[Any]:

@@ -9,10 +9,10 @@ over channels, which is where the multiplications are:
 n^2 / m^2 multiplications a pixel, channel and output, instead of r^2: 2.25 times fewer with
 F(2 x 2, 3 x 3), 4 times with F(4 x 4, 3 x 3), 2.78 times with F(2 x 2, 5 x 5). In return V and M
 are n^2 / m^2 times as large as images and outputs: 4, 2.25 and 9 times; and U is n^2 / r^2 times as
-large as the filters. V and M are made for blocks of some 100 tiles, 4 n^2 (C + O) bytes a tile, and
-are read from the caches again; U is written once, and read once a block. The transforms write V and
-U in the panels that the micro-kernel reads, so that nothing is packed. They take 1 to 3 operations
-a number, and 10 to 30 % of the time.
+large as the filters. V and M are made for blocks of 32 to 128 tiles, 4 n^2 (C + O) bytes a tile,
+and are read from the caches again (`tiles_near`); U is written once, and read once a block. The
+transforms write V and U in the panels that the micro-kernel reads, so that nothing is packed. They
+take 1 to 3 operations a number, and 10 to 30 % of the time.
 
 * forward: filters are transformed once; then for each block V = B^T d B, the products, and
   y = A^T M A + bias.
@@ -36,11 +36,19 @@ from ..._vector.instructions import LANES, ROWS
 from ..._vector.lanes import fill_line
 from ..._vector.scratch import Scratch, whole
 from ...gemm.micro_kernel import COLUMNS
-from ..plan import DATA, FORWARD, WEIGHT, Plan, transposed
+from ..plan import DATA, FORWARD, WEIGHT, Plan, Sizes, transposed
 from ..taps import turn_taps
 from . import lines_gradient
 from .products import multiply_packed_rows, panel_at, panel_count, panel_rows
-from .tiles import ZERO, Tiling, tiling, transform_inputs, transform_outputs, working_memory
+from .tiles import (
+    ZERO,
+    Tiling,
+    tiles_near,
+    tiling,
+    transform_inputs,
+    transform_outputs,
+    working_memory,
+)
 from .transforms import FILTER, transform
 
 F32 = NDArray[np.float32]
@@ -54,7 +62,11 @@ def scratch_size(plan: Plan) -> int:
 def filters_size(plan: Plan, product: int) -> int:
     """Floats of the transformed filters of FORWARD or DATA, for who keeps them."""
     sizes = transposed(plan.sizes) if product == DATA else plan.sizes
-    return _filters_size(tiling(plan.ways[product].filtering, sizes))
+    return _filters_size(_tiling(plan.ways[product].filtering, sizes))
+
+
+def _tiling(which: int, sizes: Sizes) -> Tiling:
+    return tiling(which, sizes, tiles_near(which, sizes))
 
 
 def _filters_size(t: Tiling) -> int:
@@ -68,7 +80,7 @@ def forward(
     plan: Plan, x: F32, weight: F32, bias: F32, y: F32, scratch: F32, kept: bool | None = None
 ) -> None:
     """y = W * x + bias."""
-    t = tiling(plan.ways[FORWARD].filtering, plan.sizes)
+    t = _tiling(plan.ways[FORWARD].filtering, plan.sizes)
     filters = Filters(t.channels * t.r * t.r, t.r * t.r, False)
     _run(t, filters, x, weight, bias, y, scratch, kept)
 
@@ -77,7 +89,7 @@ def backward_data(
     plan: Plan, dy: F32, weight: F32, dx: F32, scratch: F32, kept: bool | None = None
 ) -> None:
     """Overwrite dx."""
-    t = tiling(plan.ways[DATA].filtering, transposed(plan.sizes))
+    t = _tiling(plan.ways[DATA].filtering, transposed(plan.sizes))
     filters = Filters(t.r * t.r, t.outputs * t.r * t.r, True)
     bias = np.zeros(dx.shape[1], np.float32)
     _run(t, filters, dy, weight, bias, dx, scratch, kept)

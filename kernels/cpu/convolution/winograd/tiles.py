@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.machine.caches import cache_bytes
 from minicaffe.machine.threads import num_threads
 
 from ..._compile.jit import inner
@@ -31,6 +32,7 @@ F32 = NDArray[np.float32]
 ZERO = np.float32(0)
 
 TILES = 128  # of a block, at most, where a row has fewer
+LARGE = 1 << 20  # bytes of a second-level cache in which a block may be held
 
 
 class Tiling(NamedTuple):
@@ -91,12 +93,12 @@ def working_memory(shared: int, each: int) -> Scratch:
 
 
 @lru_cache(maxsize=256)
-def tiling(which: int, sizes: Sizes) -> Tiling:
-    """Cut a convolution into blocks of at most TILES tiles, or one row."""
+def tiling(which: int, sizes: Sizes, most: int = TILES) -> Tiling:
+    """Cut a convolution into blocks of at most so many tiles, or one row."""
     m, r = FILTERINGS[which].m, FILTERINGS[which].r
     n = m + r - 1
     tiles_h, tiles_w = -(-sizes.out_height // m), -(-sizes.out_width // m)
-    rows = best_rows(tiles_w, sizes.images * tiles_h)
+    rows = best_rows(tiles_w, sizes.images * tiles_h, most)
     spread = whole(tiles_w + (n - 1) // m, LANES)
     phase = spread + LANES
     tiles = whole(rows * tiles_w, COLUMNS)
@@ -115,14 +117,28 @@ def tiling(which: int, sizes: Sizes) -> Tiling:
     )  # fmt: skip
 
 
-def best_rows(tiles_w: int, rows: int) -> int:
+def tiles_near(which: int, sizes: Sizes) -> int:
+    """How many tiles stay in a large second-level cache while they are transformed and multiplied.
+
+    Their inputs and products, 4 n^2 (C + O) bytes each, are written and read again; filters come
+    from the third level, once for all tiles. Where F(2, 3) has few tiles it waits for its filters.
+    A small cache has no room for a block: then the third level has, and TILES is as good as any.
+    """
+    n, cache = FILTERINGS[which].m + FILTERINGS[which].r - 1, cache_bytes(2)
+    if cache < LARGE:
+        return TILES
+    fit = int(0.6 * cache) // (4 * n * n * (sizes.channels + sizes.outputs))
+    return min(max(fit // COLUMNS * COLUMNS, COLUMNS if n > 4 else 2 * COLUMNS), TILES)
+
+
+def best_rows(tiles_w: int, rows: int, most: int) -> int:
     """Rows a block, such that the fewest columns of panels remain empty; rather many than few."""
 
     def columns(count: int) -> int:
         full, rest = divmod(rows, count)
         return full * whole(count * tiles_w, COLUMNS) + whole(rest * tiles_w, COLUMNS)
 
-    counts = range(min(rows, max(1, TILES // tiles_w)), 0, -1)
+    counts = range(min(rows, max(1, most // tiles_w)), 0, -1)
     return min(counts, key=columns)
 
 
