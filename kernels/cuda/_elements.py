@@ -31,14 +31,24 @@ def each(
     """
     _, channels, pixels = y.shape
     flat = [array and array.reshape(-1) for array in (a, b, y, also)]
-    aligned = all(array.address % BYTES == 0 for array in flat if array)
-    together = FOUR if aligned else 1
+    together = at_once(*filter(None, flat))
     _each(formula, together).over(-(-y.size // together))(*flat, args, channels, pixels)
+
+
+def at_once(*arrays: DeviceArray) -> int:
+    """How many neighbouring elements of such arrays a thread loads and stores at a time: 4 or 1."""
+    return FOUR if all(array.address % BYTES == 0 for array in arrays) else 1
+
+
+def accesses(together: int) -> tuple[Inner, Inner]:
+    """`load(array, first, into)` and `store(array, first, values)`, both @inner: so many elements
+    from `first` on, to and from `local(together)`; beyond the end they are 0, and not stored."""
+    return (_load4, _store4) if together == FOUR else (_load, _store)
 
 
 @cache
 def _each(formula: Inner, together: int) -> Kernel:
-    load, store = (_load4, _store4) if together == FOUR else (_load, _store)
+    load, store = accesses(together)
 
     @kernel
     def elements(a: F32, b: F32, y: F32, also: F32, args: Any, channels: int, pixels: int) -> None:

@@ -1,6 +1,7 @@
 """SigmoidCrossEntropyLoss: max(x, 0) - x t + log(1 + exp(-|x|)), which never overflows.
 
-A thread for each element, forward (which adds up the losses in the same pass) and backward.
+Forward the losses are added up in the pass that computes them. Backward is a formula of
+`_elements.py`.
 """
 
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ._array import DeviceArray
-from ._compile.jit import inner, kernel
-from ._compile.words import F32, I32, grid
+from ._compile.jit import inner
+from ._elements import each
 from ._labels import truncated
 from ._means import NONE, write_mean
 from ._scalar import exp_or_zero, log, sigmoid
@@ -39,7 +40,8 @@ def backward(
     ignore: int | None,
 ) -> None:
     """Write scale / found[1] (sigmoid(x) - target) into dx, 0 where the target is ignored."""
-    _backward.over(dx.size)(x, target, dx, float(scale), found, _ignored_value(ignore))
+    args = (float(scale), found, _ignored_value(ignore))
+    each(_slope, args, dx.reshape(1, 1, -1), x, target)
 
 
 def _ignored_value(ignore: int | None) -> float:
@@ -55,9 +57,9 @@ def _loss(i: int, args: Any) -> Any:
     return max(x[i], 0.0) - x[i] * target[i] + soft, 1, NONE
 
 
-@kernel
-def _backward(x: F32, target: F32, dx: F32, scale: float, found: I32, ignore: float) -> None:
-    i = grid()
-    if i < dx.size:
-        slope = scale / np.float32(found[1]) * (sigmoid(x[i]) - target[i])
-        dx[i] = 0.0 if truncated(target[i]) == ignore else slope
+@inner
+def _slope(x: float, target: float, c: int, args: Any) -> Any:
+    scale, found, ignore = args
+    if truncated(target) == ignore:
+        return 0.0
+    return scale / np.float32(found[1]) * (sigmoid(x) - target)

@@ -1,4 +1,8 @@
-"""Split: a thread for each element adds up what its readers say, up to eight of them in a pass."""
+"""Split: what its readers say is added up, of up to eight readers in a pass.
+
+A thread takes four neighbouring elements of arrays that are aligned: 4 bytes an element are read
+for each reader, and 4 written.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -6,7 +10,8 @@ from typing import Any
 
 from ._array import DeviceArray
 from ._compile.jit import Kernel, inner, kernel
-from ._compile.words import F32, grid
+from ._compile.words import F32, grid, local
+from ._elements import accesses, at_once
 
 MOST = 8  # arrays of one launch
 
@@ -17,39 +22,46 @@ def backward(dys: Sequence[DeviceArray], dx: DeviceArray) -> None:
     first, *others = (dy.reshape(-1) for dy in dys)
     while True:
         now, others = (first, *others[: MOST - 1]), others[MOST - 1 :]
-        _sum(len(now)).over(total.size)(now, total)
+        together = at_once(*now, total)
+        _sum(len(now), together).over(-(-total.size // together))(now, total)
         if not others:
             return
         first = total
 
 
 @cache
-def _sum(count: int) -> Kernel:
-    total = _total(count)
+def _sum(count: int, together: int) -> Kernel:
+    add = _add(count, together)
+    _, store = accesses(together)
 
     @kernel
     def split_backward(dys: tuple[F32, ...], dx: F32) -> None:
-        i = grid()
-        if i < dx.size:
-            dx[i] = total(dys, i)
+        first = together * grid()
+        if first < dx.size:
+            sums = local(together)
+            add(dys, first, sums)
+            store(dx, first, sums)
 
     return split_backward
 
 
 @cache
-def _total(count: int) -> Any:
-    """`total(arrays, i)`: the sum of the elements i of so many arrays, from the first on."""
+def _add(count: int, together: int) -> Any:
+    """`add(arrays, first, sums)`: write the sums of so many arrays' elements from `first` on."""
+    load, _ = accesses(together)
     last = count - 1
-    if last == 0:
-        return inner(_first)
-    before = _total(last)
+    add_others: Any = _add(last, together) if last else None
 
     @inner
-    def total(arrays: Any, i: int) -> Any:
-        return before(arrays, i) + arrays[last][i]
+    def of_one(arrays: Any, first: int, sums: F32) -> None:
+        load(arrays[0], first, sums)
 
-    return total
+    @inner
+    def of_several(arrays: Any, first: int, sums: F32) -> None:
+        add_others(arrays, first, sums)
+        values = local(together)
+        load(arrays[last], first, values)
+        for k in range(together):
+            sums[k] += values[k]
 
-
-def _first(arrays: Any, i: int) -> Any:
-    return arrays[0][i]
+    return of_several if last else of_one

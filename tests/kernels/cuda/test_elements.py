@@ -21,3 +21,22 @@ def test_arrays_may_begin_anywhere(cuda: str, start: int) -> None:
     memory.download(x, result)
     host[start:] *= factors[:, None]
     np.testing.assert_array_equal(result, host.reshape(-1))
+
+
+@pytest.mark.parametrize("start", [0, 1, 2, 4])
+def test_arrays_that_are_summed_may_begin_anywhere(cuda: str, start: int) -> None:
+    """One array begins after so many numbers, the others at multiples of 16 bytes."""
+    memory = load_kernel("memory", cuda)
+    host = np.arange(90, dtype=np.float32)
+    x, sums, loss = (memory.allocate(count, cuda) for count in (90, 51, 1))
+    memory.upload(host, x)
+    a, b = host[start : start + 51], host[32:83]
+    load_kernel("split", cuda).backward([x[start : start + 51], x[32:83]], sums)
+    result, value = np.empty(51, np.float32), np.empty(1, np.float32)
+    memory.download(sums, result)
+    np.testing.assert_array_equal(result, a + b)
+    load_kernel("euclidean_loss", cuda).forward(x[start : start + 51], x[32:83], sums, loss, 2)
+    memory.download(sums, result)
+    memory.download(loss, value)
+    np.testing.assert_array_equal(result, a - b)
+    assert value[0] == 51 * (start - 32) ** 2 / 2
