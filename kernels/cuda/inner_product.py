@@ -5,8 +5,8 @@ With `transpose` the weight is kept as (K, N). The products are gemm's; the bias
 
 from ._array import DeviceArray
 from ._compile.jit import kernel
-from ._compile.words import F32, WARP, grid, threadIdx
-from ._reduce import warp_sum
+from ._compile.words import F32, grid
+from ._sums import channel_sums, value
 from .gemm import gemm
 
 
@@ -34,7 +34,7 @@ def backward_weight(x: DeviceArray, dy: DeviceArray, dweight: DeviceArray, trans
 
 def backward_bias(dy: DeviceArray, dbias: DeviceArray) -> None:
     """Add the sums of dy (M, N) over samples to dbias (N)."""
-    _sum_columns.over(dbias.size * WARP)(dy, dbias)
+    channel_sums(value, (dy.reshape(*dy.shape, 1),), dbias, accumulate=True)
 
 
 @kernel
@@ -43,15 +43,3 @@ def _add_bias(bias: F32, y: F32) -> None:
     if i < y.size:
         row, column = i // bias.size, i % bias.size
         y[row, column] += bias[column]
-
-
-@kernel
-def _sum_columns(dy: F32, dbias: F32) -> None:
-    column, lane = grid() // WARP, threadIdx.x % WARP
-    if column < dbias.size:
-        total = 0.0
-        for row in range(lane, dy.shape[0], WARP):
-            total += dy[row, column]
-        total = warp_sum(total)
-        if lane == 0:
-            dbias[column] += total
