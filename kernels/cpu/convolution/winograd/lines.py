@@ -40,18 +40,11 @@ from ..plan import DATA, FORWARD, WEIGHT, Plan, Sizes, transposed
 from ..taps import turn_taps
 from . import lines_gradient
 from .products import multiply_packed_rows, panel_at, panel_count, panel_rows
-from .tiles import (
-    ZERO,
-    Tiling,
-    tiles_near,
-    tiling,
-    transform_inputs,
-    transform_outputs,
-    working_memory,
-)
+from .tiles import Tiling, tiles_near, tiling, transform_inputs, transform_outputs, working_memory
 from .transforms import FILTER, transform
 
 F32 = NDArray[np.float32]
+ZERO = np.float32(0)
 
 
 def scratch_size(plan: Plan) -> int:

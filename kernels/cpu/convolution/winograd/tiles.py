@@ -120,9 +120,9 @@ def tiling(which: int, sizes: Sizes, most: int = TILES) -> Tiling:
 def tiles_near(which: int, sizes: Sizes) -> int:
     """How many tiles stay in a large second-level cache while they are transformed and multiplied.
 
-    Their inputs and products, 4 n^2 (C + O) bytes each, are written and read again; filters come
-    from the third level, once for all tiles. Where F(2, 3) has few tiles it waits for its filters.
-    A small cache has no room for a block: then the third level has, and TILES is as good as any.
+    Their inputs and products, 4 n^2 (C + O) bytes each, are written and read again. The filters
+    come from the third level, once for all tiles, for which F(2, 3) waits where these are few.
+    Where a second level is small a block is in the third, and TILES is as good as any.
     """
     n, cache = FILTERINGS[which].m + FILTERINGS[which].r - 1, cache_bytes(2)
     if cache < LARGE:
