@@ -78,7 +78,7 @@ EXPECTED = {
     "sigmoid": [1, "minicaffe.layers._neuron", "minicaffe.layers.sigmoid"],
     "twice": "minicaffe.layers.twice",
     "marks": [2, 3, 4, 5],
-    "devices": ["cpu", "mine", "reference"],
+    "devices": ["cpu", "cuda", "mine", "reference"],
     "families": ["relu"],
     "cube": "minicaffe.kernels.reference.cube",
     "relu": "minicaffe.kernels.reference.relu",
