@@ -16,6 +16,7 @@ from typing import Any
 from minicaffe.cli.convert.mnist import convert_mnist
 from minicaffe.errors import Error
 from minicaffe.machine.java import use_java
+from minicaffe.monitor.waiting import waiting
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import (
     blob_from_proto,
@@ -51,7 +52,8 @@ def make_databases() -> None:
         if (HERE / name).exists():
             print(f"   {name} is there")
         else:
-            count = convert_mnist(HERE / images, HERE / labels, HERE / name)
+            with waiting(f"   {name}"):
+                count = convert_mnist(HERE / images, HERE / labels, HERE / name)
             print(f"   {name}: {count} records")
 
 
@@ -60,19 +62,22 @@ def start_spark() -> Any:
     java = use_java()
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    from pyspark.sql import SparkSession
+    with waiting("   Spark starts"):
+        from pyspark.sql import SparkSession
 
-    session = (
-        SparkSession.builder.master(f"local[{RANKS}]")
-        .appName("minicaffe demo")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config(
-            "spark.driver.extraJavaOptions", f"-XX:+UseSerialGC -Dlog4j2.configurationFile={LOG}"
+        session = (
+            SparkSession.builder.master(f"local[{RANKS}]")
+            .appName("minicaffe demo")
+            .config("spark.ui.enabled", "false")
+            .config("spark.ui.showConsoleProgress", "false")
+            .config(
+                "spark.driver.extraJavaOptions",
+                f"-XX:+UseSerialGC -Dlog4j2.configurationFile={LOG}"
+                " -Ddev.ludovic.netlib.blas.allowNative=false",  # which warns where there is none
+            )
+            .getOrCreate()
         )
-        .getOrCreate()
-    )
-    session.sparkContext.setLogLevel("ERROR")
+        session.sparkContext.setLogLevel("ERROR")
     print(f"   Spark {session.version} on Java {java.version} ({java.source})")
     return session
 
@@ -165,12 +170,14 @@ def run() -> bool:
             test = cos.features(DataSource.getSource(conf, False))
             conf = configure(sc, solver_on_training_images(solver))
             train = cos.features(DataSource.getSource(conf, False))
-            score = classify(train, test)
+            with waiting("   Spark ML fits a logistic regression"):
+                score = classify(train, test)
             print(f"   accuracy of logistic regression on ip1: {score:.4f}")
-        with step("pictures"):
+        with step("pictures"), waiting("   matplotlib draws"):
             draw(training.metrics.rows)
     finally:
-        session.stop()
+        with waiting("   Spark stops"):
+            session.stop()
     return min(accuracy, score) >= GOAL
 
 

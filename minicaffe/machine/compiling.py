@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from .pace import Pace
+
 log = logging.getLogger("minicaffe.kernels")
 
 TEXT = "compiling kernels for this machine, once"
@@ -22,7 +24,7 @@ class Compiling:
     """The compilations of this process: `count` functions in `seconds`.
 
     While `visible`, the terminal shows a line from the beginning of a compilation to its end, and
-    nothing in between; where standard error is no terminal, the log says once that there are some.
+    nothing in between; where standard error is no terminal, the log says so now and then.
     GLOG_minloglevel above 0 silences both. `tell`, where there is one, is called with the count and
     the function that is compiled, "" at the end: a rank tells its driver.
     """
@@ -35,7 +37,7 @@ class Compiling:
         self._stream = stream
         self._under_way: list[str] = []  # a function's compilation includes those that it calls
         self._since = 0.0
-        self._announced = False
+        self._pace: Pace | None = None  # since the log said it for the first time
         self._lock = threading.RLock()
 
     def begins(self, name: str) -> None:
@@ -63,9 +65,12 @@ class Compiling:
         if not self.visible or os.environ.get("GLOG_minloglevel", "0") != "0":  # noqa: SIM112
             return
         if not stream.isatty():
-            if not self._announced:
+            if self._pace is None:
                 log.info("%s; `minicaffe warmup` does it beforehand", TEXT.capitalize())
-            self._announced = True
+                self._pace = Pace()
+            elif self.tell is None and self._under_way and self._pace.due():
+                log.info("%s: %d so far (%s)", TEXT.capitalize(), self.count, self._under_way[0])
+                self._pace.said()
             return
         line = ""
         if self._under_way:

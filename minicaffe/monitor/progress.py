@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from typing import Any, TextIO
 
 from ..machine.compiling import TEXT
-
-PATIENCE = 5.0  # seconds between two lines about compiling, where there is no terminal
+from ..machine.pace import Pace
+from .waiting import REDRAWN
 
 
 class Progress:
     """Shows iteration, loss, learning rate, samples/s, share of communication, time left.
 
     `total` and `start` are iterations; `stream` is standard error by default. On a terminal one
-    line is redrawn; elsewhere `update(..., line=True)` prints one.
+    line is redrawn; elsewhere `update(..., line=True)` prints one, and what is told in between
+    makes a line where nothing was said for some seconds (`pace`).
     """
 
-    def __init__(self, total: int, start: int = 0, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        total: int,
+        start: int = 0,
+        stream: TextIO | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self.total = total
         self.stream = stream or sys.stderr
         self._first: tuple[int, float] | None = None  # iteration and time of the first update
-        self._told = -math.inf  # when a line last said what is compiled
+        self._compiles = False
         self._bar: Any = _bar(total, start, self.stream) if self.stream.isatty() else None
+        self._pace = pace or (Pace(REDRAWN, steady=True) if self._bar is not None else Pace())
 
     def update(
         self,
@@ -35,8 +42,11 @@ class Progress:
         communication: float,
         *,
         line: bool = False,
-    ) -> None:
-        """Tell how far it is: `iteration` are done; `communication` is a share, 0 to 1."""
+    ) -> str:
+        """Tell how far it is: `iteration` are done; `communication` is a share, 0 to 1.
+
+        Gives it in words.
+        """
         facts = (
             f"loss {loss:.4g}  lr {lr:.4g}  {samples_per_second:.0f} samples/s"
             f"  communication {communication:.0%}"
@@ -44,16 +54,33 @@ class Progress:
         if self._bar is not None:
             self._bar.set_description_str(facts, refresh=False)
             self._bar.update(iteration - self._bar.n)
-        elif line:
-            self.write(f"iteration {iteration}/{self.total}  {facts}{self._left(iteration)}")
+            return facts
+        facts = f"iteration {iteration}/{self.total}  {facts}"
+        left = self._left(iteration)
+        if line or self._pace.due():
+            self.write(facts + left)
+        return facts
 
-    def compiling(self, count: int, name: str) -> None:
-        """Tell that kernels are compiled, `name` now ("": none); off a terminal now and then."""
+    def compiling(self, count: int, name: str) -> str:
+        """Tell that kernels are compiled, `name` now ("": none); gives it in words."""
         text = f"{TEXT}: {count} so far" + (f" ({name})" if name else "")
         if self._bar is not None:
             self._bar.set_description_str(text)
-        elif time.monotonic() - self._told >= PATIENCE:
-            self._told = time.monotonic()
+        elif not self._compiles:
+            self.write(text)
+        else:
+            self.under_way(text)
+        self._compiles = True
+        return text
+
+    def under_way(self, text: str) -> None:
+        """Tell what goes on, as often as you like: it is shown where nothing else was of late."""
+        if not self._pace.due():
+            return
+        if self._bar is not None:
+            self._bar.set_description_str(text)
+            self._pace.said()
+        else:
             self.write(text)
 
     def _left(self, iteration: int) -> str:
@@ -67,6 +94,7 @@ class Progress:
 
     def write(self, text: str) -> None:
         """Print a line of its own, above the bar."""
+        self._pace.said()
         if self._bar is not None:
             self._bar.write(text, file=self.stream)
         else:

@@ -1,7 +1,6 @@
 """A newcomer's first hour: pictures with shapes, progress while kernels compile."""
 
 import io
-import math
 from pathlib import Path
 
 import pytest
@@ -87,8 +86,7 @@ def test_the_bar_says_how_many_kernels_are_compiled() -> None:
     progress.close()
 
 
-def test_off_a_terminal_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minicaffe.monitor.progress.PATIENCE", math.inf)
+def test_off_a_terminal_a_line_now_and_then() -> None:
     screen = io.StringIO()
     progress = Progress(10, stream=screen)
     progress.compiling(0, "a.b")
