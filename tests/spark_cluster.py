@@ -66,6 +66,20 @@ random_seed: 17 display: 5 max_iter: {max_iter} snapshot_prefix: "small"
 """
 
 
+LAYER = """
+import minicaffe as caffe
+from own_numbers import FACTOR
+class Times(caffe.Layer):
+    def setup(self, bottom, top): pass
+    def reshape(self, bottom, top): top[0].reshape(*bottom[0].data.shape)
+    def forward(self, bottom, top): top[0].data[...] = FACTOR * bottom[0].data
+    def backward(self, top, down, bottom): bottom[0].diff[...] = FACTOR * top[0].diff
+"""
+
+TIMES = """layer { name: "times" type: "Python" bottom: "ip1" top: "times"
+        python_param { module: "own_layer" layer: "Times" } }"""
+
+
 class SmallSet:
     """50 + 21 pictures of 1 x 6 x 6 in 4 classes, as LMDBs `train` and `test` of a folder."""
 
@@ -80,6 +94,12 @@ class SmallSet:
                     datum = pb.Datum(channels=1, height=6, width=6, label=i % 4)
                     datum.data = picture.tobytes()
                     out.put(f"{i:08d}".encode(), datum.SerializeToString())
+
+    def python_layer(self, factor: str) -> str:
+        """Write a Python layer and a module that it imports beside the nets; the layer for one."""
+        (self.folder / "own_layer.py").write_text(LAYER)
+        (self.folder / "own_numbers.py").write_text(f"FACTOR = {factor}\n")
+        return TIMES
 
     @staticmethod
     def _picture(rng: np.random.Generator, label: int) -> Any:

@@ -16,11 +16,13 @@ preflight.py        what is checked before a job starts
 portable.py         nets that mean the same on another machine
 driver.py           a training seen from the driver: generations, snapshots, model
 training_report.py  what the ranks say of it: metrics, progress, errors
+forward_report.py   what tasks of test and features say of it: samples, compilations
 executor.py         a rank of a training
 inference.py        a task of test or features
 task_input.py       what a rank or a task gets
 control.py          how the ranks talk to the driver
 code.py             minicaffe itself, and MINICAFFE_PATH, on their way to the executors
+user_code.py        the modules of Python layers and data sources, for one job
 slots.py            what the driver asks of a SparkContext: slots, settings, addresses
 spark_job.py        a Spark job that can be cancelled, and why it failed
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import itertools
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from minicaffe.errors import ClusterError, extra
@@ -16,6 +18,7 @@ from .code import ship_code
 from .config import Config
 from .data_source import Source
 from .driver import Training
+from .forward_report import ForwardReport
 from .inference import count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
 from .slots import await_slots, check_settings, count_slots
@@ -25,6 +28,7 @@ from .task_input import ForwardJob
 log = logging.getLogger("minicaffe.spark")
 
 Rows = list[tuple[int, dict[str, list[float]]]]
+Work = Callable[[Any, ForwardJob, int, Any, ForwardReport], Any]
 
 
 class CaffeOnSpark:
@@ -79,8 +83,7 @@ class CaffeOnSpark:
     def test(self, source: Source) -> dict[str, list[float]]:
         """The mean of every output of the TEST net over all samples, element by element."""
         conf = self._config(source)
-        job = plan_forward(conf, ())
-        parts: Rows = self._run(conf, "test", functools.partial(_test, self.sc, job))
+        parts: Rows = self._run(conf, "test", plan_forward(conf, ()), _test)
         count = sum(samples for samples, _ in parts)
         if count == 0:
             raise ClusterError("no sample of the test data can be read")
@@ -104,7 +107,7 @@ class CaffeOnSpark:
         if not conf.features:
             raise ClusterError("no blobs are given: -features NAME,NAME")
         job = plan_forward(conf, tuple(conf.features))
-        return self._run(conf, "features", functools.partial(self._features, job))
+        return self._run(conf, "features", job, self._features)
 
     # --- inside ------------------------------------------------------------------------------
 
@@ -112,30 +115,35 @@ class CaffeOnSpark:
         source.conf.sc = self.sc
         return source.conf
 
-    def _run(self, conf: Config, verb: str, work: Any) -> Any:
-        """Run the forward job `work(partitions, bad)` and tell of samples that were left out."""
+    def _run(self, conf: Config, verb: str, job: ForwardJob, work: Work) -> Any:
+        """Run a forward job and tell of samples that were left out."""
         ship_code(self.sc)
         await_slots(self.sc, 1)
         bad = self.sc.accumulator({}, _merged())
         net = conf.protoFile.rpartition("/")[2]
         partitions = conf.lmdb_partitions or max(conf.clusterSize, count_slots(self.sc))
-        result = run_job(
-            self.sc,
-            f"minicaffe {verb} {net}",
-            f"minicaffe: {verb} with {conf.modelPath} on {net}",
-            functools.partial(work, partitions, bad),
-            conf.debug,
-        )
+        with contextlib.closing(ForwardReport(self.sc)) as report:
+            job = dataclasses.replace(job, call=report.call)
+            result = run_job(
+                self.sc,
+                f"minicaffe {verb} {net}",
+                f"minicaffe: {verb} with {conf.modelPath} on {net}",
+                functools.partial(work, self.sc, job, partitions, bad, report),
+                conf.debug,
+                report.state,
+            )
         for reason in list(bad.value.values())[:10]:
             log.warning("left out: %s", reason)
         if bad.value:
             log.warning("%d samples cannot be read and were left out", len(bad.value))
         return result
 
-    def _features(self, job: ForwardJob, partitions: int, bad: Any) -> Any:
+    def _features(
+        self, sc: Any, job: ForwardJob, partitions: int, bad: Any, report: ForwardReport
+    ) -> Any:
         from pyspark import StorageLevel
 
-        rows = _ranges(self.sc, job, partitions).mapPartitions(
+        rows = _ranges(sc, job, partitions, report).mapPartitions(
             functools.partial(extract_partition, job, bad)
         )
         frame = self._frame(rows, list(job.blobs), key="SampleID")
@@ -152,16 +160,16 @@ class CaffeOnSpark:
         return session.createDataFrame(rows, types.StructType(fields), verifySchema=False)
 
 
-def _test(sc: Any, job: ForwardJob, partitions: int, bad: Any) -> Rows:
+def _test(sc: Any, job: ForwardJob, partitions: int, bad: Any, report: ForwardReport) -> Rows:
     body = functools.partial(test_partition, job, bad)
-    rows: Rows = _ranges(sc, job, partitions).mapPartitions(body).collect()
+    rows: Rows = _ranges(sc, job, partitions, report).mapPartitions(body).collect()
     return rows
 
 
-def _ranges(sc: Any, job: ForwardJob, partitions: int) -> Any:
+def _ranges(sc: Any, job: ForwardJob, partitions: int, report: ForwardReport) -> Any:
     """An RDD of (first, end): all samples, in order, in so many parts of nearly equal size."""
     counting = sc.parallelize([0], 1).mapPartitions(functools.partial(count_samples, job))
-    count = counting.collect()[0]
+    count = report.total = counting.collect()[0]
     parts = max(min(partitions, count), 1)
     bounds = [count * part // parts for part in range(parts + 1)]
     return sc.parallelize(list(itertools.pairwise(bounds)), parts)

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import tempfile
+import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,8 @@ from typing import Any
 import minicaffe
 from minicaffe import overlay
 from minicaffe.overlay import ROOMS
+
+_shipping = threading.Lock()
 
 MIRROR = "minicaffe_path"  # the folder in a zip that holds what the folders of MINICAFFE_PATH do
 
@@ -28,8 +31,13 @@ def ship_code(sc: Any) -> None:
     named = "PYSPARK_PYTHON" in os.environ or sc.getConf().get("spark.pyspark.python")
     if sc.master.startswith("local") and not named:
         sc.pythonExec = sys.executable
-    if getattr(sc, "_minicaffe_shipped", False):
-        return
+    with _shipping:  # Spark refuses a file while another thread adds its equal
+        if not getattr(sc, "_minicaffe_shipped", False):
+            _ship(sc)
+            sc._minicaffe_shipped = True
+
+
+def _ship(sc: Any) -> None:
     folder = Path(tempfile.mkdtemp(prefix="minicaffe-"))
     if ".zip" not in str(minicaffe.__file__):
         sc.addPyFile(str(package_zip(folder)))
@@ -37,7 +45,6 @@ def ship_code(sc: Any) -> None:
         mirror = overlay_zip(folder)
         sc.addPyFile(str(mirror))
         sc.environment[overlay.VARIABLE] = f"{mirror.name}/{MIRROR}"
-    sc._minicaffe_shipped = True
 
 
 def package_zip(folder: Path) -> Path:

@@ -20,9 +20,11 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from minicaffe.errors import CommunicationError
+from minicaffe.machine.compiling import compiling
 
 from ..auth import Member, Refused, dialer, listener
 from ..handshake import Conversation
@@ -188,18 +190,27 @@ class ControlServer:
 
 
 class ControlLine:
-    """A rank's end. What cannot be said any more is dropped: training does not depend on it."""
+    """A rank's end. What cannot be said any more is dropped: training does not depend on it.
+
+    `patience` is in seconds. Raises CommunicationError where the driver cannot be reached in them.
+    """
 
     def __init__(
-        self, address: tuple[str, int], run: str, generation: int, secret: bytes, rank: int
+        self,
+        address: tuple[str, int],
+        run: str,
+        generation: int,
+        secret: bytes,
+        rank: int,
+        patience: float = DIALING,
     ) -> None:
         self.rank = rank
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         try:
-            self._socket = socket.create_connection(address, DIALING)
+            self._socket = socket.create_connection(address, patience)
             half = dialer(_seat(run, generation, secret))
-            deadline = time.monotonic() + DIALING
+            deadline = time.monotonic() + patience
             Conversation(self._socket, half, "the driver", deadline).finish().settimeout(TIMEOUT)
         except (OSError, Refused) as error:
             self.close()
@@ -232,3 +243,17 @@ class ControlLine:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+@contextlib.contextmanager
+def compilations_told(line: ControlLine) -> Iterator[None]:
+    """Tell the driver what is compiled, which may take minutes the first time."""
+
+    def tell(count: int, name: str) -> None:
+        line.say("compiling", count=count, name=name)
+
+    compiling.tell = tell
+    try:
+        yield
+    finally:
+        compiling.tell = None

@@ -29,6 +29,7 @@ from .code import ship_code
 from .config import Config
 from .control import ControlServer, one_address
 from .executor import Answer, train_partition
+from .portable import get_places, nets_of
 from .preflight import Plan
 from .slots import await_slots, driver_addresses, is_local
 from .spark_job import Job, death_of, is_loss, reason_of
@@ -126,7 +127,9 @@ class Generation:
         )
         self.job = TrainJob(
             solver=plan.solver.SerializeToString(),
+            places=get_places(nets_of(plan.solver)),
             files=plan.files,
+            code=plan.code,
             weights=plan.weights,
             state=plan.state.SerializeToString() if plan.state else None,
             seed=plan.solver.random_seed,
@@ -172,7 +175,8 @@ class Generation:
     def _watch(self, job: Job[list[Answer]]) -> list[Answer]:
         began, told = time.monotonic(), False
         while not job.wait(0):
-            self._listen(0.1)
+            if not self._listen(0.1):
+                self.report.tick()
             if not self.report.hosts and not told and time.monotonic() - began > PATIENCE:
                 told = True
                 self.report.say(

@@ -24,7 +24,6 @@ from minicaffe import context
 from minicaffe.device import check_available
 from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.layer import Layer
-from minicaffe.machine.compiling import compiling
 from minicaffe.machine.signals import enable_faulthandler
 from minicaffe.machine.threads import set_num_threads
 from minicaffe.monitor.glog import glog
@@ -39,8 +38,9 @@ from minicaffe.solver.solver import Solver
 from ..rendezvous import Rendezvous, SparkRendezvous, connect
 from ..sync.allreduce import AllreduceSync
 from ..sync.validation import SharedTest
-from .control import ControlLine
+from .control import ControlLine, compilations_told
 from .task_input import TrainJob
+from .user_code import importable
 
 log = logging.getLogger("minicaffe.spark")
 
@@ -76,14 +76,21 @@ def train_partition(job: TrainJob, rows: Iterator[Any]) -> Iterator[Answer]:
 
 def report_error(line: ControlLine, error: BaseException) -> None:
     """Tell the driver why this rank gives up; what follows from another's fault is marked so."""
-    message = str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
     line.say(
         "error",
         host=socket.gethostname(),
-        message=message,
+        message=sentence_of(error),
         follows=isinstance(error, CommunicationError),
         trace=traceback.format_exc(),
     )
+
+
+def sentence_of(error: BaseException) -> str:
+    """An error in one sentence: what a user's layer raises has a note that names layer and line."""
+    if isinstance(error, Error):
+        return str(error)
+    notes: Sequence[str] = getattr(error, "__notes__", ())
+    return next(iter(notes), f"{type(error).__name__}: {error}")
 
 
 def train_rank(
@@ -108,9 +115,10 @@ def train_rank(
             timeout=SILENCE,
         )
         at_end.callback(communicator.close)
-        at_end.enter_context(_compilations_told(line))
+        at_end.enter_context(compilations_told(line))
         line.say("hello", host=socket.gethostname(), pid=os.getpid())
         param, state = job.unpack(folder)
+        at_end.enter_context(importable(job.code, folder))
         if rank == 0:
             _check_beacon(job.beacon)
         solver = create_solver(param)
@@ -126,20 +134,6 @@ def train_rank(
         yield "end", (rank, solver.iter, checksum_of(solver.net))
         if rank == 0:
             yield from _model(solver, param, folder)
-
-
-@contextlib.contextmanager
-def _compilations_told(line: ControlLine) -> Iterator[None]:
-    """Tell the driver what is compiled, which may take minutes the first time."""
-
-    def tell(count: int, name: str) -> None:
-        line.say("compiling", count=count, name=name)
-
-    compiling.tell = tell
-    try:
-        yield
-    finally:
-        compiling.tell = None
 
 
 class Reporter:

@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 
 from minicaffe import TEST, context
 from minicaffe.device import check_available
-from minicaffe.errors import DataError
+from minicaffe.errors import DataError, Error, LayerError
 from minicaffe.net.net import Net
 from minicaffe.net.weights import load_weights
 
-from .executor import executor_log, feeding_layers, use_threads
+from .executor import executor_log, feeding_layers, sentence_of, use_threads
+from .forward_report import TaskLine, calling
 from .task_input import ForwardJob
+from .user_code import importable
 
 
 def count_samples(job: ForwardJob, rows: Iterator[Any]) -> Iterator[int]:
     """How many samples the TEST net's source has."""
-    with forward_net(job) as (_, layer):
+    with forward_net(job) as (_, layer, _):
         yield len(layer.batches.source)
 
 
@@ -30,8 +32,9 @@ def extract_partition(
     job: ForwardJob, bad: Any, ranges: Iterator[tuple[int, int]]
 ) -> Iterator[tuple[str, ...]]:
     """(sample id, values of each blob) of the samples in the ranges, each once."""
-    with forward_net(job) as (net, layer):
+    with forward_net(job) as (net, layer, line):
         for ids in passes(net, layer, ranges, bad):
+            line.done(len(ids))
             columns = [rows_of(net, name, len(ids)).tolist() for name in job.blobs]
             yield from zip(ids, *columns, strict=True)
 
@@ -42,8 +45,9 @@ def test_partition(
     """The number of samples in the ranges, and the sum over them of each output's values."""
     count = 0
     sums: dict[str, NDArray[np.float64]] = {}
-    with forward_net(job) as (net, layer):
+    with forward_net(job) as (net, layer, line):
         for ids in passes(net, layer, ranges, bad):
+            line.done(len(ids))
             count += len(ids)
             for name in net.output_names:
                 total = rows_of(net, name, len(ids)).sum(axis=0, dtype=np.float64)
@@ -52,17 +56,20 @@ def test_partition(
 
 
 @contextlib.contextmanager
-def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any]]:
-    """The TEST net with its weights, and the layer that feeds it."""
+def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any, TaskLine]]:
+    """The TEST net with its weights, the layer that feeds it, and the line to the driver."""
     from pyspark import TaskContext
 
     check_available(job.device)
     task = TaskContext.get()
     use_threads(task.cpus() if task else 1)
     with (
+        _in_one_sentence(),
         executor_log(job.log_level),
         tempfile.TemporaryDirectory(prefix="minicaffe-") as folder,
         context.fresh(job.device),
+        importable(job.code, folder),
+        calling(job.call, task.partitionId() if task else 0) as line,
     ):
         param, weights = job.unpack(folder)
         net = Net(param, share_memory=param.state.phase == TEST, keep=job.blobs)
@@ -74,7 +81,18 @@ def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any]]:
                     "test and features need one data layer that reads a source (MemoryData with"
                     f" source_class, or Data); the TEST net has {len(feeding)}"
                 )
-            yield net, feeding[0]
+            yield net, feeding[0], line
+
+
+@contextlib.contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    """Of what Spark brings home of an error, the driver shows the sentence of one of ours."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, Error) or not hasattr(error, "__notes__"):
+            raise
+        raise LayerError(sentence_of(error)) from error
 
 
 def passes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from minicaffe.data.source import local_path
 from minicaffe.errors import ClusterError, DataError, SolverError
@@ -11,7 +11,12 @@ from minicaffe.layer import given_fields, layer_class
 from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_solver
+from minicaffe.proto.places import follow, keep_places, places_of
 from minicaffe.solver.nets import testing_nets, training_net
+
+from .user_code import own_source
+
+Places = tuple[tuple[str, ...], ...]  # for each net, where its layers stand: "lenet.prototxt:23"
 
 
 def load_solver(path: str) -> pb.SolverParameter:
@@ -45,7 +50,7 @@ def load_solver(path: str) -> pb.SolverParameter:
 
 def train_net(solver: pb.SolverParameter) -> pb.NetParameter:
     """The net to train, with its state, layers of other phases left out."""
-    return filter_net(training_net(solver).param)
+    return _filtered(training_net(solver).param)
 
 
 def test_net(solver: pb.SolverParameter) -> pb.NetParameter:
@@ -62,9 +67,16 @@ def test_net(solver: pb.SolverParameter) -> pb.NetParameter:
     del relaxed.test_net_param[1:]
     del relaxed.test_iter[1:]
     try:
-        return filter_net(testing_nets(relaxed)[0].param)
+        return _filtered(testing_nets(relaxed)[0].param)
     except SolverError as error:
         raise ClusterError(f"the solver has no net to test: {error}") from error
+
+
+def _filtered(net: pb.NetParameter) -> pb.NetParameter:
+    """The layers of a net's own state; where they stand in the prototxt stays known."""
+    part = filter_net(net)
+    put_places([part], (tuple(follow(net.layer, places_of(net), part.layer)),))
+    return part
 
 
 def data_layer(net: pb.NetParameter, phase: int) -> int:
@@ -89,6 +101,17 @@ def nets_of(solver: pb.SolverParameter) -> Iterator[pb.NetParameter]:
     yield from solver.test_net_param
 
 
+def get_places(nets: Iterable[pb.NetParameter]) -> Places:
+    """Where the layers of some nets stand in their prototxts."""
+    return tuple(tuple(places_of(net)) for net in nets)
+
+
+def put_places(nets: Iterable[pb.NetParameter], places: Places) -> None:
+    """Make it known again, of nets that were changed or have travelled."""
+    for net, given in zip(nets, places, strict=True):
+        keep_places(net, zip((layer.name for layer in net.layer), given, strict=True))
+
+
 def set_resize(net: pb.NetParameter) -> None:
     """Make the MemoryData layers that read a source scale their pictures."""
     for layer in net.layer:
@@ -97,13 +120,19 @@ def set_resize(net: pb.NetParameter) -> None:
 
 
 def make_paths_absolute(net: pb.NetParameter, base: str | None = None) -> None:
-    """Turn the relative local paths of data into absolute ones, so that they hold anywhere."""
+    """Turn the relative local paths of data into absolute ones, so that they hold anywhere.
+
+    A data source of the user's may mean something else by `source`: what is no path stays.
+    """
     for layer in net.layer:
+        may_be_none = own_source(layer)
         for message, field in given_fields(layer, layer_class(layer.type).reads):
             try:
                 plain = local_path(getattr(message, field))
             except DataError:
                 continue  # another file system's: its source knows what to do
+            if may_be_none and not os.path.exists(_absolute(plain, base)):
+                continue
             setattr(message, field, _absolute(plain, base))
 
 

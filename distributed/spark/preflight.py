@@ -24,6 +24,7 @@ from . import portable
 from .config import CONNECTIONS, Config
 from .slots import is_local
 from .task_input import ForwardJob, Weights
+from .user_code import Code, collect_code
 
 MODEL_SUFFIXES = (".h5", ".caffemodel", ".model")
 
@@ -34,6 +35,7 @@ class Plan:
 
     solver: pb.SolverParameter
     files: dict[str, bytes]
+    code: Code
     weights: tuple[Weights, ...]
     state: pb.SolverState | None
     scheme: str
@@ -75,13 +77,13 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     if solver.max_iter <= 0:
         raise ClusterError(f"{conf.protoFile}: max_iter must be above 0, not {solver.max_iter}")
     check_settings(solver)
-    files = _prepare_nets(conf, solver)
+    files, code = _prepare_nets(conf, solver)
     model = model_path(conf.modelPath) if conf.modelPath else ""
     if solver.random_seed < 0:
         solver.random_seed = secrets.randbelow(1 << 31)
     weights, state = _starting_point(conf, solver)
     snapshots = _place_snapshots(solver, model)
-    return Plan(solver, files, weights, state, scheme, conf.device, model, snapshots)
+    return Plan(solver, files, code, weights, state, scheme, conf.device, model, snapshots)
 
 
 def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
@@ -91,7 +93,7 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
         raise ClusterError("no model is given: -model FILE")
     solver = pb.SolverParameter()
     solver.CopyFrom(conf.solverParameter)
-    files = _prepare_nets(conf, solver, train=False)
+    files, code = _prepare_nets(conf, solver, train=False)
     net = portable.test_net(solver)
     tops = list(dict.fromkeys(top for layer in net.layer for top in layer.top))
     unknown = [name for name in blobs if name not in tops]
@@ -99,7 +101,16 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
         raise ClusterError(f"the TEST net has no blob '{unknown[0]}' (it has: {', '.join(tops)})")
     level = logging.WARNING if is_local(conf.sc) else logging.INFO
     weights = read_weights(conf.modelPath)
-    return ForwardJob(net.SerializeToString(), files, weights, blobs, level, conf.device)
+    return ForwardJob(
+        net=net.SerializeToString(),
+        places=portable.get_places([net]),
+        files=files,
+        code=code,
+        weights=weights,
+        blobs=blobs,
+        log_level=level,
+        device=conf.device,
+    )
 
 
 def output_file(conf: Config) -> tuple[Any, Any]:
@@ -207,10 +218,18 @@ def _drop_tests(solver: pb.SolverParameter) -> None:
         solver.ClearField(name)
 
 
-def _prepare_nets(conf: Config, solver: pb.SolverParameter, train: bool = True) -> dict[str, bytes]:
-    """Make the solver's nets fit to travel, and check their data; the small files they need."""
+def _prepare_nets(
+    conf: Config, solver: pb.SolverParameter, train: bool = True
+) -> tuple[dict[str, bytes], Code]:
+    """Make the solver's nets fit to travel, and check their data.
+
+    Gives the small files and the modules of the user's that they need.
+    """
     files: dict[str, bytes] = {}
+    code: Code = {}
+    places = portable.get_places(portable.nets_of(solver))
     for net in portable.nets_of(solver):
+        code |= collect_code(net)
         if conf.resize:
             portable.set_resize(net)
         portable.make_paths_absolute(net)
@@ -222,7 +241,8 @@ def _prepare_nets(conf: Config, solver: pb.SolverParameter, train: bool = True) 
         _check_data(conf, net)
     for net in portable.nets_of(solver):
         portable.take_files(net, files)
-    return files
+    portable.put_places(portable.nets_of(solver), places)
+    return files, code
 
 
 def _check_types(net: pb.NetParameter) -> None:

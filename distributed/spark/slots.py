@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from minicaffe.errors import ClusterError
+from minicaffe.monitor.waiting import Waiting
 
 REGISTERING = 4.0  # seconds without a new executor after which no more are expected
 STARTING = 60.0  # seconds that an application may take to get the executors it has asked for
@@ -47,15 +50,18 @@ def await_slots(sc: Any, ranks: int) -> None:
     """
     slots, since = count_slots(sc), time.monotonic()
     most = count_slots(sc) if is_local(sc) else expected_slots(sc)
-    while slots < ranks and (most is None or most >= ranks):
-        time.sleep(0.1)
-        now, found = time.monotonic(), count_slots(sc)
-        if found != slots:
-            slots, since = found, now
-        young = time.time() - sc.startTime / 1000 < STARTING
-        awaited = young and (slots == 0 or most is not None)
-        if now - since > REGISTERING and not awaited:
-            break
+    with screen() as stream, contextlib.closing(Waiting("waiting for executors", stream)) as line:
+        while slots < ranks and (most is None or most >= ranks):
+            time.sleep(0.1)
+            now, found = time.monotonic(), count_slots(sc)
+            if found != slots:
+                slots, since = found, now
+            facts = f"slots for {slots} of {ranks} ranks"
+            line.show(facts)
+            young = time.time() - sc.startTime / 1000 < STARTING
+            awaited = young and (slots == 0 or most is not None)
+            if now - since > REGISTERING and not awaited:
+                break
     if slots >= ranks:
         return
     if most is not None and most >= ranks:
@@ -93,6 +99,17 @@ def driver_addresses(sc: Any) -> tuple[str, str]:
     conf = sc.getConf()
     host = conf.get("spark.driver.host")
     return conf.get("spark.driver.bindAddress", host), host
+
+
+@contextlib.contextmanager
+def screen() -> Iterator[TextIO]:
+    """Where the user looks: the terminal behind spark-submit, or standard error."""
+    stream = terminal()
+    try:
+        yield stream or sys.stderr
+    finally:
+        if stream is not None:
+            stream.close()
 
 
 def terminal() -> TextIO | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import threading
@@ -11,6 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from minicaffe.errors import ClusterError
 from minicaffe.machine.signals import Ended
+from minicaffe.monitor.waiting import Waiting
+
+from .slots import screen
 
 T = TypeVar("T")
 
@@ -70,15 +74,24 @@ class Job(Generic[T]):
         self._done.wait(CANCELLING)
 
 
-def run_job(sc: Any, name: str, description: str, work: Callable[[], T], debug: bool) -> T:
+def run_job(
+    sc: Any,
+    name: str,
+    description: str,
+    work: Callable[[], T],
+    debug: bool,
+    state: Callable[[], str] = str,
+) -> T:
     """Run a job and give its result; an interrupt cancels it.
 
-    Raises ClusterError, or the minicaffe error of a task, in one line; with `debug` as it comes.
+    While it runs, a line says how far it is: `state`, or else its tasks. Raises ClusterError, or
+    the minicaffe error of a task, in one line; with `debug` as it comes.
     """
     job = Job(sc, name, description, work)
     try:
-        while not job.wait(0.2):
-            pass
+        with screen() as stream, contextlib.closing(Waiting(name, stream)) as line:
+            while not job.wait(0.2):
+                line.show(state() or functools.partial(tasks_done, sc, job.group))
         return job.result()
     except (KeyboardInterrupt, Ended):
         job.cancel()
@@ -87,6 +100,17 @@ def run_job(sc: Any, name: str, description: str, work: Callable[[], T], debug: 
         if debug:
             raise
         raise ClusterError(reason_of(error)) from None
+
+
+def tasks_done(sc: Any, group: str) -> str:
+    """How many tasks of a job group's newest job are done."""
+    tracker = sc.statusTracker()
+    job = tracker.getJobInfo(max(tracker.getJobIdsForGroup(group), default=-1))
+    found = [tracker.getStageInfo(stage) for stage in job.stageIds] if job else []
+    stages = [stage for stage in found if stage]
+    done, count = (sum(stage.numCompletedTasks for stage in stages),
+                   sum(stage.numTasks for stage in stages))  # fmt: skip
+    return f"{done} of {count} tasks done" if count else "Spark plans it"
 
 
 def reason_of(error: BaseException) -> str:

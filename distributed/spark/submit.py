@@ -18,11 +18,13 @@ from minicaffe.data.source import local_path
 from minicaffe.errors import ClusterError, Error, extra
 from minicaffe.machine.signals import Ended, enable_faulthandler, ending
 from minicaffe.monitor.glog import glog
+from minicaffe.monitor.waiting import waiting
 
 from .caffe_on_spark import CaffeOnSpark, has_validation
 from .config import OPTIONS, Config, parse
 from .data_source import DataSource
 from .preflight import check_format, check_output, output_file
+from .slots import screen
 from .spark_job import reason_of, run_job
 
 INTERRUPTED = 130
@@ -82,14 +84,25 @@ def _context(debug: bool) -> Any:
     conf = pyspark.SparkConf()
     for name, value in SETTINGS.items():
         conf.setIfMissing(name, value)
-    if not debug:
-        conf.setIfMissing("spark.log.level", "OFF")  # what goes wrong is told in one line
     try:
-        return pyspark.SparkContext.getOrCreate(conf)
+        with screen() as stream, waiting("Spark starts", stream):
+            if not debug and not conf.contains("spark.log.level"):
+                _silence(pyspark.SparkContext, conf)
+            return pyspark.SparkContext.getOrCreate(conf)
     except Exception as error:
         if debug:
             raise
         raise ClusterError(f"Spark does not start: {reason_of(error)}") from None
+
+
+def _silence(context: Any, conf: Any) -> None:
+    """Turn Spark's log off before its first line; what goes wrong, we tell in one.
+
+    The setting spark.log.level comes too late for that, and is announced.
+    """
+    context._ensure_initialized(conf=conf)
+    log4j = context._jvm.org.apache.logging.log4j
+    log4j.core.config.Configurator.setRootLevel(log4j.Level.OFF)
 
 
 def run(sc: Any, conf: Config) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.state_file import save_state
 
-from .portable import give_files, nets_of
+from .forward_report import Call
+from .portable import Places, give_files, nets_of, put_places
+from .user_code import Code
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class TrainJob:
     """One generation of a training: what every rank gets."""
 
     solver: bytes = field(repr=False)  # a SolverParameter with its nets in it
+    places: Places = field(repr=False)  # of its layers in their prototxts
     files: dict[str, bytes] = field(repr=False)  # small files that the nets name
+    code: Code = field(repr=False)  # modules of the user's that the nets name
     weights: tuple[Weights, ...]  # to start from
     state: bytes | None = field(repr=False)  # a SolverState to go on from, with `weights`
     seed: int  # of the order of the data
@@ -51,6 +55,7 @@ class TrainJob:
         unpack_files(self.files, folder)
         for net in nets_of(solver):
             give_files(net, folder)
+        put_places(nets_of(solver), self.places)
         paths = [weights.write(folder) for weights in self.weights]
         del solver.weights[:]
         if self.state is None:
@@ -68,17 +73,21 @@ class ForwardJob:
     """A pass over a data set with the TEST net: for `test` and `features`."""
 
     net: bytes = field(repr=False)
+    places: Places = field(repr=False)
     files: dict[str, bytes] = field(repr=False)
+    code: Code = field(repr=False)
     weights: Weights
     blobs: tuple[str, ...]  # whose values are wanted; empty: the net's outputs
     log_level: int
     device: str
+    call: Call | None = None  # to the driver, who shows how far the tasks are
 
     def unpack(self, folder: str) -> tuple[pb.NetParameter, str]:
         """Write the files into a folder; the net that names them there, and the weights' path."""
         net = pb.NetParameter.FromString(self.net)
         unpack_files(self.files, folder)
         give_files(net, folder)
+        put_places([net], self.places)
         return net, self.weights.write(folder)
 
 

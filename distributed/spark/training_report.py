@@ -39,6 +39,8 @@ class TrainingReport:
         self.lost: dict[int, float] = {}  # ranks whose lines broke off, and when that was heard
         self.ended: set[int] = set()
         self.diverged = False
+        self._state = self._waited_for()
+        self._heard = time.monotonic()
         self._rows: dict[int, list[Message]] = {}
         self._compiled: dict[int, int] = {}  # how many functions a rank has compiled
 
@@ -56,6 +58,12 @@ class TrainingReport:
             "lost": self._hear_lost,
         }
         listeners[message["kind"]](message)
+        self._heard = time.monotonic()
+
+    def tick(self) -> None:
+        """Called often: shows what is under way while no rank says anything."""
+        silent = time.monotonic() - self._heard
+        self.progress.under_way(f"{self._state}, {silent:.0f} s so far")
 
     def end(self) -> None:
         """Show the table; leave the screen and the files as they are."""
@@ -82,10 +90,18 @@ class TrainingReport:
         if len(self.hosts) == self.world_size:
             where = ", ".join(f"{rank} on {self.hosts[rank]}" for rank in sorted(self.hosts))
             self.say(f"{self.world_size} ranks: {where}")
+        self._state = self._waited_for()
+
+    def _waited_for(self) -> str:
+        """What goes on before the first iteration."""
+        if len(self.hosts) < self.world_size:
+            return f"waiting for the ranks: {len(self.hosts)} of {self.world_size} have started"
+        return "the ranks set up their nets and data"
 
     def _hear_compiling(self, message: Message) -> None:
         self._compiled[message["rank"]] = message["count"]
-        self.progress.compiling(max(self._compiled.values()), message["name"])
+        count = max(self._compiled.values())
+        self._state = self.progress.compiling(count, message["name"])
 
     def _hear_tick(self, message: Message) -> None:
         self._show([message], self.world_size, line=False)
@@ -115,7 +131,9 @@ class TrainingReport:
             "samples_per_second": sum(row["samples"] for row in rows) * times / max(seconds),
             "communication": sum(row["waited"] for row in rows) / sum(seconds),
         }
-        self.progress.update(rows[0]["iteration"] + 1, *values.values(), line=line)
+        done = rows[0]["iteration"] + 1
+        facts = self.progress.update(done, *values.values(), line=line)
+        self._state = f"{facts}  no news"
         return values
 
     def _hear_test(self, message: Message) -> None:
@@ -137,6 +155,7 @@ class TrainingReport:
     def _hear_end(self, message: Message) -> None:
         """The last word of a rank that has come to the end."""
         self.ended.add(message["rank"])
+        self._state = "the ranks are done, the model comes"
         if message["left_out"]:
             self.say(
                 f"rank {message['rank']} left out {message['left_out']} samples that cannot be"

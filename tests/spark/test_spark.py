@@ -374,6 +374,40 @@ def test_one_clear_error_and_nothing_half_written(
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.parametrize("factor", [2, 3])  # the second in Python processes that knew the first
+def test_python_layers_beside_the_prototxt_travel(
+    sc: Any, small: SmallSet, factor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the modules that they import, into training, test and features."""
+    (small.folder / "elsewhere").mkdir()
+    monkeypatch.chdir(small.folder / "elsewhere")
+    solver = small.solver(net=small.python_layer(str(factor)), max_iter=2)
+    train(sc, solver, small.folder / "m")
+    conf = config(sc, solver, "-model", str(small.folder / "m"), "-features", "ip1,times")
+    source, spark = DataSource.getSource(conf, False), CaffeOnSpark(sc)
+    assert len(spark.test(source)["times"]) == 12
+    rows = spark.features(source).collect()
+    assert len(rows) == 21
+    for row in rows:
+        np.testing.assert_array_equal(np.array(row.times), factor * np.array(row.ip1))
+
+
+def test_an_error_of_a_python_layer_is_one_sentence(sc: Any, small: SmallSet) -> None:
+    """It names layer, method, file and line, and the prototxt's line, from every kind of job."""
+    solver = small.solver(net=small.python_layer("None"), max_iter=2)
+    said = (
+        r"layer 'times' \(Python\): Times.forward, own_layer.py:7: TypeError: unsupported operand"
+        r".* \(.*solver_net.prototxt:\d+\)$"
+    )
+    with pytest.raises(ClusterError, match=rf"^rank \d on \S+: {said}"):
+        train(sc, solver, small.folder / "m")
+    plain = small.solver("plain", max_iter=2)
+    train(sc, plain, small.folder / "m")
+    conf = config(sc, solver, "-model", str(small.folder / "m"))
+    with pytest.raises(ClusterError, match=rf"^{said}"):
+        CaffeOnSpark(sc).test(DataSource.getSource(conf, False))
+
+
 def test_the_session_goes_on_after_errors(sc: Any, trained: Any) -> None:
     """The workers of failed ranks are gone: both slots are free for the next barrier job."""
     small, _ = trained

@@ -50,9 +50,13 @@ def small(tmp_path: Path) -> SmallSet:
 
 
 def test_executors_get_their_code_and_give_their_model(sc: Any, small: SmallSet) -> None:
-    """Two executors with disks that count as their own: nothing is shipped by hand."""
-    args = ["-conf", small.solver(), "-clusterSize", "2", "-model", str(small.folder / "m"),
-            "-features", "ip2", "-label", "label"]  # fmt: skip
+    """Two executors with disks that count as their own: nothing is shipped by hand.
+
+    A Python layer that only the driver finds, beside the prototxt, is there too.
+    """
+    solver = small.solver(net=small.python_layer("2"))
+    args = ["-conf", solver, "-clusterSize", "2", "-model", str(small.folder / "m"),
+            "-features", "ip1,times,ip2", "-label", "label"]  # fmt: skip
     conf = Config(sc, args)
     spark = CaffeOnSpark(sc)
     spark.train(DataSource.getSource(conf, True))
@@ -61,6 +65,8 @@ def test_executors_get_their_code_and_give_their_model(sc: Any, small: SmallSet)
     assert [row.SampleID for row in rows] == [f"{i:08d}" for i in range(21)]
     right = [int(np.argmax(row.ip2)) == row.label[0] for row in rows]
     assert np.mean(right) > 0.8
+    assert all(row.times == [2 * value for value in row.ip1] for row in rows)
+    assert len(spark.test(DataSource.getSource(conf, False))["times"]) == 12
     frame.unpersist()
 
 
@@ -107,6 +113,7 @@ def test_spark_submit_trains_and_extracts(small: SmallSet) -> None:
         "-outputFormat", "parquet",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # of Spark's own lines, not one
     assert "error" not in done.stdout
     assert (small.folder / "m.caffemodel").exists()
     assert list((small.folder / "features").glob("*.parquet"))

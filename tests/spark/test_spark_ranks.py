@@ -14,6 +14,7 @@ from minicaffe.distributed.rendezvous import ThreadRendezvous
 from minicaffe.distributed.spark import driver, executor
 from minicaffe.distributed.spark.config import Config
 from minicaffe.distributed.spark.control import Message
+from minicaffe.distributed.spark.portable import get_places, nets_of
 from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.distributed.spark.task_input import TrainJob
 from minicaffe.distributed.spark.training_report import TrainingReport
@@ -62,7 +63,8 @@ def train(
     validate = bool(conf.solverParameter.test_iter)
     plan = plan_training(conf, validate)
     job = TrainJob(
-        solver=plan.solver.SerializeToString(), files=plan.files, weights=plan.weights,
+        solver=plan.solver.SerializeToString(), places=get_places(nets_of(plan.solver)),
+        files=plan.files, code=plan.code, weights=plan.weights,
         state=plan.state.SerializeToString() if plan.state else None,
         seed=plan.solver.random_seed, world_size=ranks, run="run", generation=0, secret=b"s",
         scheme="inproc", device=plan.device, control=("", 0), beacon="", log_level=(0, 0),
