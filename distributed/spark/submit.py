@@ -81,28 +81,19 @@ def _run(args: Sequence[str], debug: bool) -> None:
 
 def _context(debug: bool) -> Any:
     pyspark = extra("pyspark", "spark", "CaffeOnSpark")
-    conf = pyspark.SparkConf()
-    for name, value in SETTINGS.items():
-        conf.setIfMissing(name, value)
     try:
         with screen() as stream, waiting("Spark starts", stream):
-            if not debug and not conf.contains("spark.log.level"):
-                _silence(pyspark.SparkContext, conf)
+            pyspark.SparkContext._ensure_initialized()  # a SparkConf then knows what the user set
+            conf = pyspark.SparkConf()
+            for name, value in SETTINGS.items():
+                conf.setIfMissing(name, value)
+            if not debug:
+                conf.setIfMissing("spark.log.level", "OFF")  # what goes wrong is told in one line
             return pyspark.SparkContext.getOrCreate(conf)
     except Exception as error:
         if debug:
             raise
         raise ClusterError(f"Spark does not start: {reason_of(error)}") from None
-
-
-def _silence(context: Any, conf: Any) -> None:
-    """Turn Spark's log off before its first line; what goes wrong, we tell in one.
-
-    The setting spark.log.level comes too late for that, and is announced.
-    """
-    context._ensure_initialized(conf=conf)
-    log4j = context._jvm.org.apache.logging.log4j
-    log4j.core.config.Configurator.setRootLevel(log4j.Level.OFF)
 
 
 def run(sc: Any, conf: Config) -> None:

@@ -374,7 +374,7 @@ def test_one_clear_error_and_nothing_half_written(
     assert list(out.iterdir()) == []
 
 
-@pytest.mark.parametrize("factor", [2, 3])  # the second in Python processes that knew the first
+@pytest.mark.parametrize("factor", [2, 4])  # the second in Python processes that knew the first
 def test_python_layers_beside_the_prototxt_travel(
     sc: Any, small: SmallSet, factor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

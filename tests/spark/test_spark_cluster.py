@@ -113,10 +113,19 @@ def test_spark_submit_trains_and_extracts(small: SmallSet) -> None:
         "-outputFormat", "parquet",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # of Spark's own lines, not one
     assert "error" not in done.stdout
     assert (small.folder / "m.caffemodel").exists()
     assert list((small.folder / "features").glob("*.parquet"))
+
+
+def test_settings_of_the_user_come_before_ours(small: SmallSet) -> None:
+    """Those given to spark-submit too; with a level of its own the log is not silent."""
+    done = submit(
+        small.folder, "local[2]", "-train", "-conf", small.solver(max_iter=1), "-model", "m",
+        spark=("--conf", "spark.log.level=INFO", "--name", "a name of the user's"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "INFO SparkContext: Submitted application: a name of the user's" in done.stderr
 
 
 @pytest.mark.parametrize(
