@@ -20,7 +20,7 @@ from .packing import padded_rows
 
 F32 = NDArray[np.float32]
 
-TURNING = 64  # multiplications that take as long as to turn a number over
+TURNING = 192  # multiplications that take as long as to write a number of C once more and turn it
 
 
 @lru_cache(maxsize=1024)
