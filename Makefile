@@ -58,6 +58,9 @@ test-across: $(VENV)/dev.stamp java
 	@$(bin)/python --version
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow" $(across)
 
+cuda-ptx: $(VENV)/cuda.stamp  ## the PTX of all CUDA kernels into kernels/cuda/_ptx, before a wheel is built
+	@$(bin)/python -m tests.kernels.cuda.ship
+
 # On a machine with a GPU, with whatever Python has numba-cuda and pytest there: nothing is installed.
 CUDA_PYTHON ?= python3
 

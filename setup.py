@@ -28,6 +28,10 @@ def packages() -> list[str]:
 setup(
     packages=[*packages(), "minicaffe.examples"],
     package_dir={**ROOMS, "minicaffe.examples": "examples"},
-    package_data={"": ["*.proto", "*.pyi", "py.typed"], "minicaffe.examples": ["*/*.prototxt"]},
+    package_data={
+        "": ["*.proto", "*.pyi", "py.typed"],
+        "minicaffe.examples": ["*/*.prototxt"],
+        "minicaffe.kernels.cuda": ["_ptx/*.ptx"],  # of `make cuda-ptx`
+    },
     scripts=["minicaffe_submit.py"],  # spark-submit takes a file, not a command
 )

@@ -1,6 +1,7 @@
 """What a kernel's code depends on: the hash by which all devices find what they have compiled."""
 
 import hashlib
+import inspect
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -41,6 +42,20 @@ def code_stamp(body: Callable[..., Any]) -> str:
         source += repr(_named_values(body))
     parts = (source, code.co_firstlineno, code.co_code, closed_over)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def text_stamp(body: Callable[..., Any]) -> str:
+    """The same of text alone, which is equal for every version of Python."""
+    assert isinstance(body, FunctionType)
+    cells = [cell.cell_contents for cell in body.__closure__ or ()]
+    closed_over = [
+        text_stamp(getattr(value, "py_func", value)) if callable(value) else repr(value)
+        for value in cells
+    ]
+    is_ours = body.__module__.startswith(PACKAGE)
+    text = source_stamp(body.__module__) if is_ours else inspect.getsource(body)
+    line = body.__code__.co_firstlineno if is_ours else 0
+    return hashlib.sha256(repr((text, line, closed_over)).encode()).hexdigest()
 
 
 def _has_file(module_name: str) -> bool:

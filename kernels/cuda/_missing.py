@@ -4,7 +4,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from ._backend.gpu import count
-from ._compile.ptx import versions
+from ._compile.ptx import SHIPPED, versions
 
 EMULATED = "pip install 'minicaffe[cuda-emu]'"
 WITHOUT = "; without a GPU, MINICAFFE_CUDA=jit runs the same kernels on the processor (fast) and"
@@ -19,7 +19,7 @@ def missing(name: str, device: str) -> str:
         return f"a card has a number, as in cuda:1, not '{card}'"
     if name == "gpu":
         return _no_gpu(int(card))
-    if versions() is None:
+    if versions() is None and not SHIPPED.is_dir():
         return f"there is no compiler for CUDA kernels: {EMULATED}"
     return ""
 

@@ -111,6 +111,7 @@ def test_make_alone_lists_the_verbs() -> None:
         "test-cuda-compile",
         "test-cuda",
         "bench-cuda",
+        "cuda-ptx",
         "test-newest",
         "test-all",
         "lint",

@@ -21,24 +21,23 @@ from minicaffe.errors import MissingExtra
 from minicaffe.machine.compiling import compiling
 
 from ..._kept import base, read_own, safe, write
-from ..._source import code_stamp
+from ..._source import code_stamp, text_stamp
 
 COMPILER = ("numba", "numba-cuda", "cuda-bindings")  # and one of these, which has NVVM:
 NVVM = ("nvidia-cuda-nvcc-cu12", "nvidia-nvvm")
 MEANINGS = ("arrays", "meanings", "numbers", "ranges", "target", "vectors")
+SHIPPED = Path(__file__).resolve().parent.parent / "_ptx"
 END = "\n\n// end\n"
 Types = tuple[str, ...]
 
 
 def ptx_of(body: Callable[..., Any], types: Types, cc: tuple[int, int], **options: Any) -> str:
     """The PTX of a kernel for arguments of some types (`signature.py`), for a kind of GPU."""
-    name = f"{body.__module__.rpartition('.')[2]}.{body.__qualname__}"
-    name = re.sub(r"[^\w.]", "", name.replace("<locals>.", ""))
-    source = (code_stamp(body), types, cc, sorted(options.items()))
-    shipped = Path(__file__).parent.parent / "_ptx" / f"{name}-{_hash(source)}.ptx"
+    name = _name_of(body)
     made_by = versions()
     if made_by is None:
-        return _shipped(shipped, name)
+        return _shipped(shipped_at(body, types, cc, **options), name)
+    source = (code_stamp(body), types, cc, sorted(options.items()))
     folder = safe(base() / "ptx")
     place = folder and folder / f"{name}-{_hash(source, meanings(), made_by)}.ptx"
     kept = read_own(place).decode() if place else ""
@@ -48,6 +47,17 @@ def ptx_of(body: Callable[..., Any], types: Types, cc: tuple[int, int], **option
     if place:
         write(place, text.encode())
     return text
+
+
+def _name_of(body: Callable[..., Any]) -> str:
+    name = f"{body.__module__.rpartition('.')[2]}.{body.__qualname__}"
+    return re.sub(r"[^\w.]", "", name.replace("<locals>.", ""))
+
+
+def shipped_at(body: Callable[..., Any], types: Types, cc: tuple[int, int], **options: Any) -> Path:
+    """Where the package has a kernel's text, whatever the version of Python."""
+    what = _hash(text_stamp(body), types, cc, sorted(options.items()))
+    return SHIPPED / f"{_name_of(body)}-{what}.ptx"
 
 
 def compile_to_ptx(
