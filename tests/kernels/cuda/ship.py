@@ -17,7 +17,7 @@ from minicaffe.device import load_kernel
 from minicaffe.kernels.cuda import _backend
 from minicaffe.kernels.cuda._backend.emulator import Emulator
 from minicaffe.kernels.cuda._compile import jit, ptx
-from tests.kernels.cuda.case import CASES, cases_of, upload
+from tests.kernels.cuda.case import CASES, cases_of, made, upload
 
 
 class Idle(Emulator):
@@ -29,13 +29,14 @@ class Idle(Emulator):
 
 def ship(families: Iterable[str]) -> int:
     """Write the texts of some families; how many there are."""
-    made: set[Path] = set()
+    written: set[Path] = set()
     compiled, of_card = jit.ptx_of, _backend._of_card
 
     def keep(body: Any, types: Any, cc: Any, **options: Any) -> str:
         text = compiled(body, types, cc, **options)
-        made.add(ptx.shipped_at(body, types, cc, **options))
-        ptx.shipped_at(body, types, cc, **options).write_text(text, encoding="utf-8")
+        place = ptx.shipped_at(body, types, cc, **options)
+        place.write_text(text, encoding="utf-8")
+        written.add(place)
         return text
 
     idle = Idle("emulate", 0)
@@ -43,11 +44,12 @@ def ship(families: Iterable[str]) -> int:
     try:
         ptx.SHIPPED.mkdir(exist_ok=True)
         for family in families:
+            module = load_kernel(family, "cuda")
             for case in cases_of(family):
-                getattr(load_kernel(family, "cuda"), case.function)(*upload(case.args, "cuda", {}))
+                getattr(module, case.function)(*upload(made(case.args, module), "cuda", {}))
     finally:
         jit.ptx_of, _backend._of_card = compiled, of_card
-    return len(made)
+    return len(written)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from minicaffe.device import load_kernel
 from minicaffe.kernels.cuda import _backend
-from tests.kernels.cuda.case import Case, all_cases, arrays, copies, upload
+from tests.kernels.cuda.case import Case, all_cases, arrays, copies, made, upload
 
 MOST = 2  # units: kernels are arithmetic, which both round alike; fusing multiplications differs
 
@@ -18,7 +18,8 @@ def left_by(family: str, case: Case, backend: Any, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patch:
         patch.setattr(_backend, "_of_card", cache(lambda card: backend))
         args, moved = copies(case.args), {}  # type: Any, dict[int, Any]
-        getattr(load_kernel(family, "cuda"), case.function)(*upload(args, "cuda", moved))
+        module = load_kernel(family, "cuda")
+        getattr(module, case.function)(*upload(made(args, module), "cuda", moved))
         for array in arrays(args):
             load_kernel("memory", "cuda").download(moved[id(array)], array)
     return list(arrays(args))

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from minicaffe.device import load_kernel
+from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
+from minicaffe.proto.files import read_net_binary
 from tests.core.test_device import feed, lenet_solver
 from tests.spark.test_spark_ranks import train
-from tests.spark_cluster import SmallSet
+from tests.spark_cluster import SmallSet, spark_context
 
 
 def test_lenet_is_all_on_the_device_and_trains_as_on_the_cpu(cuda: str) -> None:
@@ -39,12 +41,13 @@ def test_ranks_are_bit_equal_after_every_update(cuda: str, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_two_ranks_in_spark(cuda: str, tmp_path: Path) -> None:
     """Each in a worker of its own, with a device of its own; the sum of their gradients is one."""
-    spark = pytest.importorskip("tests.spark.test_spark")
+    pytest.importorskip("pyspark")
     small = SmallSet(tmp_path)
-    solver = small.solver(max_iter=6, batch=4)
-    with spark.spark_context("local[2]") as sc:
-        models = [tmp_path / name for name in ("first", "second")]
+    models = [tmp_path / name for name in ("first", "second")]
+    with spark_context("local[2]") as sc:
         for model in models:
-            spark.train(sc, solver, model, "-device", cuda)
-    first, second = (spark.read_net_binary(model) for model in models)
+            words = ["-conf", small.solver(max_iter=6, batch=4), "-clusterSize", "2", "-train"]
+            conf = Config(sc, [*words, "-model", str(model), "-device", cuda])
+            CaffeOnSpark(sc).train(DataSource.getSource(conf, True))
+    first, second = map(read_net_binary, map(str, models))
     assert first == second
