@@ -58,6 +58,7 @@ _DOORS = {
     "set_mode_gpu": "pycaffe.mode",
     "set_multiprocess": "pycaffe.process",
     "set_num_threads": "machine.threads",
+    "set_precision": "pycaffe.mode",
     "set_random_seed": "context",
     "set_solver_count": "pycaffe.process",
     "set_solver_rank": "pycaffe.process",

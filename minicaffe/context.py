@@ -9,12 +9,15 @@ from contextlib import contextmanager
 
 from .random_stream.generator import Generator
 
+PRECISIONS = ("float32", "tf32")
+
 
 class Context:
-    """State of one thread: `rng`, `solver_rank`, `solver_count`, `device`, `data_seed`.
+    """State of a thread: `rng`, `solver_rank`, `solver_count`, `device`, `precision`, `data_seed`.
 
     Each rank has random numbers of its own, but all shuffle the same samples: `data_seed` is equal
-    on all of them (None: a lone rank draws one from `rng`).
+    on all of them (None: a lone rank draws one from `rng`). The precision is float32, or tf32: what
+    a GPU's tensor cores multiply with in products of matrices and convolutions.
     """
 
     def __init__(self) -> None:
@@ -23,6 +26,7 @@ class Context:
         self.solver_count = 1
         self.data_seed: int | None = None
         self.device = "cpu"
+        self.precision = "float32"
 
     @property
     def root_solver(self) -> bool:

@@ -26,7 +26,7 @@ from ._compile.words import (
     syncthreads,
     threadIdx,
 )  # fmt: skip
-from ._tiles import BLOCK, GAP, STEP, THREADS, Tile, multiply, place, tile_for
+from ._tiles import BLOCK, STEP, THREADS, Tile, as_wanted, multiply, places, tile_for
 
 
 def gemm(
@@ -44,7 +44,7 @@ def gemm(
     """
     rows, columns = c.shape
     depth = a.shape[0 if trans_a else 1] if alpha != 0 else 0
-    launch(a, b, c, trans_a, trans_b, alpha, beta, depth, tile_for(rows, columns))
+    launch(a, b, c, trans_a, trans_b, alpha, beta, depth, as_wanted(tile_for(rows, columns)))
 
 
 def launch(
@@ -66,10 +66,10 @@ def _is_wide(x: DeviceArray) -> bool:
 
 @cache
 def _gemm(trans_a: bool, trans_b: bool, tile: Tile) -> Kernel:
-    fetch_a, fetch_b = _fetch(trans_a, tile.rows), _fetch(not trans_b, tile.columns)
+    fetch_a = _fetch(trans_a, tile.rows, tile.pitch[0])
+    fetch_b = _fetch(not trans_b, tile.columns, tile.pitch[1])
     multiply_panels, write = multiply(tile), _write(tile)
-    tile_rows, tile_columns, right, each = tile.rows, tile.columns, tile.threads[1], tile.each
-    a_size, b_size = (2 * STEP * (side + GAP) for side in (tile.rows, tile.columns))
+    tile_rows, tile_columns, each, (a_size, b_size) = tile.rows, tile.columns, tile.each, tile.sizes
 
     @kernel
     def gemm(a: F32, b: F32, c: F32, sizes: Any, wide: Any, alpha: float, beta: float) -> None:
@@ -89,8 +89,7 @@ def _gemm(trans_a: bool, trans_b: bool, tile: Tile) -> Kernel:
                 fetch_b(b, b_panel, slot, column, columns, k, depth, wide[1])
                 copies_commit()
             if k > 0:
-                y, x = threadIdx.x // right, threadIdx.x % right
-                multiply_panels(a_panel, b_panel, 1 - slot, y, x, total)
+                multiply_panels(a_panel, b_panel, 1 - slot, total)
             slot = 1 - slot
         write(total, c, row, rows, column, columns, wide[2], alpha, beta)
 
@@ -98,10 +97,10 @@ def _gemm(trans_a: bool, trans_b: bool, tile: Tile) -> Kernel:
 
 
 @cache
-def _fetch(along: bool, side: int) -> Any:
+def _fetch(along: bool, side: int, pitch: int) -> Any:
     """How a panel (8, side) is fetched: of x (depth, limit) where it lies `along`, else of x
     (limit, depth). What is outside is 0."""
-    pitch, groups, loads, apart = side + GAP, side // BLOCK, side * STEP // THREADS, THREADS // STEP
+    groups, loads, apart = side // BLOCK, side * STEP // THREADS, THREADS // STEP
 
     @inner
     def fetch(
@@ -135,7 +134,7 @@ def _fetch(along: bool, side: int) -> Any:
 @cache
 def _write(tile: Tile) -> Any:
     """Loops of short bodies: what is not unrolled would lie in memory."""
-    each, (down, right) = tile.each, tile.threads
+    each, is_tensor, (row_of, column_of) = tile.each, tile.tensor, places(tile)
 
     @inner
     def write(
@@ -143,27 +142,26 @@ def _write(tile: Tile) -> Any:
         alpha: float, beta: float,
     ) -> None:  # fmt: skip
         """A thread's part of C."""
-        row, column = row + threadIdx.x // right * BLOCK, column + threadIdx.x % right * BLOCK
         for r in range(each):
             for s in range(each):
                 total[r, s] *= alpha
         if beta != 0:
             for r in range(each):
                 for s in range(each):
-                    i, j = row + place(r, 0, down), column + place(s, 0, right)
+                    i, j = row + row_of(r), column + column_of(s)
                     if i < rows and j < columns:
                         total[r, s] += beta * c[i * columns + j]
-        if wide:
+        if wide and not is_tensor:  # whose numbers are pairs
             for r in range(each):
                 for s in range(0, each, BLOCK):
-                    i, j = row + place(r, 0, down), column + place(s, 0, right)
+                    i, j = row + row_of(r), column + column_of(s)
                     if i < rows and j < columns:
                         four = total[r, s], total[r, s + 1], total[r, s + 2], total[r, s + 3]
                         store4(c, i * columns + j, four)
         else:
             for r in range(each):
                 for s in range(each):
-                    i, j = row + place(r, 0, down), column + place(s, 0, right)
+                    i, j = row + row_of(r), column + column_of(s)
                     if i < rows and j < columns:
                         c[i * columns + j] = total[r, s]
 

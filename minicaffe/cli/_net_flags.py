@@ -92,6 +92,12 @@ def add_device_flags(parser: Parser) -> None:
     """-gpu as in Caffe, and -device for the others."""
     parser.flag("gpu", "run on this card, by number")
     parser.flag("device", "run on this device: cpu, or reference, which is NumPy (default cpu)")
+    parser.flag(
+        "precision",
+        "tf32: tensor cores multiply matrices and convolve, 10 bits of each factor (on cuda)",
+        default="float32",
+        choices=("float32", "tf32"),
+    )
 
 
 def choose_device(args: argparse.Namespace, solver_gpu: int | None = None) -> str:
@@ -101,7 +107,7 @@ def choose_device(args: argparse.Namespace, solver_gpu: int | None = None) -> st
     use it, that is a warning, while a flag for one raises DeviceError.
     """
     from .. import context
-    from ..device import available, check_available
+    from ..device import available, check_available, folder
 
     if getattr(args, "check", False):
         check_kernels()
@@ -115,7 +121,10 @@ def choose_device(args: argparse.Namespace, solver_gpu: int | None = None) -> st
             log.warning("The solver asks for GPU %d; there is none here.", solver_gpu)
     device = device or "cpu"
     check_available(device)
-    context.current().device = device
+    precision = getattr(args, "precision", "float32")
+    if precision != "float32" and folder(device) != "cuda":
+        raise DeviceError(f"-precision {precision} is for the device cuda, not for {device}")
+    context.current().device, context.current().precision = device, precision
     log.info("Use %s.", device.upper() if device == "cpu" else device)
     return device
 

@@ -16,6 +16,18 @@ def use_device(device: str) -> None:
     context.current().device = device
 
 
+def set_precision(precision: str) -> None:
+    """With which numbers GPUs multiply in products of matrices and convolutions (in this thread).
+
+    "float32", or "tf32": tensor cores, which see 10 bits of each factor's mantissa; sums stay
+    float32. Other devices always take float32. Raises DeviceError for another word.
+    """
+    if precision not in context.PRECISIONS:
+        known = ", ".join(context.PRECISIONS)
+        raise DeviceError(f"no precision '{precision}' (there are: {known})")
+    context.current().precision = precision
+
+
 def set_mode_cpu() -> None:
     """Run on the CPU; stays with `reference` where that was chosen."""
     if context.current().device != "reference":

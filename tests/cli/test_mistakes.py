@@ -175,6 +175,7 @@ COMMANDS = [
     (f"{TRAIN} -gpu x", r"-gpu x: a card's number is expected"),
     (f"{TRAIN} -gpu 0,1", r"-gpu 0,1: this command runs on one card"),
     (f"{TRAIN} -device cpu -gpu 0", r"-device and -gpu name a device each: give one of them"),
+    (f"{TRAIN} -precision tf32", r"-precision tf32 is for the device cuda, not for cpu"),
     (f"{TRAIN} -level high", r"-level.*invalid int value: 'high'"),
     (f"{TRAIN} solver.prototxt", r"unrecognized arguments: solver\.prototxt"),
     (f"{TRAIN} -sigint_effect quit", r"-sigint_effect.*quit.*stop"),

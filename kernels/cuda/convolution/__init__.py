@@ -18,6 +18,7 @@ from .._array import DeviceArray
 from .._compile.jit import kernel as compiled
 from .._compile.words import F32, blockIdx, grid, threadIdx
 from .._reduce import block_sum
+from .._tiles import as_wanted
 from . import depthwise
 from .plan import Extents, Plan
 from .product import DATA, FORWARD, WEIGHT, add_parts, product
@@ -118,7 +119,7 @@ def _launch(
     plan: Plan, which: int, arrays: Any, sizes: Any, layers: tuple[int, int, int], apart: Any
 ) -> None:
     """Start one of the products; its blocks are tiles of each group's matrix, in each layer."""
-    tile = (plan.forward_tile, plan.data_tile, plan.weight_tile)[which]
+    tile = as_wanted((plan.forward_tile, plan.data_tile, plan.weight_tile)[which])
     columns = plan.images * plan.pixels_of_phase if which == DATA else sizes[1]
     down, across = tile.cover(sizes[0], columns)
     blocks = across * layers[0] * plan.groups, down

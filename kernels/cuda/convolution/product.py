@@ -19,7 +19,7 @@ from typing import Any
 
 from .._compile.jit import Kernel, inner, kernel
 from .._compile.words import F32, blockIdx, grid, local, shared, syncthreads, threadIdx
-from .._tiles import GAP, STEP, THREADS, Tile, multiply, place
+from .._tiles import STEP, THREADS, Tile, multiply, places
 from . import geometry
 from .geometry import COUNT, OTHER, OWN, PIXELS, POSITION, STRIDE
 
@@ -34,9 +34,8 @@ def product(which: int, axes: int, tile: Tile) -> Kernel:
     """One of the products, for images with so many axes."""
     is_data, along_depth, each = which == DATA, which == WEIGHT, tile.each
     width = max(4, POSITION + axes)  # of a row: 16 bytes are one load
-    tile_rows, tile_columns, right = tile.rows, tile.columns, tile.threads[1]
+    tile_rows, tile_columns, (a_size, b_size) = tile.rows, tile.columns, tile.sizes
     a_loads, b_loads = tile.rows // SIDE, tile.columns // SIDE
-    a_size, b_size = (2 * STEP * (side + GAP) for side in (tile.rows, tile.columns))
     write_of_depth, write_of_column = _rows(which, axes)
     enter_phase, load, store = _phase(axes), _load(which, axes, tile), _store(which, tile)
     multiply_panels, write_result = multiply(tile), _write_result(tile)
@@ -77,7 +76,7 @@ def product(which: int, axes: int, tile: Tile) -> Kernel:
                 where = group, row, height, end - k
                 load(a, b, a_next, b_next, of_depth[slot], of_columns, apart, where)
             if k > begin:
-                multiply_panels(a_panel, b_panel, 1 - slot, t // right, t % right, total)
+                multiply_panels(a_panel, b_panel, 1 - slot, total)
             if k < end:
                 store(a_next, b_next, a_panel, b_panel, slot)
                 if t < STEP:
@@ -171,7 +170,7 @@ def _load(which: int, axes: int, tile: Tile) -> Any:
 def _store(which: int, tile: Tile) -> Any:
     along_depth, columns = which == WEIGHT, tile.columns
     a_loads, b_loads, step_of_b = tile.rows // SIDE, columns // SIDE, THREADS // columns
-    a_pitch, b_pitch = tile.rows + GAP, tile.columns + GAP
+    a_pitch, b_pitch = tile.pitch
 
     @inner
     def store(a_next: F32, b_next: F32, a_panel: F32, b_panel: F32, slot: int) -> None:
@@ -191,7 +190,7 @@ def _store(which: int, tile: Tile) -> Any:
 
 @cache
 def _write_result(tile: Tile) -> Any:
-    each, (down, right) = tile.each, tile.threads
+    each, (row_of, column_of) = tile.each, places(tile)
 
     @inner
     def write_result(
@@ -201,11 +200,11 @@ def _write_result(tile: Tile) -> Any:
         """A thread's part of C, and the bias of its rows."""
         begin, row, height, left = where
         for s in range(each):
-            j = place(s, threadIdx.x % right, right)
+            j = column_of(s)
             if j < left:
                 at = begin + of_columns[j, OWN]
                 for r in range(each):
-                    i = row + place(r, threadIdx.x // right, down)
+                    i = row + row_of(r)
                     if i < height:
                         value = total[r, s]
                         if bias is not None:
