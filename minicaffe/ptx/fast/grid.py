@@ -81,7 +81,8 @@ class _Blocks:
     def _rounds(self) -> None:
         """Until a round in which no warp has stopped at a barrier."""
         b = self.b
-        barrier = b.alloca(INT32)
+        with b.goto_entry_block():
+            barrier = b.alloca(INT32)
         again, after = (self.function.append_basic_block(word) for word in ("round", "block_end"))
         b.branch(again)
         b.position_at_end(again)
