@@ -1,5 +1,7 @@
 """What the fast engine finds by itself, and machine code that travels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,17 @@ def test_machine_code_has_a_name_that_follows_the_kernel() -> None:
     assert fast.digest(one) == fast.digest(same) != fast.digest(other)
 
 
+@contextmanager
+def another_machine(vectors: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Translate for vectors of this width."""
+    monkeypatch.setenv("MINICAFFE_VECTORS", vectors)
+    machine_code.machine.cache_clear()
+    try:
+        yield
+    finally:
+        machine_code.machine.cache_clear()
+
+
 SUM = """
     ld.param.u64 %p, [p];
     mov.f32 %sum, 0f00000000;
@@ -99,10 +112,28 @@ def test_the_same_bits_with_vectors_of_any_width(
     for k in range(threads):  # x^2 is exact in float64, so that a sum is rounded twice there
         total = np.float32(np.float64(x[k]) * np.float64(x[k]) + np.float64(total))
         want[k] = total
-    monkeypatch.setenv("MINICAFFE_VECTORS", vectors)
-    machine_code.machine.cache_clear()
-    try:
+    with another_machine(vectors, monkeypatch):
         run(kernel, [x], 1, threads)
-    finally:
-        machine_code.machine.cache_clear()
     np.testing.assert_allclose(x, want, rtol=1e-7)
+
+
+@pytest.mark.parametrize("vectors", ["", "avx2", "plain"])
+def test_blocks_of_a_grid_call_functions_of_lanes(
+    vectors: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack is as it was at every block: vectors that go there want their alignment."""
+    body = """
+        ld.param.u64 %p, [p];
+        add.u32 %k, %g, 1;
+        div.s32 %q, 1000, %k;
+        bar.sync 0;
+        mul.wide.u32 %at, %g, 4;
+        add.s64 %at, %at, %p;
+        st.global.u32 [%at], %q;
+    """
+    registers = ".reg .b64 %p, %at; .reg .b32 %k, %q;"
+    kernel = parse(kernel_text(".param .u64 p", registers, body)).kernel
+    x = np.zeros(8 * 64, np.int32)
+    with another_machine(vectors, monkeypatch):
+        run(kernel, [x], 8, 64)
+    np.testing.assert_array_equal(x, 1000 // (np.arange(x.size) + 1))

@@ -22,20 +22,20 @@ def integer_product(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) 
     return lanes.b.trunc(upper, vector(ir.IntType(bits)))
 
 
-def logic(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
+def _logic(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     b = lanes.b
     if instruction.opcode == "not":
         return b.not_(x[0])
     return {"and": b.and_, "or": b.or_, "xor": b.xor}[instruction.opcode](x[0], x[1])
 
 
-def is_zero(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
+def _is_zero(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     """cnot: 1 for 0, else 0."""
     none = lanes.b.icmp_unsigned("==", x[0], lanes.constant(x[0].type.element, 0))
     return lanes.b.zext(none, x[0].type)
 
 
-def shift(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
+def _shift(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     """A shift by as many bits as there are, or more, gives zeros, or the sign."""
     b, value = lanes.b, x[0]
     element = value.type.element
@@ -49,7 +49,7 @@ def shift(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     return b.select(far, zero, shift(value, b.select(far, zero, by)))
 
 
-def funnel_shift(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
+def _funnel_shift(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     """32 bits out of 64: shf.l takes the upper ones after a shift left, shf.r the lower ones."""
     b = lanes.b
     whole = b.or_(
@@ -69,7 +69,7 @@ def funnel_shift(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> 
     return lanes.resized(upper, INT32, False)
 
 
-def count(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
+def _count(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     """popc, clz and bfind, whose result is a word whatever they count in."""
     b, value = lanes.b, x[0]
     element = value.type.element
@@ -89,11 +89,11 @@ def count(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     return b.select(none, lanes.constant(INT32, 0xFFFFFFFF), place)
 
 
-def reverse(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
+def _reverse(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     return lanes.intrinsic("bitreverse", x[0])
 
 
-def insert_field(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
+def _insert_field(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     """bfi a, b, position, length: the lower bits of a in the place of some bits of b."""
     b = lanes.b
     field, into = x[0], x[1]
@@ -102,7 +102,7 @@ def insert_field(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> 
     return b.or_(b.and_(into, b.not_(mask)), b.and_(_shifted_left(lanes, field, position), mask))
 
 
-def extract_field(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
+def _extract_field(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value:
     """bfe a, position, length: some bits of a, extended by the field's uppermost bit if signed."""
     b, value = lanes.b, x[0]
     element = value.type.element
@@ -152,7 +152,7 @@ def _bounded_shift(
     return lanes.b.select(far, zero, shift(x, lanes.b.select(far, zero, by)))
 
 
-def table_logic(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value | None:
+def _table_logic(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value | None:
     """lop3 a, b, c, table: bit 4 a + 2 b + c of the table, for each bit of the three words."""
     b = lanes.b
     table = instruction.operands[4]
@@ -169,7 +169,7 @@ def table_logic(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> V
     return result
 
 
-def permute(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value | None:
+def _permute(lanes: Lanes, instruction: Instruction, x: Sequence[Value]) -> Value | None:
     """prmt a, b, selector: four bytes out of the eight of b:a, each by a digit of the selector."""
     if any(word in instruction.modifiers for word in ("f4e", "b4e", "rc8", "ecl", "ecr", "rc16")):
         return None
@@ -221,8 +221,8 @@ def _quotient(lanes: Lanes, instruction: Instruction, one: Sequence[Value]) -> V
 
 
 RULES: Mapping[str, Callable[[Lanes, Instruction, Sequence[Value]], Value | None]] = {
-    "and": logic, "or": logic, "xor": logic, "not": logic, "cnot": is_zero,
-    "shl": shift, "shr": shift, "shf": funnel_shift,
-    "popc": count, "clz": count, "bfind": count, "brev": reverse,
-    "bfi": insert_field, "bfe": extract_field, "lop3": table_logic, "prmt": permute,
+    "and": _logic, "or": _logic, "xor": _logic, "not": _logic, "cnot": _is_zero,
+    "shl": _shift, "shr": _shift, "shf": _funnel_shift,
+    "popc": _count, "clz": _count, "bfind": _count, "brev": _reverse,
+    "bfi": _insert_field, "bfe": _extract_field, "lop3": _table_logic, "prmt": _permute,
 }  # fmt: skip

@@ -118,6 +118,7 @@ class _Machine:
 
 @cache
 def machine() -> _Machine:
+    """The processor of this process."""
     return _Machine()
 
 

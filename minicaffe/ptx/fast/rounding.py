@@ -29,6 +29,7 @@ def saturated(lanes: Lanes, x: Value) -> Value:
 
 
 def way_of(instruction: Instruction) -> str:
+    """The direction in which an instruction rounds; "" for to the nearest."""
     return next((word for word in instruction.modifiers if word in _DIRECTED), "")
 
 
@@ -68,4 +69,5 @@ def rounded(lanes: Lanes, total: Value, error: Value, way: str) -> Value:
 
 
 def widened(lanes: Lanes, x: Sequence[Value]) -> list[Value]:
+    """float32 lanes as float64."""
     return [lanes.b.fpext(each, vector(DOUBLE)) for each in x]
