@@ -35,7 +35,7 @@ test-vectors: $(VENV)/dev.stamp  ## what computes, with vectors that the process
 	for vectors in avx512 avx2 plain; do \
 		if [ $$vectors = $$own ]; then echo "== $$vectors: the processor's own, with which make test runs"; continue; fi; \
 		echo "== MINICAFFE_VECTORS=$$vectors"; \
-		MINICAFFE_VECTORS=$$vectors $(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow" --timeout 600 $(computing) || status=1; \
+		MINICAFFE_CUDA=gpu MINICAFFE_VECTORS=$$vectors $(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow" --timeout 600 $(computing) || status=1; \
 	done; exit $$status
 
 own := from minicaffe.kernels.cpu._compile.vectors import *; print(widest(set(features().split(","))))

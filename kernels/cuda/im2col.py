@@ -10,6 +10,7 @@ from math import prod
 from ._array import DeviceArray
 from ._compile.jit import Kernel, kernel
 from ._compile.words import F32, grid, local
+from .copy import copy
 
 Extents = tuple[int, ...]
 
@@ -23,6 +24,9 @@ def im2col(
     dilation: Extents,
 ) -> None:
     """Write col (N, C * taps, *out) from the images x (N, C, *spatial)."""
+    if not kernel:  # no axes: an image is one number a channel
+        copy(x, col)
+        return
     spatial, out = _natural(x.shape[2:]), _natural(col.shape[2:])
     how = map(_natural, (kernel, stride, pad, dilation))
     _im2col(len(kernel)).over(col.size)(x.reshape(-1), col.reshape(-1), spatial, out, *how)
@@ -37,6 +41,9 @@ def col2im(
     dilation: Extents,
 ) -> None:
     """Overwrite the images dx (N, C, *spatial) with the sums of what col has for each value."""
+    if not kernel:
+        copy(col, dx)
+        return
     spatial, out = _natural(dx.shape[2:]), _natural(col.shape[2:])
     how = map(_natural, (kernel, stride, pad, dilation))
     taps = prod(kernel)

@@ -19,7 +19,7 @@ def backward(x: DeviceArray, dy: DeviceArray, dx: DeviceArray, slope: float) -> 
 def _forward(x: F32, y: F32, slope: float) -> None:
     i = grid()
     if i < y.size:
-        y[i] = x[i] if x[i] > 0 else slope * x[i]
+        y[i] = x[i] if x[i] > 0 else slope * x[i] + 0.0  # no -0: max(x, 0) is a term too
 
 
 @kernel

@@ -70,9 +70,11 @@ def test_help_lists_the_commands(words: list[str], capsys: pytest.CaptureFixture
 def test_every_command_explains_its_flags(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     names = re.findall(r"^  (\w+) ", capsys.readouterr().out, re.MULTILINE)
-    for words in [[name] for name in names if name != "convert"] + [
+    for words in [[name] for name in names if name not in ("convert", "cuda")] + [
         ["convert", "mnist"],
         ["convert", "cifar"],
+        ["cuda", "profile"],
+        ["cuda", "step"],
     ]:
         with pytest.raises(SystemExit) as done:
             main([*words, "--help"])

@@ -208,7 +208,7 @@ def test_threads_that_wait_go_to_sleep(environment: dict[str, str], expected: st
     code = """
 import os, numpy as np
 from minicaffe.device import load_kernel
-load_kernel("fill", "cpu").fill(np.zeros(9, np.float32), 1)
+load_kernel("fill", "cpu").fill(np.zeros(1 << 17, np.float32), 1)
 print(os.environ.get("GOMP_SPINCOUNT"))
 """
     assert run(code, NUMBA_THREADING_LAYER="omp", **environment) == expected

@@ -37,12 +37,16 @@ def backend(device: str = "cuda") -> Any:
     return _of_card(int(device.partition(":")[2] or 0))
 
 
-@cache
 def _of_card(card: int) -> Any:
-    if chosen() == "gpu":
+    return _named(chosen(), card)
+
+
+@cache
+def _named(name: str, card: int) -> Any:
+    if name == "gpu":
         from .gpu import Gpu
 
         return Gpu(card)
     from .emulator import Emulator
 
-    return Emulator(chosen(), card)
+    return Emulator(name, card)
