@@ -125,7 +125,8 @@ def test_make_alone_lists_the_verbs() -> None:
 
 def test_a_check_of_nothing_says_what_to_name() -> None:
     """And installs nothing."""
-    done = subprocess.run(["make", "check"], cwd=CHECKOUT, capture_output=True, text=True)
+    command = ["make", "--no-print-directory", "check"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
     assert (
         done.stdout == "make check K=relu: K is a layer, or a kernel for the layers that use it\n"
     )
