@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -163,13 +164,18 @@ def _told(body: FunctionType, error: Exception, text: str) -> Place:
 
 
 def _raised(body: FunctionType, error: Exception) -> Place:
-    """The last line of the kernel's file in a traceback."""
-    file = body.__code__.co_filename
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file
+    """The last line of the kernel in a traceback.
+
+    Machine code from the cache may have been compiled where the same file lay in another folder,
+    whose path the traceback then has.
+    """
+    file = Path(body.__code__.co_filename)
+    inside = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.name == body.__name__ and Path(frame.filename).name == file.name
     ]
-    inside = [frame for frame in frames if frame.name == body.__name__]
-    return (file, inside[-1].lineno or 0) if inside else _first(body)
+    return (str(file), inside[-1].lineno or 0) if inside else _first(body)
 
 
 def _first(body: FunctionType) -> Place:

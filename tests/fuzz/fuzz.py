@@ -231,7 +231,7 @@ def show(seed: int, case: int, only: str | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = Fuzzer(seed, Path(folder), only)
         kind, content = fuzzer.make(case)
-        print(f"kind {kind}, {len(content)} bytes, limit {fuzzer.limits[kind]:,} bytes more")
+        print(f"kind {kind}, {len(content)} bytes")
         if kind in ("net", "solver"):
             print(content.decode("utf-8", "replace"))
         target = fuzzer.targets[kind]
@@ -240,7 +240,8 @@ def show(seed: int, case: int, only: str | None) -> None:
         try:
             target.read(target.name)
         finally:
-            print(f"{time.process_time() - started:.2f} s")
+            seconds, limit = time.process_time() - started, fuzzer.limits[kind]
+            print(f"{seconds:.2f} s; it may take {limit:,} bytes more than it had")
 
 
 def main() -> int:

@@ -92,5 +92,5 @@ def test_faults_are_found_and_named() -> None:
 
 def test_a_case_is_always_the_same() -> None:
     first, again = (python("-m", "tests.fuzz.fuzz", "--case", "11").stdout for _ in range(2))
-    assert first.splitlines()[:-1] == again.splitlines()[:-1]  # the last tells the time
+    assert first.splitlines()[:-1] == again.splitlines()[:-1]  # the last tells what is measured
     assert first.startswith("kind ")

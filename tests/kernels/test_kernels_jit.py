@@ -100,6 +100,39 @@ def test_a_second_process_finds_the_code(tmp_path: Path) -> None:
     assert run(FILL, MINICAFFE_CACHE_DIR=str(tmp_path)) == "1 0"
 
 
+MOVED = """
+import numpy as np
+from minicaffe.errors import KernelError
+from minicaffe.kernels.cpu._compile import jit
+from numba import prange
+
+@jit.kernel
+def moved(x):
+    for i in prange(x.size):
+        if x[i] == 0:
+            raise ValueError("a zero")
+
+try:
+    moved(np.zeros(3, np.float32))
+except KernelError as error:
+    print(error)
+"""
+
+
+def test_an_error_in_code_of_the_cache_names_the_file_where_it_now_is(tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        path = tmp_path / folder / "moved_kernel.py"
+        path.parent.mkdir()
+        path.write_text(MOVED)
+        said = run(
+            "import moved_kernel",
+            MINICAFFE_CACHE_DIR=str(tmp_path / "cache"),
+            PYTHONPATH=f"{path.parent}:{CHECKOUT}",
+        )
+        assert said.endswith(f"{folder}/moved_kernel.py:11, kernel moved: ValueError: a zero")
+    assert len(list((tmp_path / "cache").glob("**/moved_kernel.moved-*.code"))) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("BOUNDSCHECK", "1"), ("OPT", "1"), ("DEBUGINFO", "1"), ("LOOP_VECTORIZE", "0")],
