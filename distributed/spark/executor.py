@@ -23,12 +23,10 @@ from numpy.typing import NDArray
 from minicaffe import context
 from minicaffe.device import check_available
 from minicaffe.errors import ClusterError, CommunicationError, Error
-from minicaffe.layer import Layer
 from minicaffe.machine.signals import enable_faulthandler
 from minicaffe.machine.threads import set_num_threads
 from minicaffe.monitor.glog import glog
 from minicaffe.net.net import Net
-from minicaffe.net.node import Node
 from minicaffe.net.weights import save_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.callbacks import Iteration
@@ -223,12 +221,7 @@ def _bracketed(host: str) -> str:
 
 def feeding_layers(net: Net) -> Sequence[Any]:
     """The layers that read a data source."""
-    return [node.layer for node in net.nodes if _reads_source(node)]
-
-
-def _reads_source(node: Node) -> bool:
-    # A user's Python layer may have `batches` too, and they are its own.
-    return node.kind is not Layer and getattr(node.layer, "batches", None) is not None
+    return [node.layer for node in net.nodes if node.batches is not None]
 
 
 def use_threads(cpus: int) -> None:

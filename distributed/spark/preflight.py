@@ -79,9 +79,10 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     check_settings(solver)
     files, code = _prepare_nets(conf, solver)
     model = model_path(conf.modelPath) if conf.modelPath else ""
-    if solver.random_seed < 0:
-        solver.random_seed = secrets.randbelow(1 << 31)
     weights, state = _starting_point(conf, solver)
+    if solver.random_seed < 0:
+        before = state.run.solver.random_seed if state else -1
+        solver.random_seed = before if before >= 0 else secrets.randbelow(1 << 31)
     snapshots = _place_snapshots(solver, model)
     return Plan(solver, files, code, weights, state, scheme, conf.device, model, snapshots)
 

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -39,6 +40,10 @@ class Batch(NamedTuple):
 
 class RandomDraws(Protocol):
     """Where the transformer's chance comes from."""
+
+    seed: int
+
+    def __init__(self, seed: int) -> None: ...
 
     def __call__(self, k: int, places: Sequence[Place], count: int) -> Draws:
         """`count` draws for each of the samples `places` of batch `k`."""
@@ -141,6 +146,22 @@ class Batches:
         if k != self._next:
             self._drop_ahead()
             self._next = k
+
+    @property
+    def position(self) -> int:
+        """How many samples of the run `next()` has given so far, on all ranks together."""
+        return self.order.position(self._next)
+
+    def go_on(self, position: int, seed: int, chance: int | None) -> None:
+        """Go on where a run, of however many ranks, had given so many samples.
+
+        `seed` is that of their order, `chance` that of the draws; None leaves the draws alone.
+        """
+        self._drop_ahead()
+        self._next, offset = divmod(position, self.order.batch * self.order.world_size)
+        self.order = replace(self.order, seed=seed, offset=offset)
+        if chance is not None:
+            self.draws = type(self.draws)(chance)
 
     def read(self, indices: Sequence[int]) -> Batch:
         """These samples of the source, in this order, as a batch of its own, perhaps empty."""

@@ -102,10 +102,15 @@ class Order:
     seed: int = 0
     rank: int = 0
     world_size: int = 1
+    offset: int = 0  # the position of batch 0, not 0 where a run of other ranks goes on
+
+    def position(self, k: int) -> int:
+        """Where the batches `k` of all ranks begin: so many samples of the run come before them."""
+        return self.offset + k * self.batch * self.world_size
 
     def places(self, k: int) -> list[Place]:
         """The samples of batch `k`, k >= 0, in order."""
-        first = k * self.batch * self.world_size + self.rank
+        first = self.position(k) + self.rank
         positions = range(first, first + self.batch * self.world_size, self.world_size)
         return [self._place(position) for position in positions]
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import context
 from ..blob import Blob, SyncedArray
+from ..data.batches import Batches
 from ..door import where
 from ..errors import Error, LayerError, add_to
 from ..layer import Layer
@@ -62,6 +63,12 @@ class Node:
     def blobs(self) -> list[Blob]:
         """The layer's parameters."""
         return plain(self.layer.blobs)
+
+    @property
+    def batches(self) -> Batches | None:
+        """What feeds a layer that reads a data source; None for all others."""
+        # A user's Python layer may have `batches` too, and they are its own.
+        return None if self.kind is Layer else getattr(self.layer, "batches", None)
 
     def set_up(self) -> None:
         """Set the layer up, with the parameters that the prototxt holds, and weigh the losses.

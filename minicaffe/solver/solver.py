@@ -22,13 +22,14 @@ from ..net.scores import Scores, score
 from ..net.weights import load_weights
 from ..proto import minicaffe_pb2 as pb
 from . import log as solver_log
-from . import state as snapshots
 from .callbacks import Callbacks, Functions, Iteration
 from .divergence import Divergence
 from .learning_rate import LearningRate
 from .log import Clock, WindowMean
 from .nets import WantedNet, batch_size, testing_nets, training_net, weight_files
 from .settings import check_settings
+from .snapshot import restore_snapshot, take_snapshot
+from .state import check_place
 from .update import choose_device, clip_factor, update_parameters
 
 log = logging.getLogger("minicaffe.solver")
@@ -94,7 +95,7 @@ class Solver:
         """Raise SolverError for parameters that the solver cannot work with."""
         check_settings(self.param)
         if self.param.snapshot and self.root:
-            snapshots.check_place(self.param)
+            check_place(self.param)
 
     def numbers(self) -> tuple[float, ...]:
         """The rule's own numbers in this iteration."""
@@ -202,7 +203,7 @@ class Solver:
     def solve(self, resume: str | None = None) -> None:
         """Train until max_iter, from the beginning or from a .solverstate file."""
         if self.param.snapshot_after_train and self.root:
-            snapshots.check_place(self.param)
+            check_place(self.param)
         self._log("Solving %s", self.net.name)
         self._log("Learning Rate Policy: %s", self.param.lr_policy)
         if resume:
@@ -311,31 +312,14 @@ class Solver:
         All ranks call it at the same iteration; the root writes.
         """
         self._divergence.look_at_weights(self.iter)
-        gather = self.callbacks.first("gather_random_states")
-        states = gather(self) if gather else [context.current().rng.get_state()]
-        if self.root:
-            flat = [array.read("cpu") for array in self.history]
-            history = snapshots.by_parameter(flat, self.net.flat_params)
-            state = snapshots.State(self.iter, self.rate.current_step, history, states)
-            snapshots.write(state, self.net, self.param)
+        take_snapshot(self)
 
     def restore(self, path: str) -> None:
         """Go back to a snapshot: weights (the test nets' too), history, iteration, chance, data.
 
         Raises SnapshotError, and changes nothing, when the files do not fit this solver.
         """
-        params = self.net.flat_params
-        state = snapshots.read(path, self.type, self.history_sets, params, self.rank)
-        if state.learned_net:
-            load_weights(self.net, state.learned_net)
-        for net in self.test_nets:
-            net.share_trained_from(self.net)
-        self._log("%sSolver: restoring history", self.type)
-        snapshots.set_history([array.update("cpu") for array in self.history], params, state)
-        self.iter, self.rate.current_step = state.iteration, state.step
-        snapshots.seek(self.param, self.iter, self.net, self.test_nets)
-        here, seed = context.current(), self.param.random_seed
-        here.rng = snapshots.resume_stream(here.rng, state, self.rank, seed)
+        restore_snapshot(self, path)
 
     # --- pycaffe -----------------------------------------------------------------------------
 

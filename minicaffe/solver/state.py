@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from ..errors import Error, SnapshotError, SolverError, extra
 from ..net.net import Net
@@ -25,13 +22,14 @@ from ..proto.blob_proto import (
 )
 from ..random_stream.generator import Generator
 from .state_file import (
+    check_state,
     check_weights,
     check_writable,
     file_checksum,
-    load_state,
     save_state,
     save_state_hdf5,
     snapshot_name,
+    state_checksum,
     weights_of_state,
 )
 
@@ -46,17 +44,8 @@ class State:
     step: int  # the drops of the rate so far
     history: list[Any]  # an array a parameter, of its shape: of the first set, then of the second
     random_states: Sequence[bytes]  # of all ranks, in order
+    run: pb.TrainingRun | None = None  # None: of a snapshot that does not know
     learned_net: str | None = None  # the file of the weights
-
-    def checksum(self) -> int:
-        """The CRC-32 of all that a file of it holds, but for the name of the weights."""
-        numbers = np.array([self.iteration, self.step], "<i8")
-        found = zlib.crc32(numbers.tobytes())
-        for values in self.history:
-            found = zlib.crc32(np.ascontiguousarray(values, "<f4").data, found)
-        for each in self.random_states:
-            found = zlib.crc32(each, found)
-        return found
 
 
 def by_parameter(history: Sequence[Any], params: FlatParams) -> list[Any]:
@@ -99,21 +88,23 @@ def write(state: State, net: Net, param: pb.SolverParameter) -> None:
         current_step=state.step,
         random_state=state.random_states,
         weights_checksum=file_checksum(weights),
-        checksum=state.checksum(),
+        run=state.run,
         history=map(array_to_blob_proto, state.history),
     )
+    message.checksum = state_checksum(message, state.history)
     path = snapshot_name(param.snapshot_prefix, state.iteration, f"solverstate{suffix}")
     log.info("Snapshotting solver state to %s file %s", kind, path)
     (save_state_hdf5 if hdf5 else save_state)(message, path)
 
 
-def read(path: str, rule: str, sets: int, params: FlatParams, rank: int) -> State:
-    """The state in a file, for a solver with so many sets of history.
+def read(
+    message: pb.SolverState, path: str, rule: str, sets: int, params: FlatParams, rank: int
+) -> State:
+    """The state in a file's message, for a solver of type `rule` with so many sets of history.
 
     Raises SnapshotError when it does not fit these parameters, when this rank's random state is
     none, when the weights that it names are missing, or when the checksums are those of others.
     """
-    message = load_state(path)
     _check_history(message, rule, sets, params, path)
     if rank < len(message.random_state):
         try:
@@ -129,10 +120,10 @@ def read(path: str, rule: str, sets: int, params: FlatParams, rank: int) -> Stat
             for proto, shape in zip(message.history, shapes, strict=True)
         ],
         random_states=list(message.random_state),
+        run=message.run if message.HasField("run") else None,
         learned_net=weights_of_state(message, path),
     )
-    if message.HasField("checksum") and message.checksum != state.checksum():
-        raise SnapshotError(f"{path}: is damaged: what it holds does not give its checksum")
+    check_state(message, path)
     if state.learned_net:
         check_weights(message, path, state.learned_net)
     return state
@@ -156,17 +147,6 @@ def _check_history(
                 f"{path}: history blob {index} has shape {blob_shape(proto)} and"
                 f" {stored_count(proto)} values, its parameter {name} has {shape}"
             )
-
-
-def seek(param: pb.SolverParameter, iteration: int, net: Net, test_nets: Sequence[Net]) -> None:
-    """Move the data layers to where they would be if the run had not been stopped."""
-    net.seek(iteration * param.iter_size)
-    if param.test_interval > 0:
-        tests = -(-iteration // param.test_interval)
-        if tests and not param.test_initialization:
-            tests -= 1
-        for test_net, batches in zip(test_nets, param.test_iter, strict=False):
-            test_net.seek(tests * batches)
 
 
 def resume_stream(stream: Generator, state: State, rank: int, seed: int) -> Generator:

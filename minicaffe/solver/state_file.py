@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from ..data.hdf5_file import Hdf5File
 from ..errors import SnapshotError, extra
@@ -63,6 +66,9 @@ def save_state_hdf5(state: pb.SolverState, path: str) -> None:
         if state.random_state:
             rows = [np.frombuffer(each, np.uint8) for each in state.random_state]
             file["random_state"] = np.stack(rows)
+        if state.HasField("run"):
+            run = state.run.SerializeToString(deterministic=True)
+            file["run"] = np.frombuffer(run, np.uint8)
         # As attributes: the datasets stay Caffe's.
         if state.HasField("weights_checksum"):
             file.attrs["weights_checksum"] = np.uint32(state.weights_checksum)
@@ -102,11 +108,20 @@ def _load_state_hdf5(path: str) -> pb.SolverState:
             if rows.ndim != 2 or rows.dtype != np.uint8:
                 raise SnapshotError(f"{path}: random_state holds no rows of bytes")
             state.random_state.extend(row.tobytes() for row in rows)
+        if "run" in there:
+            _read_run(file, state.run)
         for name in ("weights_checksum", "checksum"):
             value = file.attribute(name)
             if value is not None:
                 setattr(state, name, value & 0xFFFFFFFF)
     return state
+
+
+def _read_run(file: Hdf5File, run: pb.TrainingRun) -> None:
+    try:
+        run.ParseFromString(file.read("run").tobytes())
+    except DecodeError as error:
+        raise SnapshotError(f"{file.path}: its 'run' is damaged ({error})") from error
 
 
 def _int32(file: Hdf5File, name: str) -> int:
@@ -157,3 +172,24 @@ def check_weights(state: pb.SolverState, path: str, weights: str) -> None:
             f"{path}: {weights} is not the file that was written with it: it is damaged, of another"
             " iteration, or was changed since (to begin anew from these weights give them alone)"
         )
+
+
+def state_checksum(state: pb.SolverState, history: Iterable[NDArray[np.float32]]) -> int:
+    """The CRC-32 of a state, whose history these arrays are, but for the names and checksums."""
+    numbers = np.array([state.iter, state.current_step], "<i8")
+    found = zlib.crc32(numbers.tobytes())
+    for values in history:
+        found = zlib.crc32(np.ascontiguousarray(values, "<f4").data, found)
+    for each in state.random_state:
+        found = zlib.crc32(each, found)
+    if state.HasField("run"):
+        found = zlib.crc32(state.run.SerializeToString(deterministic=True), found)
+    return found
+
+
+def check_state(state: pb.SolverState, path: str) -> None:
+    """Raise SnapshotError unless what a state read from `path` holds gives its checksum."""
+    if not state.HasField("checksum"):
+        return
+    if state.checksum != state_checksum(state, map(blob_from_proto, state.history)):
+        raise SnapshotError(f"{path}: is damaged: what it holds does not give its checksum")

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from minicaffe import context
@@ -128,6 +129,29 @@ def test_resume_gives_the_same_bits(
     again = [each for each in resumed[0].said if each["kind"] == "test"]
     assert [test["iteration"] for test in tests] == [0, 3, 6, 9, 12]
     assert again == tests[3:]
+
+
+def test_resume_without_a_seed_gives_the_same_bits(small: SmallSet) -> None:
+    def solver(max_iter: int) -> str:
+        path = Path(small.solver(max_iter=max_iter, net=DROPOUT, more="snapshot: 7"))
+        path.write_text(path.read_text().replace("random_seed: 17", ""))
+        return str(path)
+
+    straight, _ = train(small, solver(14), 2)
+    resumed, _ = train(
+        small, solver(14), 2, "-snapshot", str(small.folder / "small_iter_7.solverstate")
+    )
+    assert resumed[0].rows("weights") == straight[0].rows("weights")[-2:]
+
+
+def test_resume_with_other_ranks_sees_what_the_first_would_have(small: SmallSet) -> None:
+    straight, _ = train(small, small.solver("straight", max_iter=14, more="snapshot: 7"), 2)
+    alone, _ = train(
+        small, small.solver("alone", max_iter=14, batch=10), 1,
+        "-snapshot", str(small.folder / "small_iter_7.solverstate"),
+    )  # fmt: skip
+    losses = np.array([note.rows("loss")[-2:] for note in straight]).mean(axis=0)
+    np.testing.assert_allclose(alone[0].rows("loss"), losses, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("ranks", "seekable"), [(2, True), (3, True), (5, True), (2, False)])
