@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType, TracebackType
 
 from .errors import Error, shown
@@ -22,8 +24,31 @@ def open_module(name: str, kind: type[Error] = Error, asker: str = "") -> Module
     begin = f"{asker}: " if asker else ""
     if "" in name.split("."):
         raise kind(f"{begin}'{name}' is no name of a module, such as layers or package.layers")
-    try:
+    with _faults_told(name, kind, begin):
         return importlib.import_module(name)
+
+
+def open_file(path: str, kind: type[Error] = Error) -> ModuleType:
+    """Import a file, whatever its name, as a module of its own. Raises `kind` as `open_module`."""
+    name = f"file {os.path.abspath(path)}"
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise kind(f"{shown(path)}: a file of Python (.py) is expected")
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        with _faults_told(name, kind, ""):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextmanager
+def _faults_told(name: str, kind: type[Error], begin: str) -> Iterator[None]:
+    """Turn what is wrong in the file of a module into a `kind`, with its place."""
+    try:
+        yield
     except Error:
         raise
     except SyntaxError as error:

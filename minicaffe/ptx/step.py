@@ -15,8 +15,8 @@ _HOUSE = Path(__file__).resolve().parents[2]
 _HELP = "i [N]: instructions; l [N]: lines; b: barrier; c: end; r [REGISTER]; t THREAD; q"
 
 
-class Left(Exception):
-    """Whoever steps wants no more."""
+class Left(BaseException):
+    """Whoever steps wants no more; no fault, so that nobody takes it for one."""
 
 
 class Stepper:

@@ -78,6 +78,31 @@ def test_a_file_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("compiler")
+def test_arrays_in_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cuda", "profile", "split.backward", "dys=40x3,40x3", "dx=40x3"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[:3] == ["split_backward", "memory", "1"]
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def f(x) -> None\n    pass\n", "mine.py:1:17: SyntaxError: expected ':'"),
+        ("import nothing\n", "mine.py:1 imports 'nothing', which is not installed"),
+        ("a = 1\nb = a / 0\n", "mine.py:2: ZeroDivisionError: division by zero"),
+        ("def f(x: int) -> None:\n    x.size\n", "mine.py:2: AttributeError: 'int' object has no"),
+    ],
+)
+def test_faults_in_a_file_of_ones_own(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    assert main(["cuda", "profile", f"{tmp_path}/mine.py:f", "x=3"]) == 1
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+@pytest.mark.usefixtures("compiler")
 def test_steps_from_a_pipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,15 +1,14 @@
 """The call that a command line describes: FAMILY.FUNCTION NAME=VALUE ..."""
 
 import ast
-import importlib.util
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...door import open_file, where
 from ...errors import Error, did_you_mean
 from .._commands import Parser
 
@@ -48,9 +47,22 @@ def call_of(words: Sequence[str], seed: int) -> Callable[[], Any]:
                 wanted = " ".join(f"{each}=..." for each in parameters)
                 raise Error(f"{name} needs '{key}': {name} {wanted}")
             continue
-        is_array = "Array" in str(parameter.annotation)
-        arguments[key] = (_array if is_array else _number)(key, values[key], random)
-    return lambda: function(**arguments)
+        kind = str(parameter.annotation)
+        if "Sequence" in kind and "Array" in kind:
+            arguments[key] = [_array(key, each, random) for each in values[key].split(",")]
+        else:
+            arguments[key] = (_array if "Array" in kind else _number)(key, values[key], random)
+
+    def call() -> Any:
+        try:
+            return function(**arguments)
+        except Error:
+            raise
+        except Exception as error:  # of the function, or of what it was given
+            place = where(error.__traceback__, inspect.getsourcefile(function) or "")
+            raise Error(f"{name}: {place}: {type(error).__name__}: {error}") from error
+
+    return call
 
 
 def _pair(word: str) -> tuple[str, str]:
@@ -63,7 +75,9 @@ def _pair(word: str) -> tuple[str, str]:
 def _function(name: str) -> Callable[..., Any]:
     file, colon, function = name.rpartition(":")
     if colon:
-        module = _module(Path(file))
+        if not os.path.isfile(file):
+            raise Error(f"no file {file}")
+        module = open_file(file)
     else:
         from ...device import load_kernel
 
@@ -77,16 +91,6 @@ def _function(name: str) -> Callable[..., Any]:
         raise Error(f"no function '{function}' in {file or family}{did_you_mean(function, known)}")
     launcher: Callable[..., Any] = found
     return launcher
-
-
-def _module(path: Path) -> Any:
-    if not path.is_file():
-        raise Error(f"no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _array(name: str, words: str, random: np.random.Generator) -> Any:
