@@ -9,9 +9,14 @@ spark.train(DataSource.getSource(conf, True))
 frame = spark.features(DataSource.getSource(conf, False))
 
 submit.py           the program for spark-submit
-config.py           Config: the command line
+options.py          the command line: options, and what their values may be
+config.py           Config: the settings of a program
+session.py          what a program gives us of Spark
+shipped_files.py    what spark-submit --files ships
 data_source.py      DataSource: a net's data by phase
 caffe_on_spark.py   CaffeOnSpark: train, test, features
+array_frame.py      DataFrames of arrays of float
+output.py           where test and features write
 preflight.py        what is checked before a job starts
 portable.py         nets that mean the same on another machine
 driver.py           a training seen from the driver: generations, snapshots, model

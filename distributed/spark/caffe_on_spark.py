@@ -8,12 +8,13 @@ import functools
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from minicaffe.errors import ClusterError, extra
+from minicaffe.errors import ClusterError
 from minicaffe.proto import minicaffe_pb2 as pb
 
+from .array_frame import array_frame
 from .code import ship_code
 from .config import Config
 from .data_source import Source
@@ -21,6 +22,7 @@ from .driver import Training
 from .forward_report import ForwardReport
 from .inference import count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
+from .session import context_of
 from .slots import await_slots, check_settings, count_slots
 from .spark_job import run_job
 from .task_input import ForwardJob
@@ -40,7 +42,7 @@ class CaffeOnSpark:
     """
 
     def __init__(self, sc: Any) -> None:
-        self.sc = getattr(sc, "sparkContext", sc)
+        self.sc = context_of(sc)
 
     def train(self, source: Source) -> Training:
         """Train without validation, and write conf.modelPath; the course of the training.
@@ -63,7 +65,7 @@ class CaffeOnSpark:
         if not grouped:
             raise ClusterError("the training ended without a test: max_iter is below test_interval")
         names = list(grouped[0])
-        return self._frame(
+        return array_frame(
             [tuple(row[name] for name in names) for row in grouped[: len(rows)]], names
         )
 
@@ -146,18 +148,9 @@ class CaffeOnSpark:
         rows = _ranges(sc, job, partitions, report).mapPartitions(
             functools.partial(extract_partition, job, bad)
         )
-        frame = self._frame(rows, list(job.blobs), key="SampleID")
+        frame = array_frame(rows, list(job.blobs), key="SampleID")
         frame.persist(StorageLevel.DISK_ONLY).count()
         return frame
-
-    def _frame(self, rows: Any, names: Iterable[str], key: str = "") -> Any:
-        sql = extra("pyspark.sql", "spark", "CaffeOnSpark")
-        types = extra("pyspark.sql.types", "spark", "CaffeOnSpark")
-        fields = [types.StructField(key, types.StringType(), nullable=False)] if key else []
-        values = types.ArrayType(types.FloatType(), containsNull=False)
-        fields += [types.StructField(name, values, nullable=False) for name in names]
-        session = sql.SparkSession.builder.getOrCreate()
-        return session.createDataFrame(rows, types.StructType(fields), verifySchema=False)
 
 
 def _test(sc: Any, job: ForwardJob, partitions: int, bad: Any, report: ForwardReport) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from minicaffe.data.source import local_path
 from minicaffe.errors import ClusterError, DataError, SolverError
@@ -14,28 +15,51 @@ from minicaffe.proto.files import read_net, read_solver
 from minicaffe.proto.places import follow, keep_places, places_of
 from minicaffe.solver.nets import testing_nets, training_net
 
+from .shipped_files import shipped
 from .user_code import own_source
 
 Places = tuple[tuple[str, ...], ...]  # for each net, where its layers stand: "lenet.prototxt:23"
 
 
-def load_solver(path: str) -> pb.SolverParameter:
+class LoadedSolver(NamedTuple):
+    """A solver with its nets in it, and the files that were looked at: None was not there."""
+
+    solver: pb.SolverParameter
+    files: dict[str, bytes | None]
+
+    def stale(self) -> bool:
+        """Whether one of the files is another now."""
+        return any(_content(path) != content for path, content in self.files.items())
+
+
+def load_solver(path: str, sc: Any = None) -> LoadedSolver:
     """Read a solver prototxt, and the nets that it names into it.
 
-    A net's name is relative to the working directory, as in Caffe, or else to the solver's folder.
+    A solver's name is relative to the working directory; a net's too, as in Caffe, or else to the
+    solver's folder. What is not there may be a file that spark-submit has shipped (--files).
     Raises ParseError with file, line and column, ClusterError for files that are not there.
     """
-    path = local_path(path)
-    if not os.path.isfile(path):
-        raise ClusterError(f"-conf: there is no solver prototxt {path}")
-    solver = read_solver(path)
+    files: dict[str, bytes | None] = {}
+
+    def find(*candidates: str) -> str | None:
+        for candidate in candidates:
+            content = files[os.path.abspath(candidate)] = _content(candidate)
+            if content is not None:
+                return candidate
+        return None
+
+    plain = local_path(path)
+    found = find(plain, *shipped(sc, path))
+    if found is None:
+        raise ClusterError(f"-conf: there is no solver prototxt {plain}")
+    solver = read_solver(found)
 
     def net(name: str) -> pb.NetParameter:
-        beside = os.path.join(os.path.dirname(path), name)
-        for candidate in (local_path(name), beside):
-            if os.path.isfile(candidate):
-                return read_net(candidate)
-        raise ClusterError(f"{path}: its net is missing: no {name}, no {beside}")
+        beside = os.path.join(os.path.dirname(found), name)
+        place = find(local_path(name), beside, *shipped(sc, name))
+        if place is None:
+            raise ClusterError(f"{found}: its net is missing: no {name}, no {beside}")
+        return read_net(place)
 
     if solver.HasField("net"):
         solver.net_param.CopyFrom(net(solver.net))
@@ -45,7 +69,16 @@ def load_solver(path: str) -> pb.SolverParameter:
         solver.ClearField("train_net")
     solver.test_net_param.extend(net(name) for name in solver.test_net)
     del solver.test_net[:]
-    return solver
+    return LoadedSolver(solver, files)
+
+
+def _content(path: str) -> bytes | None:
+    """What a file holds; None where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
 
 
 def train_net(solver: pb.SolverParameter) -> pb.NetParameter:
@@ -136,14 +169,17 @@ def make_paths_absolute(net: pb.NetParameter, base: str | None = None) -> None:
             setattr(message, field, _absolute(plain, base))
 
 
-def take_files(net: pb.NetParameter, files: dict[str, bytes]) -> None:
+def take_files(net: pb.NetParameter, files: dict[str, bytes], sc: Any = None) -> None:
     """Replace the paths of small files (means, infogain matrices) by keys of `files`, filled here.
 
-    Raises DataError for a file that cannot be read.
+    Those that spark-submit has shipped (--files) are found by their names. Raises DataError for a
+    file that cannot be read.
     """
     for layer in net.layer:
         for message, field in given_fields(layer, layer_class(layer.type).small_files):
             path = local_path(getattr(message, field))
+            if not os.path.exists(path):
+                path = next(iter(shipped(sc, path)), path)
             try:
                 with open(path, "rb") as file:
                     content = file.read()

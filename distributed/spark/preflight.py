@@ -8,7 +8,6 @@ import os
 import secrets
 import tempfile
 from dataclasses import dataclass
-from typing import Any
 
 from minicaffe.data.database import open_database
 from minicaffe.data.source import local_path, source_class
@@ -21,7 +20,8 @@ from minicaffe.solver.state_file import check_weights, load_state, weights_of_st
 
 from ..transport import known_schemes
 from . import portable
-from .config import CONNECTIONS, Config
+from .config import Config
+from .options import CONNECTIONS
 from .slots import is_local
 from .task_input import ForwardJob, Weights
 from .user_code import Code, collect_code
@@ -114,56 +114,6 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
     )
 
 
-def output_file(conf: Config) -> tuple[Any, Any]:
-    """The -output as a path of Hadoop, and the file system that it lies in. Raises ClusterError."""
-    try:
-        path = conf.sc._jvm.org.apache.hadoop.fs.Path(conf.outputPath)
-        return path, path.getFileSystem(conf.sc._jsc.hadoopConfiguration())
-    except Exception as error:
-        raise _bad_output(conf, error) from None
-
-
-def check_output(conf: Config) -> None:
-    """Refuse an -output that exists or cannot be written."""
-    if not conf.outputPath:
-        raise ClusterError("no place for the result is given: -output PATH")
-    path, system = output_file(conf)
-    try:
-        exists = system.exists(path)
-    except Exception as error:
-        raise _bad_output(conf, error) from None
-    if exists:
-        raise ClusterError(
-            f"-output {conf.outputPath} exists already: give a new one, or remove it"
-        )
-    if system.getScheme() == "file":
-        check_folder(os.path.dirname(os.path.abspath(local_path(conf.outputPath))), "-output")
-
-
-def _bad_output(conf: Config, error: Exception) -> ClusterError:
-    cause = str(getattr(error, "java_exception", error)).splitlines()[0]
-    return ClusterError(f"-output {conf.outputPath}: {cause}")
-
-
-def check_format(conf: Config) -> None:
-    """Refuse an -outputFormat that Spark does not know, or that cannot hold arrays."""
-    from pyspark.sql import SparkSession
-
-    if conf.outputFormat.lower() in ("csv", "text"):
-        raise ClusterError(
-            f"-outputFormat {conf.outputFormat} cannot hold arrays; json, parquet and orc can"
-        )
-    settings = SparkSession.builder.getOrCreate()._jsparkSession.sessionState().conf()
-    sources = conf.sc._jvm.org.apache.spark.sql.execution.datasources.DataSource
-    try:
-        sources.lookupDataSource(conf.outputFormat, settings)
-    except Exception as error:
-        if "DATA_SOURCE_NOT_FOUND" in str(error):
-            raise ClusterError(
-                f"-outputFormat {conf.outputFormat}: Spark has no such format (json, parquet, ...)"
-            ) from None
-
-
 def model_path(path: str) -> str:
     """The absolute path of a -model that is to be written. Raises ClusterError."""
     try:
@@ -204,6 +154,10 @@ def read_weights(path: str) -> Weights:
 
 def _scheme(conf: Config) -> str:
     scheme = CONNECTIONS.get(conf.connection, conf.connection)
+    if not scheme and conf.clusterSize == 1:
+        return scheme
+    if not scheme:
+        raise ClusterError(f"-connection {conf.connection}: {conf.clusterSize} ranks need one")
     if scheme not in known_schemes():
         usable = [word for word, name in CONNECTIONS.items() if name in known_schemes()]
         usable += known_schemes()
@@ -241,7 +195,7 @@ def _prepare_nets(
         _check_types(net)
         _check_data(conf, net)
     for net in portable.nets_of(solver):
-        portable.take_files(net, files)
+        portable.take_files(net, files, conf.sc)
     portable.put_places(portable.nets_of(solver), places)
     return files, code
 

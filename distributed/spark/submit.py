@@ -8,24 +8,23 @@ Exit status: 0; 1 with one line on standard error for what went wrong; 130 when 
 
 from __future__ import annotations
 
-import functools
 import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from minicaffe.data.source import local_path
 from minicaffe.errors import ClusterError, Error, extra
 from minicaffe.machine.signals import Ended, enable_faulthandler, ending
 from minicaffe.monitor.glog import glog
 from minicaffe.monitor.waiting import waiting
 
 from .caffe_on_spark import CaffeOnSpark, has_validation
-from .config import OPTIONS, Config, parse
+from .config import Config
 from .data_source import DataSource
-from .preflight import check_format, check_output, output_file
+from .options import OPTIONS, parse
+from .output import check_format, check_output, write_features, write_test
 from .slots import screen
-from .spark_job import reason_of, run_job
+from .spark_job import reason_of
 
 INTERRUPTED = 130
 CLOSING = 60.0  # seconds that Spark has to end its jobs after a signal
@@ -114,29 +113,9 @@ def run(sc: Any, conf: Config) -> None:
         else:
             spark.train(source)
     if conf.isFeature:
-        frame = spark.features(DataSource.getSource(conf, False))
-        writer = frame.write.format(conf.outputFormat)
-        what = f"minicaffe: write the features to {conf.outputPath}"
-        work = functools.partial(writer.save, conf.outputPath)
-        run_job(sc, "minicaffe features, write", what, work, conf.debug)
-        frame.unpersist()
+        write_features(conf, spark.features(DataSource.getSource(conf, False)))
     elif conf.isTest:
-        _write_test(conf, spark.test(DataSource.getSource(conf, False)))
-
-
-def _write_test(conf: Config, result: dict[str, list[float]]) -> None:
-    """A line an output: `accuracy: 0.99`; on the screen, and in a file of any file system."""
-    lines = [f"{name}: {','.join(map(str, values))}" for name, values in result.items()]
-    text = "\n".join(lines) + "\n"
-    print(text, end="")
-    path, system = output_file(conf)
-    if system.getScheme() == "file":  # Hadoop would lay a file of checksums beside it
-        with open(local_path(conf.outputPath), "x", encoding="utf-8") as file:
-            file.write(text)
-        return
-    stream = system.create(path, False)
-    stream.write(text.encode())
-    stream.close()
+        write_test(conf, spark.test(DataSource.getSource(conf, False)))
 
 
 if __name__ == "__main__":

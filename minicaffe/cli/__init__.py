@@ -31,13 +31,15 @@ NOTES = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (default sys.argv) and return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    end = words.index("--") if "--" in words else len(words)  # behind it: another program's
+    words, passed_on = words[:end], words[end:]
     debug = "--debug" in words or bool(os.environ.get("MINICAFFE_DEBUG"))
     words = [word for word in words if word != "--debug"]
     enable_faulthandler()
     try:
         words, how = take_log_flags(words)
         with glog(how), ending():
-            status = _run(words)
+            status = _run([*words, *passed_on])
         sys.stdout.flush()
         return status
     except UsageError as error:

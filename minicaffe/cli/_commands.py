@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from ..errors import Error
 
+HELP = frozenset(("-h", "-help", "--help"))
 TRUE, FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
 
@@ -122,10 +123,11 @@ def nearest(name: str, known: Iterable[str], mark: str = "", all_when_none: bool
 def dispatch(package: str, prog: str, words: Sequence[str], notes: str = "") -> int:
     """Run the command of `package` that `words` names; without one, list them and the `notes`.
 
-    A command that has other commands below it names their package in `BELOW`.
+    A command that has other commands below it names their package in `BELOW`; one that passes its
+    words on to another program says so in `PASSES_ON`, and gets them as `words`.
     """
     known = describe(package)
-    if not words or words[0] in ("-h", "-help", "--help", "help"):
+    if not words or words[0] in HELP | {"help"}:
         width = max(map(len, known))
         print(f"usage: {prog} COMMAND [FLAGS]\n")
         print("\n".join(f"  {name:{width}}  {text}" for name, text in known.items()))
@@ -146,4 +148,6 @@ def dispatch(package: str, prog: str, words: Sequence[str], notes: str = "") -> 
         return dispatch(below, f"{prog} {name}", rest)
     parser = Parser(prog=f"{prog} {name}", description=command.__doc__)
     command.configure(parser)
+    if getattr(command, "PASSES_ON", False) and not HELP.intersection(rest[:1]):
+        return command.run(argparse.Namespace(words=rest)) or 0
     return command.run(parser.parse_args(rest)) or 0

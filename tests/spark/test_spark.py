@@ -274,11 +274,13 @@ def test_train_and_features_in_one_command(
         (("-test", "-output", "/proc/x/y"), "no folder /proc/x"),
         (("-test", "-output", "nosuch://x/y"), "nosuch"),
         (("-test", "-output", "o", "-model", "none"), "cannot read the model none"),
-        (("-features", "ip1", "-output", "o", "-outputFormat", "csv"), "csv cannot hold arrays"),
+        (("-features", "ip1", "-output", "o", "-outputFormat", "csv"), "csv: .*ARRAY<FLOAT>"),
         (
-            ("-features", "ip1", "-output", "o", "-outputFormat", "nosuch"),
-            "Spark has no such format",
+            ("-features", "ip1", "-output", "o", "-outputFormat", "jsno"),
+            "Spark has no such format; did you mean 'json'",
         ),
+        (("-features", "ip1", "-output", "o", "-outputFormat", "avro"), "avro: .*external"),
+        (("-features", "ip1", "-output", "o", "-outputFormat", "xml"), "xml: .*rowTag"),
         (("-features", "ip9", "-output", "o", "-model", __file__), "no blob 'ip9' .*ip1, ip2"),
         (("-features", "ip1", "-output", "o"), "no model is given"),
     ],
@@ -290,7 +292,7 @@ def test_command_lines_that_cannot_work(
     with pytest.raises(Error, match=message) as caught:
         submit.run(sc, config(sc, small.solver(), *args))
     assert "\n" not in str(caught.value)
-    assert not (small.folder / "o").exists()
+    assert not list(small.folder.glob("o*"))
 
 
 def test_test_writes_a_line_an_output(sc: Any, trained: Any, tmp_path: Path) -> None:
@@ -300,6 +302,18 @@ def test_test_writes_a_line_an_output(sc: Any, trained: Any, tmp_path: Path) -> 
     )
     assert re.fullmatch(r"accuracy: [\d.]+\nloss: [\d.]+\n", (tmp_path / "r").read_text())
     assert [each.name for each in tmp_path.iterdir()] == ["r"]
+
+
+def test_a_plain_output_lies_in_the_working_directory(
+    sc: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """... of Python, for -test as for -features, wherever Java was started."""
+    small, model = trained
+    monkeypatch.chdir(tmp_path)
+    for args in (("-test", "-output", "t"), ("-features", "ip2", "-output", "f")):
+        submit.run(sc, config(sc, small.solver(), "-model", str(model), *args))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["f", "t"]
+    assert next((tmp_path / "f").glob("part-*"))
 
 
 def test_test_writes_into_any_file_system(sc: Any, trained: Any, tmp_path: Path) -> None:

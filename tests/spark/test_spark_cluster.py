@@ -118,6 +118,23 @@ def test_spark_submit_trains_and_extracts(small: SmallSet) -> None:
     assert list((small.folder / "features").glob("*.parquet"))
 
 
+def test_minicaffe_submit_finds_spark_and_what_files_ships(small: SmallSet) -> None:
+    """Solver and net lie elsewhere: --files names them, -conf has the name alone."""
+    small.solver(max_iter=2)
+    work = small.folder / "elsewhere"
+    work.mkdir()
+    env = environment(small.folder) | {"PYTHONPATH": str(CHECKOUT), "SPARK_HOME": ""}
+    net = (small.folder / "solver_net.prototxt").rename(small.folder / "shipped_net.prototxt")
+    solver = small.folder / "solver.prototxt"
+    solver.write_text(re.sub('net: ".*?"', f'net: "{net.name}"', solver.read_text()))
+    command = [sys.executable, "-m", "minicaffe", "submit", "--master", "local[1]",
+               "--files", f"{solver},{net}", "--", "-train", "-conf", "solver.prototxt",
+               "-model", "m"]  # fmt: skip
+    done = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (work / "m").exists()
+
+
 def test_settings_of_the_user_come_before_ours(small: SmallSet) -> None:
     """Those given to spark-submit too; with a level of its own the log is not silent."""
     done = submit(
@@ -131,7 +148,7 @@ def test_settings_of_the_user_come_before_ours(small: SmallSet) -> None:
 @pytest.mark.parametrize(
     ("args", "line"),
     [
-        (["-trian"], "there is no option -trian (did you mean -train?)"),
+        (["-trian"], "there is no option -trian; did you mean '-train'?"),
         (["-train", "-conf", "none", "-model", "m"], "-conf: there is no solver prototxt none"),
         (["-clusterSize", "2"], "label"),
     ],

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from minicaffe.distributed.spark import control, portable
-from minicaffe.distributed.spark.config import OPTIONS, Config
+from minicaffe.distributed.spark.config import Config
 from minicaffe.distributed.spark.data_source import DataSource
+from minicaffe.distributed.spark.options import OPTIONS
 from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.distributed.spark.slots import expected_slots
 from minicaffe.distributed.spark.spark_job import reason_of
@@ -94,7 +95,7 @@ def test_features_win_over_test_on_the_command_line(caplog: pytest.LogCaptureFix
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["-trian"], "did you mean -train"),
+        (["-trian"], "did you mean '-train'"),
         (["-zzz", "1"], "known: conf, train"),
         (["train"], "begin with a dash"),
         (["-conf"], "-conf needs a value"),
@@ -102,7 +103,7 @@ def test_features_win_over_test_on_the_command_line(caplog: pytest.LogCaptureFix
         (["-devices", "two"], "whole number above 0"),
         (
             ["-connection", "ethernt"],
-            "mean ethernet. known: ethernet, infiniband, rdma",
+            "mean 'ethernet'.*known: ethernet, infiniband, rdma",
         ),
         ({"nosuch": 1}, "no option -nosuch"),
     ],
@@ -114,7 +115,7 @@ def test_what_a_config_refuses(args: Any, message: str) -> None:
 
 def test_an_unknown_attribute_is_an_error() -> None:
     conf = Config(None, [])
-    with pytest.raises(AttributeError, match="no option 'modelpath'.*modelPath"):
+    with pytest.raises(AttributeError, match="no option 'modelpath'; did you mean 'modelPath'"):
         conf.modelpath = "x"
     with pytest.raises(AttributeError):
         _ = conf.nosuch

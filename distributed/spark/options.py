@@ -1,0 +1,171 @@
+"""The options of CaffeOnSpark's command line, and what their values may be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from minicaffe.errors import ClusterError, did_you_mean
+
+from ..transport import known_schemes
+
+# Words of -connection for transports; each other word is the scheme of one (distributed/transport).
+CONNECTIONS = {"ethernet": "tcp", "infiniband": "rdma", "rdma": "rdma", "none": ""}
+NUMBERED = ("none", "rdma", "ethernet")  # what the ancestor's API has numbers for, from 0
+
+ON = ("true", "yes", "on", "1", "")
+OFF = ("false", "no", "off", "0")
+
+Kind = Literal["text", "number", "top", "switch", "words", "connection"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A flag of the command line, and the attribute of Config that it sets."""
+
+    attribute: str
+    kind: Kind
+    help: str
+
+
+OPTIONS = {
+    "conf": Option("protoFile", "text", "the solver's prototxt"),
+    "train": Option("isTraining", "switch", "train, and write -model"),
+    "test": Option("isTest", "switch", "write the mean of every output of the TEST net to -output"),
+    "features": Option("features", "words", "blobs, by ',': write their values to -output"),
+    "label": Option("label", "text", "the label's blob, which joins the -features"),
+    "outputFormat": Option("outputFormat", "text", "of -features: json (default), parquet, ..."),
+    "model": Option("modelPath", "text", "the .caffemodel[.h5] to write (-train) or to read"),
+    "output": Option("outputPath", "text", "where -test or -features write; must not exist yet"),
+    "devices": Option("devices", "number", "devices a rank (1)"),
+    "device": Option("device", "text", "with whose kernels: cpu (default), reference, ..."),
+    "persistent": Option("isRddPersistent", "switch", "for CaffeOnSpark's sake, without effect"),
+    "snapshot": Option("snapshotStateFile", "text", "the .solverstate[.h5] to go on from"),
+    "weights": Option("snapshotModelFile", "text", "the .caffemodel[.h5] to start from"),
+    "connection": Option(
+        "connection", "connection", "between the ranks: ethernet (default), or a transport"
+    ),
+    "resize": Option("resize", "switch", "scale pictures to the data layer's height x width"),
+    "clusterSize": Option("clusterSize", "number", "how many ranks train (1)"),
+    "lmdb_partitions": Option(
+        "lmdb_partitions", "number", "tasks of -test and -features (as many as run at once)"
+    ),
+    "debug": Option("debug", "switch", "show tracebacks and Spark's log"),
+    "imageRoot": Option("imageRoot", "text", "tools: the folder of pictures, or the LMDB"),
+    "labelFile": Option("labelFile", "text", "tools: the list of pictures and labels"),
+    "captionFile": Option("captionFile", "text", "tools: captions in COCO's JSON"),
+    "captionLength": Option("captionLength", "number", "tools: words a caption (20)"),
+    "vocabSize": Option("vocabSize", "top", "tools: how many of the commonest words (-1, all)"),
+    "imageCaptionDFDir": Option("imageCaptionDFDir", "text", "tools: below -output, captions"),
+    "vocabDir": Option("vocabDir", "text", "tools: below -output, the vocabulary"),
+    "embeddingDFDir": Option("embeddingDFDir", "text", "tools: below -output, pictures and ids"),
+}
+
+# The attributes of Config that may be set, and the option that says what each may hold.
+SETTABLE = {option.attribute: (f"-{name}", option.kind) for name, option in OPTIONS.items()}
+SETTABLE["transform_thread_per_device"] = ("transform_thread_per_device", "number")
+SETTABLE["isFeature"] = ("isFeature", "switch")
+
+
+def parse(args: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the options in `args`, by the attributes that they set. Raises ClusterError."""
+    if isinstance(args, Mapping):
+        given = [(_known(str(word)), value) for word, value in args.items()]
+    elif isinstance(args, str):
+        raise ClusterError(f"'{args}': a list of words is expected, or a dict")
+    else:
+        given = list(_pairs(args))
+    return {OPTIONS[name].attribute: checked(OPTIONS[name].attribute, v) for name, v in given}
+
+
+def checked(attribute: str, value: Any) -> Any:
+    """A value as the attribute of Config holds it. Raises ClusterError for what it cannot hold."""
+    name, kind = SETTABLE[attribute]
+    if kind == "switch":
+        return _switch(name, value)
+    if kind in ("number", "top"):
+        return _number(name, value, may_be_all=kind == "top")
+    if kind == "words":
+        return _words(name, value)
+    if kind == "connection":
+        return _connection(name, value)
+    return _text(name, value)
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """The options of a command line in turn, with what follows each."""
+    ahead = iter(words)
+    for word in ahead:
+        if not isinstance(word, str) or not word.startswith("-"):
+            raise ClusterError(f"'{word}': an option is expected here, and they begin with a dash")
+        word, equals, given = word.partition("=")
+        name = _known(word)
+        if OPTIONS[name].kind == "switch":
+            yield name, given if equals else True
+            continue
+        value = given if equals else next(ahead, None)
+        if value is None:
+            raise ClusterError(f"-{name} needs a value: {OPTIONS[name].help}")
+        yield name, value
+
+
+def _known(word: str) -> str:
+    name = word.lstrip("-")
+    if name not in OPTIONS:
+        hint = did_you_mean(f"-{name}", [f"-{known}" for known in OPTIONS])
+        known = f" (known: {', '.join(OPTIONS)})"
+        raise ClusterError(f"there is no option -{name}{hint or known}")
+    return name
+
+
+def _switch(name: str, value: Any) -> bool:
+    word = str(value).lower() if isinstance(value, str | int) else value
+    if word is None or word in OFF:
+        return False
+    if word in ON:
+        return True
+    raise ClusterError(
+        f"{name} {value}: true or false is expected{did_you_mean(str(word), [*ON, *OFF])}"
+    )
+
+
+def _number(name: str, value: Any, may_be_all: bool) -> int:
+    try:
+        number = int(value) if isinstance(value, str) else value.__index__()
+    except (AttributeError, ValueError):
+        number = 0
+    if isinstance(value, bool) or (number < 1 and not (may_be_all and number == -1)):
+        also = ", or -1 for all, is expected" if may_be_all else " is expected"
+        raise ClusterError(f"{name} {value}: a whole number above 0{also}")
+    return int(number)
+
+
+def _text(name: str, value: Any) -> str:
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise ClusterError(f"{name} {value!r}: a text is expected, not {type(value).__name__}")
+    return text
+
+
+def _words(name: str, value: Any) -> list[str]:
+    """Words by ',' or in a sequence, each once; none for None."""
+    words = value.split(",") if isinstance(value, str) else value or []
+    if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise ClusterError(f"{name} {value!r}: names are expected, in a list or by ','")
+    return list(dict.fromkeys(word.strip() for word in words if word.strip()))
+
+
+def _connection(name: str, value: Any) -> str:
+    known = list(dict.fromkeys([*CONNECTIONS, *known_schemes()]))
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(NUMBERED):
+        return NUMBERED[value]
+    word = value.lower() if isinstance(value, str) else ""
+    if word not in known:
+        numbers = ", ".join(f"{number} {of}" for number, of in enumerate(NUMBERED))
+        raise ClusterError(
+            f"{name} {value}: there is no such connection{did_you_mean(word, known)}"
+            f" (known: {', '.join(known)}, or by number {numbers})"
+        )
+    return word

@@ -1,0 +1,112 @@
+"""Where -test and -features write: -output, in -outputFormat, looked at before a training."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import secrets
+from typing import Any
+
+from minicaffe.errors import ClusterError, did_you_mean
+
+from .array_frame import array_frame
+from .config import Config
+from .preflight import check_folder
+from .spark_job import reason_of, run_job
+
+FORMATS = ("json", "parquet", "orc")  # in which Spark always writes columns of arrays
+OTHERS = ("avro", "csv", "text", "xml")  # that a user may mean
+
+Place = tuple[Any, Any]  # a path of Hadoop, and the file system that it lies in
+
+
+def output_place(conf: Config) -> Place:
+    """The -output; a plain relative one of a local file system begins in the working directory.
+
+    (Hadoop would begin where Java was started.) Raises ClusterError.
+    """
+    hadoop = conf.sc._jvm.org.apache.hadoop.fs
+    try:
+        path = hadoop.Path(conf.outputPath)
+        system = path.getFileSystem(conf.sc._jsc.hadoopConfiguration())
+        if system.getScheme() == "file" and not path.isAbsolute():
+            path = hadoop.Path(os.path.join(os.getcwd(), path.toUri().getPath()))
+        return path, system
+    except Exception as error:
+        raise _bad_output(conf, error) from None
+
+
+def check_output(conf: Config) -> None:
+    """Refuse an -output that exists or cannot be written."""
+    if not conf.outputPath:
+        raise ClusterError("no place for the result is given: -output PATH")
+    path, system = output_place(conf)
+    try:
+        exists = system.exists(path)
+    except Exception as error:
+        raise _bad_output(conf, error) from None
+    if exists:
+        raise ClusterError(
+            f"-output {conf.outputPath} exists already: give a new one, or remove it"
+        )
+    if system.getScheme() == "file":
+        check_folder(os.path.dirname(path.toUri().getPath()), "-output")
+
+
+def check_format(conf: Config) -> None:
+    """Refuse an -outputFormat in which Spark cannot write features.
+
+    Other formats than json, parquet and orc are tried: one row, beside the -output.
+    """
+    if conf.outputFormat.lower() in FORMATS:
+        return
+    path, system = output_place(conf)
+    trial = conf.sc._jvm.org.apache.hadoop.fs.Path(f"{path}.{secrets.token_hex(4)}.trial")
+    frame = array_frame([("", [0.0])], ["blob"], key="SampleID")
+    try:
+        frame.write.format(conf.outputFormat).save(str(trial))
+    except Exception as error:
+        if "DATA_SOURCE_NOT_FOUND" in str(error):
+            reason = "Spark has no such format" + did_you_mean(
+                conf.outputFormat.lower(), [*FORMATS, *OTHERS]
+            )
+        else:
+            reason = re.sub(r"^\w+Exception: |\[[A-Z_.]+\] | SQLSTATE: \w+$", "", reason_of(error))
+        raise ClusterError(
+            f"-outputFormat {conf.outputFormat}: {reason} ({', '.join(FORMATS)} are always there)"
+        ) from None
+    finally:
+        with contextlib.suppress(Exception):
+            system.delete(trial, True)
+
+
+def write_features(conf: Config, frame: Any) -> None:
+    """Write a DataFrame of features to the -output, in the -outputFormat, and let it go."""
+    path, _ = output_place(conf)
+    writer = frame.write.format(conf.outputFormat)
+    what = f"minicaffe: write the features to {conf.outputPath}"
+    work = functools.partial(writer.save, str(path))
+    run_job(conf.sc, "minicaffe features, write", what, work, conf.debug)
+    frame.unpersist()
+
+
+def write_test(conf: Config, result: dict[str, list[float]]) -> None:
+    """A line an output: `accuracy: 0.99`; on the screen, and in a file of any file system."""
+    lines = [f"{name}: {','.join(map(str, values))}" for name, values in result.items()]
+    text = "\n".join(lines) + "\n"
+    print(text, end="")
+    path, system = output_place(conf)
+    if system.getScheme() == "file":  # Hadoop would lay a file of checksums beside it
+        with open(path.toUri().getPath(), "x", encoding="utf-8") as file:
+            file.write(text)
+        return
+    stream = system.create(path, False)
+    stream.write(text.encode())
+    stream.close()
+
+
+def _bad_output(conf: Config, error: Exception) -> ClusterError:
+    cause = str(getattr(error, "java_exception", error)).splitlines()[0]
+    return ClusterError(f"-output {conf.outputPath}: {cause}")
