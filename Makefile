@@ -67,6 +67,11 @@ CUDA_PYTHON ?= python3
 test-cuda:  ## on a GPU: kernels, layers, goldens and solvers on the device cuda, ulps beside the emulator
 	@MINICAFFE_CUDA=gpu $(CUDA_PYTHON) -m pytest -o addopts=--import-mode=importlib -W ignore::pytest.PytestConfigWarning \
 		-q -p no:cacheprovider -k "cuda or devices_agree" tests/kernels/cuda tests/layers tests/net tests/solver
+	@if command -v compute-sanitizer >/dev/null; then \
+		MINICAFFE_CUDA=gpu compute-sanitizer --error-exitcode 9 --target-processes all $(CUDA_PYTHON) -m pytest \
+			-o addopts=--import-mode=importlib -W ignore::pytest.PytestConfigWarning -q -p no:cacheprovider \
+			tests/kernels/cuda/test_families.py -k "gemm or convolution or pooling or softmax or update"; \
+	else echo "== no compute-sanitizer here: memory is checked by the emulator alone (make test)"; fi
 
 bench-cuda:  ## on a GPU: products, layers and nets beside PyTorch, in less than five minutes
 	@MINICAFFE_CUDA=gpu $(CUDA_PYTHON) -m benchmarks.cuda

@@ -7,8 +7,10 @@
 Writes a table on standard output, and cuda.json into the output folder. Each case is checked first:
 the greatest difference of the two, relative to the largest number, stands in the table. Wall time
 is between waits for the device, kernel time between events on the stream: where they differ, the
-host takes time. TF32 is PyTorch's tensor cores, which round what they multiply to 10 bits. Layers
-for which the device lacks kernels run on the CPU; the table says so.
+host takes time. TF32 is tensor cores, which round what they multiply to 10 bits, of both; cases
+without products have no such columns. The share is of what the card reaches by our own kernels
+(cuda_peaks.py): of its float32, or of its copies, whichever the case needs more of. Layers for
+which the device lacks kernels run on the CPU; the table says so.
 """
 
 from __future__ import annotations
@@ -24,11 +26,15 @@ from typing import Any
 
 import numpy as np
 
+from minicaffe import set_precision
 from minicaffe.device import available, load_kernel
+from minicaffe.net.cost import layer_cost
+from minicaffe.net.net import Net
 from minicaffe.proto.text import format_text
 
 from . import layers
-from .cases import FORWARD, TRAIN, Case, Unsupported, arrays_of
+from .cases import BACKWARD, FORWARD, TRAIN, UPDATE, Case, Unsupported, arrays_of
+from .cuda_peaks import copy_speed, float32_speed, tf32_speed
 from .models import caffenet, cifar10_quick, googlenet, lenet, resnet50
 from .peers import Work
 from .peers.ours import NetWork
@@ -39,8 +45,8 @@ NETS = (
     (resnet50, (64,)),
 )  # fmt: skip
 SIDES = (256, 1024, 2048, 4096)  # of square products
+WITH_PRODUCTS = ("Convolution", "Deconvolution", "InnerProduct", "LSTM", "RNN")
 TURNS, TURN = 5, 0.05  # of a case, and seconds of each
-COPIED = 1 << 26  # floats that the copy moves: larger than any cache
 
 
 class Product(Work):
@@ -114,9 +120,13 @@ def main() -> int:
     theirs = "cuda" if torch.cuda.is_available() else "cpu"
     begun = time.monotonic()
     report: dict[str, Any] = {"device": device_name(torch), "torch": torch.__version__, "rows": []}
-    if not options.rehearse:
-        report["copy GB/s"] = copy_speed() / 1e9
-        print(f"{report['device']}; copies {report['copy GB/s']:.0f} GB/s")
+    few: dict[str, Any] = {"blocks": 2, "steps": 64} if options.rehearse else {}
+    report["FLOP/s"], report["TF32 FLOP/s"] = float32_speed(**few), tf32_speed(**few)
+    report["copied B/s"] = copy_speed(1 << 10) if options.rehearse else copy_speed()
+    speeds = [report[name] / 1e12 for name in ("FLOP/s", "TF32 FLOP/s", "copied B/s")]
+    print(
+        "{}: {:.3g} TFLOP/s, {:.3g} with TF32, copies {:.3g} TB/s".format(report["device"], *speeds)
+    )
     print(HEAD)
     for title, make in cases(options, torch, theirs):
         if not re.search(options.only, title):
@@ -125,6 +135,7 @@ def main() -> int:
             print(f"| {title} and what follows | left out: {options.seconds:.0f} s are over |")
             break
         row = measure(title, make, torch)
+        row["share"] = share(row, report)
         report["rows"].append(row)
         print(line(row), flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -132,7 +143,8 @@ def main() -> int:
     return int(any(row.get("wrong") for row in report["rows"]))
 
 
-Make = Callable[[], tuple[Work, dict[str, Work], float]]  # ours, theirs by heading, FLOP
+# Ours, theirs, operations, bytes that memory must move at least.
+Make = Callable[[], tuple[Work, Work, float, float]]
 
 
 def cases(options: argparse.Namespace, torch: Any, theirs: str) -> Iterator[tuple[str, Make]]:
@@ -140,17 +152,19 @@ def cases(options: argparse.Namespace, torch: Any, theirs: str) -> Iterator[tupl
     from .peers.pytorch import TorchWork
 
     def net(case: Case) -> Make:
-        def make() -> tuple[Work, dict[str, Work], float]:
+        def make() -> tuple[Work, Work, float, float]:
             arrays = arrays_of(case)
             other = TorchWork(case, arrays, torch.contiguous_format, tuned=True, device=theirs)
-            return NetWork(case, arrays, "cuda"), {"torch": other}, 0.0
+            ours = NetWork(case, arrays, "cuda")
+            return ours, other, *cost_of(case, ours.net)
 
         return make
 
     def product(side: int) -> Make:
-        def make() -> tuple[Work, dict[str, Work], float]:
+        def make() -> tuple[Work, Work, float, float]:
             ours = Product(side)
-            return ours, {"torch": TorchProduct(ours.host, torch, theirs)}, 2.0 * side**3
+            other = TorchProduct(ours.host, torch, theirs)
+            return ours, other, 2.0 * side**3, 12.0 * side**2
 
         return make
 
@@ -175,29 +189,57 @@ def cases(options: argparse.Namespace, torch: Any, theirs: str) -> Iterator[tupl
             yield case.title, net(case)
 
 
+def cost_of(case: Case, net: Net) -> tuple[float, float]:
+    """Operations of a case, and bytes that memory must move at least (minicaffe/net/cost.py).
+
+    An update reads weights, gradients and history, and writes weights, history and what it did.
+    """
+    update = 6 * 4 * net.flat_params.count
+    if case.work == UPDATE:
+        return 0.0, update
+    forward = case.work != BACKWARD
+    backward = case.work != FORWARD
+    costs = [layer_cost(net, index) for index in range(len(net.nodes))]
+    return (
+        sum(each.forward_flops * forward + each.backward_flops * backward for each in costs),
+        sum(each.forward_bytes * forward + each.backward_bytes * backward for each in costs)
+        + update * (case.work == TRAIN),
+    )
+
+
 def measure(title: str, make: Make, torch: Any) -> dict[str, Any]:
     """Check and time a case; what went wrong is in the row."""
     row: dict[str, Any] = {"title": title}
     try:
-        ours, others, flops = make()
+        ours, other, row["flop"], row["bytes"] = make()
+        has_products = "gemm" in title
         if isinstance(ours, NetWork):
             places = {node.layer.device for node in ours.net.nodes if node.layer.kernels}
             row["title"] += " (partly on the CPU)" if places - {"cuda"} else ""
-        expected = {name: work.results() for name, work in others.items()}
-        row["error"] = difference(ours.results(), expected["torch"])
+            has_products = any(node.layer.type in WITH_PRODUCTS for node in ours.net.nodes)
+        row["error"] = difference(ours.results(), other.results())
         row["wrong"] = row["error"] > 2e-2
-        row["minicaffe"] = times(ours, torch)
-        for name, work in others.items():
-            for tf32 in (False, True):
-                torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-                row[f"{name}, TF32" if tf32 else name] = times(work, torch)
-        if flops:
-            row["TFLOP/s"] = flops / row["minicaffe"]["wall"] / 1e12
+        for tf32 in (False, True) if has_products else (False,):
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+            set_precision("tf32" if tf32 else "float32")
+            begin = "TF32, " if tf32 else ""
+            row[f"{begin}minicaffe"], row[f"{begin}torch"] = times(ours, torch), times(other, torch)
     except Unsupported as error:
         row["reason"] = str(error)
     except Exception as error:  # one case must not end the others
         row["reason"], row["wrong"] = f"{type(error).__name__}: {error}", True
+    finally:
+        set_precision("float32")
     return row
+
+
+def share(row: dict[str, Any], report: dict[str, Any]) -> float:
+    """Of the least time in which the card could do it, of the time that it took."""
+    if "reason" in row:
+        return 0.0
+    least = max(row["flop"] / report["FLOP/s"], row["bytes"] / report["copied B/s"])
+    mine = row["minicaffe"]
+    return float(least / mine.get("kernel", mine["wall"]))
 
 
 def times(work: Work, torch: Any) -> dict[str, float]:
@@ -229,22 +271,6 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
     return worst
 
 
-def copy_speed() -> float:
-    """Bytes a second that a copy within the device reads and writes."""
-    memory = load_kernel("memory", "cuda")
-    a, b = (memory.allocate(COPIED, "cuda") for _ in range(2))
-    memory.copy(a, b)
-    best = 0.0
-    for _ in range(5):
-        memory.synchronize("cuda")
-        begun = time.perf_counter()
-        for _ in range(10):
-            memory.copy(a, b)
-        memory.synchronize("cuda")
-        best = max(best, 10 * 2 * a.nbytes / (time.perf_counter() - begun))
-    return best
-
-
 def device_name(torch: Any) -> str:
     """The GPU's name; an emulator's, where there is none."""
     cards: list[str] = load_kernel("memory", "cuda").cards()
@@ -252,22 +278,30 @@ def device_name(torch: Any) -> str:
 
 
 HEAD = """
-| case | error | minicaffe ms | torch ms | ratio | TF32 ms | ratio | kernel ratio |
-|---|---|---|---|---|---|---|---|"""
+| case | error | minicaffe ms | torch ms | ratio | kernel ratio | share | TF32 ms | torch ms | ratio |
+|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def line(row: dict[str, Any]) -> str:
     """A row of the table; ratios are torch's time / ours: above 1 is faster than torch."""
     if "reason" in row:
         return f"| {row['title']} | {row['reason']} |"
-    mine, other, fast = row["minicaffe"], row["torch"], row["torch, TF32"]
+    error = f"{row['error']:.1e}{' WRONG' if row['wrong'] else ''}"
+    mine, other = row["minicaffe"], row["torch"]
     kernel = f"{other['kernel'] / mine['kernel']:.2f}" if "kernel" in mine else ""
-    return (
-        f"| {row['title']} | {row['error']:.1e}{' WRONG' if row['wrong'] else ''} |"
-        f" {1e3 * mine['wall']:.3f} | {1e3 * other['wall']:.3f} |"
-        f" {other['wall'] / mine['wall']:.2f} | {1e3 * fast['wall']:.3f} |"
-        f" {fast['wall'] / mine['wall']:.2f} | {kernel} |"
-    )
+    cells = [row["title"], error, *ratio(mine, other), kernel, f"{row['share']:.0%}"]
+    if "TF32, minicaffe" in row:
+        cells += ratio(row["TF32, minicaffe"], row["TF32, torch"])
+    return f"| {' | '.join(cells)} |"
+
+
+def ratio(mine: dict[str, float], other: dict[str, float]) -> list[str]:
+    """Milliseconds of both, and how often the one fits into the other."""
+    return [
+        f"{1e3 * mine['wall']:.3f}",
+        f"{1e3 * other['wall']:.3f}",
+        f"{other['wall'] / mine['wall']:.2f}",
+    ]
 
 
 if __name__ == "__main__":
