@@ -74,7 +74,13 @@ class MemoryDataLayer(BatchedLayer):
             seed = context.current().rng.draw() if train else 0
         rank, world_size = self.share()
         order = Order(
-            len(source), self.batch_size, shuffle=train, seed=seed, rank=rank, world_size=world_size
+            len(source),
+            self.batch_size,
+            shuffle=train,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            groups=source.groups,
         )
         self.batches = Batches(source, order, [transformer, None], HashedDraws(seed))
         sample = self.batches.first()

@@ -10,16 +10,16 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, ClassVar, NamedTuple, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..door import open_module
 from ..errors import DataError
 from ..layer import given_fields, is_file_of
 from ..proto import minicaffe_pb2 as pb
+from .shuffle import Groups, epoch_words, permutation
 
 SOURCES = tuple(
     f"{kind}_param.source"
@@ -42,12 +42,14 @@ class DataSource(ABC):
         __len__()                how many samples there are, unreadable ones included
         read(index)              one Sample, at any index, from any one thread at a time
         close()                  give back files
-    and says in `by_name` if no `source_class` may name it, for its layer opens it itself.
+    and says in `by_name` if no `source_class` may name it, for its layer opens it itself, and in
+    `groups` how its samples lie, where reading one means to read its group.
     `read` raises DataError for a sample that is damaged, with its name. Such a sample is skipped,
     counted and named in the log; the others keep their numbers, so nothing takes its place.
     """
 
     by_name: ClassVar[bool] = True
+    groups: Groups | None = None
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         self.param = param
@@ -93,7 +95,8 @@ class Order:
     p mod N of epoch p div N, in an order shuffled by (seed, epoch). Of W ranks with batches of B,
     rank r takes positions (k B + j) W + r. So batch k of all ranks together holds the samples
     that a lone rank with batches of W B would have there, each sample comes once an epoch, and no
-    rank ever runs out.
+    rank ever runs out. The order of an epoch is a permutation of all samples; with `groups` that do
+    not fit into their window, one of the groups, and then of the samples in each window.
     """
 
     size: int  # N
@@ -103,6 +106,7 @@ class Order:
     rank: int = 0
     world_size: int = 1
     offset: int = 0  # the position of batch 0, not 0 where a run of other ranks goes on
+    groups: Groups | None = None  # in which the samples lie, where they are read by groups
 
     def position(self, k: int) -> int:
         """Where the batches `k` of all ranks begin: so many samples of the run come before them."""
@@ -116,16 +120,11 @@ class Order:
 
     def _place(self, position: int) -> Place:
         epoch, index = divmod(position, self.size)
-        if self.shuffle:
-            index = int(_permutation(self.size, self.seed, epoch)[index])
+        if self.shuffle and self.groups is not None:
+            index = self.groups.shuffled(index, self.seed, epoch)
+        elif self.shuffle:
+            index = int(permutation(self.size, *epoch_words(self.seed, epoch))[index])
         return Place(epoch, index)
-
-
-@lru_cache(maxsize=8)
-def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.intp]:
-    # RandomState is NumPy's frozen generator: its stream will not change with NumPy's version.
-    words = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, epoch]
-    return np.random.RandomState(words).permutation(size)
 
 
 # --- the door ----------------------------------------------------------------------------------
