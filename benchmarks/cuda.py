@@ -278,7 +278,7 @@ def device_name(torch: Any) -> str:
 
 
 HEAD = """
-| case | error | minicaffe ms | torch ms | ratio | kernel ratio | share | TF32 ms | torch ms | ratio |
+| case | error | ms | torch ms | ratio | kernel ratio | share | TF32: ms | torch ms | ratio |
 |---|---|---|---|---|---|---|---|---|---|"""
 
 
