@@ -7,5 +7,6 @@ transport/        how it travels: one file a scheme, inproc (threads of one proc
 auth.py           how two neighbours prove to each other that they belong to the same ring
 handshake.py      that proof over sockets, while strangers knock
 rendezvous.py     how the ranks learn each other's addresses; connect() builds the ring
-sync/             how a solver uses it: callbacks that keep the ranks' weights equal
+sync/             how a solver uses it: one file a way in which ranks come to one model
+validation.py     a test of which every rank runs a share
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,8 +39,12 @@ class Communicator(ABC):
     iteration: int = 0
 
     @abstractmethod
-    def allreduce(self, array: Array) -> None:
-        """Replace `array` by its sum over all ranks, added in a fixed order."""
+    def allreduce(self, array: Array, cuts: Sequence[int] = ()) -> None:
+        """Replace `array` by its sum over all ranks, added in a fixed order.
+
+        `cuts`, ascending, part it (along its flat view): the sums are bit for bit those of one
+        allreduce for each part, and it takes the messages of one for all.
+        """
 
     @abstractmethod
     def reduce_scatter(self, array: Array) -> Array:
@@ -59,6 +64,13 @@ class Communicator(ABC):
     @abstractmethod
     def broadcast(self, array: Array, root: int = 0) -> None:
         """Replace `array` by the one that rank `root` has."""
+
+    @abstractmethod
+    def add_to(self, array: Array, source: int, target: int) -> None:
+        """Add the array of rank `source` to that of rank `target`, the only one that changes.
+
+        All ranks call it; no rank but those that the bytes go through waits.
+        """
 
     @abstractmethod
     def barrier(self) -> None:
@@ -86,7 +98,7 @@ class LocalCommunicator(Communicator):
     rank = 0
     world_size = 1
 
-    def allreduce(self, array: Array) -> None:
+    def allreduce(self, array: Array, cuts: Sequence[int] = ()) -> None:
         """The sum over one rank is the array."""
 
     def reduce_scatter(self, array: Array) -> Array:
@@ -102,6 +114,9 @@ class LocalCommunicator(Communicator):
 
     def broadcast(self, array: Array, root: int = 0) -> None:
         """The only rank is the root."""
+
+    def add_to(self, array: Array, source: int, target: int) -> None:
+        """Nothing is added to oneself."""
 
     def barrier(self) -> None:
         """Nobody to wait for."""

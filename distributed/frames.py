@@ -48,6 +48,7 @@ class Kind(IntEnum):
     ALLGATHER = 3
     BROADCAST = 4
     BARRIER = 5
+    ADD_TO = 6
 
 
 class Frame(NamedTuple):

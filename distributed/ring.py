@@ -21,6 +21,7 @@ After Patarasuk and Yuan, Bandwidth optimal all-reduce algorithms (2009).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,24 +54,31 @@ class RingCommunicator(Communicator):
         self._scratch = np.empty(SEGMENT_BYTES, np.uint8)
         self._sequence = 0
 
-    def allreduce(self, array: Array) -> None:
-        """2 (P - 1) steps; each rank sends 2 S (P - 1) / P bytes."""
+    def allreduce(self, array: Array, cuts: Sequence[int] = ()) -> None:
+        """2 (P - 1) steps; each rank sends 2 S (P - 1) / P bytes.
+
+        With `cuts` chunk c is made of chunk c of every part.
+        """
         flat = _flat(array)
-        bounds = chunk_bounds(flat.size, self.world_size)
-        self._pass_round(Kind.ALLREDUCE, flat, bounds, self.rank - 1, 2 * (self.world_size - 1))
+        edges = [0, *cuts, flat.size]
+        parts = [
+            [start + bound for bound in chunk_bounds(end - start, self.world_size)]
+            for start, end in pairwise(edges)
+        ]
+        self._pass_round(Kind.ALLREDUCE, flat, parts, self.rank - 1, 2 * (self.world_size - 1))
 
     def reduce_scatter(self, array: Array) -> Array:
         """P - 1 steps; each rank sends S (P - 1) / P bytes."""
         flat = _flat(array)
         bounds = chunk_bounds(flat.size, self.world_size)
-        self._pass_round(Kind.REDUCE_SCATTER, flat, bounds, self.rank - 1, self.world_size - 1)
+        self._pass_round(Kind.REDUCE_SCATTER, flat, [bounds], self.rank - 1, self.world_size - 1)
         return flat[bounds[self.rank] : bounds[self.rank + 1]]
 
     def allgather(self, array: Array) -> None:
         """P - 1 steps; each rank sends S (P - 1) / P bytes."""
         flat = _flat(array)
         bounds = chunk_bounds(flat.size, self.world_size)
-        self._pass_round(Kind.ALLGATHER, flat, bounds, self.rank, self.world_size - 1)
+        self._pass_round(Kind.ALLGATHER, flat, [bounds], self.rank, self.world_size - 1)
 
     def allgather_bytes(self, content: bytes) -> list[bytes]:
         """Two allgathers: the lengths, then the contents."""
@@ -80,7 +88,7 @@ class RingCommunicator(Communicator):
         bounds = [0, *np.cumsum(lengths).tolist()]
         everything = np.empty(bounds[-1], np.uint8)
         everything[bounds[self.rank] : bounds[self.rank + 1]] = np.frombuffer(content, np.uint8)
-        self._pass_round(Kind.ALLGATHER, everything, bounds, self.rank, self.world_size - 1)
+        self._pass_round(Kind.ALLGATHER, everything, [bounds], self.rank, self.world_size - 1)
         return [
             everything[bounds[rank] : bounds[rank + 1]].tobytes() for rank in range(self.world_size)
         ]
@@ -92,10 +100,23 @@ class RingCommunicator(Communicator):
                 f"rank {self.rank}: no rank {root} to broadcast from (there are {self.world_size})"
             )
         flat = _flat(array)
-        segments = _segments(flat, chunk_bounds(flat.size, 1), [0])
+        segments = _segments(flat, [chunk_bounds(flat.size, 1)], [0])
         to_right = [] if self.rank == (root - 1) % self.world_size else segments
         from_left = [] if self.rank == root else segments
         self._run(Kind.BROADCAST, flat, to_right, from_left, len(segments) - len(from_left))
+
+    def add_to(self, array: Array, source: int, target: int) -> None:
+        """One walk from `source` to `target`, S bytes a link; the ranks between pass them on."""
+        hops = (target - source) % self.world_size
+        place = (self.rank - source) % self.world_size
+        flat = _flat(array)
+        segments = _segments(flat, [chunk_bounds(flat.size, 1)], [0]) if place <= hops else []
+        to_right = segments if place < hops else []
+        from_left = segments if place > 0 else []
+        if 0 < place < hops:
+            flat = np.empty_like(flat)  # what is on its way
+        reduced = len(from_left) if place == hops else 0
+        self._run(Kind.ADD_TO, flat, to_right, from_left, len(segments) - len(from_left), reduced)
 
     def barrier(self) -> None:
         """P - 1 steps of empty frames: the last one here has been delayed by every rank."""
@@ -107,7 +128,7 @@ class RingCommunicator(Communicator):
         self._transport.close()
 
     def _pass_round(
-        self, kind: Kind, flat: Array, bounds: Sequence[int], first: int, steps: int
+        self, kind: Kind, flat: Array, parts: Sequence[Sequence[int]], first: int, steps: int
     ) -> None:
         """Send chunks first, first - 1, ... while chunks first - 1, first - 2, ... arrive.
 
@@ -115,12 +136,12 @@ class RingCommunicator(Communicator):
         so that this rank's own chunk is the last that it adds to, in step P - 2.
         """
         chunks = [(first - step) % self.world_size for step in range(steps + 1)]
-        lead = _segments(flat, bounds, chunks[:1])
-        passing = _segments(flat, bounds, chunks[1:-1])
-        last = _segments(flat, bounds, chunks[-1:])
+        lead = _segments(flat, parts, chunks[:1])
+        passing = _segments(flat, parts, chunks[1:-1])
+        last = _segments(flat, parts, chunks[-1:])
         reduced = 0
         if kind is not Kind.ALLGATHER:
-            reduced = len(_segments(flat, bounds, chunks[1 : self.world_size]))
+            reduced = len(_segments(flat, parts, chunks[1 : self.world_size]))
         self._run(kind, flat, lead + passing, passing + last, len(lead), reduced)
 
     def _run(
@@ -173,11 +194,12 @@ def _flat(array: Array) -> Array:
     return array.reshape(-1)
 
 
-def _segments(flat: Array, bounds: Sequence[int], chunks: Iterable[int]) -> list[Segment]:
-    """The segments of these chunks, in order; an empty chunk has none."""
+def _segments(flat: Array, parts: Sequence[Sequence[int]], chunks: Iterable[int]) -> list[Segment]:
+    """The segments of these chunks, in order, in parts with these bounds; an empty one has none."""
     step = SEGMENT_BYTES // flat.itemsize
     return [
         (chunk, start, min(start + step, bounds[chunk + 1]))
         for chunk in chunks
+        for bounds in parts
         for start in range(bounds[chunk], bounds[chunk + 1], step)
     ]

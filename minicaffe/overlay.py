@@ -24,7 +24,7 @@ ROOMS = ("layers", "kernels", "distributed")
 # Folders that list their files: a new name in one of them is a new layer, solver, source ...
 DOORS = {
     "layers", "layers/fused", "solver/rules", "data/sources", "distributed/transport",
-    "cli", "cli/convert",
+    "distributed/sync", "cli", "cli/convert",
 }  # fmt: skip
 BESIDE = {"benchmarks", "docs", "examples", "tests"}  # of a checkout; nothing imports from there
 READ_BEFORE = {"__init__.py", "overlay.py"}  # no other file can take their place

@@ -11,6 +11,7 @@ from minicaffe.errors import ClusterError, did_you_mean
 from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 
+from ..sync import DEFAULT
 from . import portable
 from .options import SETTABLE, checked, parse
 from .session import context_of
@@ -48,6 +49,8 @@ class Config:
         self.isRddPersistent = False
         self.snapshotStateFile = self.snapshotModelFile = ""
         self.connection = "ethernet"
+        self.sync = DEFAULT
+        self.bucket = ""
         self.resize = False
         self.clusterSize = 1
         object.__setattr__(self, "lmdb_partitions", 0)

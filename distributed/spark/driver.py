@@ -138,6 +138,7 @@ class Generation:
             generation=number,
             secret=training.secret,
             scheme=plan.scheme,
+            sync=plan.sync,
             device=plan.device,
             control=(host, self.server.address[1]),
             beacon=beacon,

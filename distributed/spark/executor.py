@@ -34,8 +34,8 @@ from minicaffe.solver.create import create_solver
 from minicaffe.solver.solver import Solver
 
 from ..rendezvous import Rendezvous, SparkRendezvous, connect
-from ..sync.allreduce import AllreduceSync
-from ..sync.validation import SharedTest
+from ..sync import Sync, create_sync
+from ..validation import SharedTest
 from .control import ControlLine, compilations_told
 from .task_input import TrainJob
 from .user_code import importable
@@ -121,7 +121,7 @@ def train_rank(
             _check_beacon(job.beacon)
         solver = create_solver(param)
         at_end.callback(solver.close)
-        sync = AllreduceSync(communicator)
+        sync = create_sync(job.sync, communicator)
         at_end.callback(sync.close)
         solver.callbacks += [sync, Reporter(line, solver, sync)]
         if job.world_size > 1:
@@ -137,7 +137,7 @@ def train_rank(
 class Reporter:
     """The solver's callback that tells the driver how it goes."""
 
-    def __init__(self, line: ControlLine, solver: Solver, sync: AllreduceSync) -> None:
+    def __init__(self, line: ControlLine, solver: Solver, sync: Sync) -> None:
         param = solver.param
         self.line = line
         self.sync = sync
@@ -147,17 +147,24 @@ class Reporter:
         self.seconds = 0.0
         self.waited = 0.0
         self.seen: float | None = None  # sync.waited after the last iteration
+        self.began = 0.0
         self.told = 0.0
 
     def on_start(self, solver: Solver) -> None:
-        """Count the waiting between two iterations, where the ranks agree on requests."""
-        if self.seen is not None:
+        """Count the waiting between two iterations too, where the ranks agree on requests.
+
+        What was waited before the first one, to become equal, belongs to none.
+        """
+        if self.seen is None:
+            self.waited = self.sync.waited
+        else:
             self.seconds += self.sync.waited - self.seen
+        self.began = time.perf_counter()
 
     def on_iteration(self, solver: Solver, done: Iteration) -> None:
         """A row of every rank at a display and at the end; in between a tick of rank 0."""
         self.samples += done.samples
-        self.seconds += done.seconds
+        self.seconds += time.perf_counter() - self.began  # with an averaging after the update
         self.seen = self.sync.waited
         row = done.number % self.every == 0 or done.number == self.last
         now = time.monotonic()
@@ -171,7 +178,7 @@ class Reporter:
             samples=self.samples,
             seconds=self.seconds,
             waited=self.sync.waited - self.waited,
-            weights=checksum_of(solver.net) if row else None,
+            weights=checksum_of(solver.net) if row and self.sync.equal else None,
         )
         if row:
             self.samples, self.seconds, self.waited = 0, 0.0, self.sync.waited

@@ -47,6 +47,10 @@ OPTIONS = {
     "connection": Option(
         "connection", "connection", "between the ranks: ethernet (default), or a transport"
     ),
+    "sync": Option(
+        "sync", "text", "how the ranks stay together: allreduce (default), sparknet ..."
+    ),
+    "bucket": Option("bucket", "text", "of the allreduce: auto (default), one, or bytes"),
     "resize": Option("resize", "switch", "scale pictures to the data layer's height x width"),
     "clusterSize": Option("clusterSize", "number", "how many ranks train (1)"),
     "lmdb_partitions": Option(

@@ -18,6 +18,7 @@ from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.settings import check_settings
 from minicaffe.solver.state_file import check_weights, load_state, weights_of_state
 
+from ..sync import read_sync
 from ..transport import known_schemes
 from . import portable
 from .config import Config
@@ -39,6 +40,7 @@ class Plan:
     weights: tuple[Weights, ...]
     state: pb.SolverState | None
     scheme: str
+    sync: str
     device: str
     model: str  # path of the final model; "" for none
     snapshot_folder: str  # "" without snapshots
@@ -63,6 +65,7 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     Without `validate` the solver's tests are left out. Raises an error of minicaffe, in one line.
     """
     scheme = _scheme(conf)
+    sync = _sync(conf)
     if conf.devices != 1:
         raise ClusterError(
             f"-devices {conf.devices}: a rank has one device here; use -clusterSize for more ranks"
@@ -84,7 +87,7 @@ def plan_training(conf: Config, validate: bool) -> Plan:
         before = state.run.solver.random_seed if state else -1
         solver.random_seed = before if before >= 0 else secrets.randbelow(1 << 31)
     snapshots = _place_snapshots(solver, model)
-    return Plan(solver, files, code, weights, state, scheme, conf.device, model, snapshots)
+    return Plan(solver, files, code, weights, state, scheme, sync, conf.device, model, snapshots)
 
 
 def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
@@ -166,6 +169,18 @@ def _scheme(conf: Config) -> str:
             f" (there is: {', '.join(usable)})"
         )
     return scheme
+
+
+def _sync(conf: Config) -> str:
+    """The way of -sync, with -bucket as its parameter."""
+    text = conf.sync
+    if conf.bucket:
+        kind, _ = read_sync(text)
+        if "bucket" not in kind.parameters:
+            raise ClusterError(f"-bucket {conf.bucket}: -sync {text} has no buckets, allreduce has")
+        text += f"{',' if ':' in text else ':'}bucket={conf.bucket}"
+    read_sync(text)
+    return text
 
 
 def _drop_tests(solver: pb.SolverParameter) -> None:

@@ -44,6 +44,7 @@ class TrainJob:
     generation: int
     secret: bytes = field(repr=False)
     scheme: str  # of the ring's transport
+    sync: str  # how the ranks stay together
     control: tuple[str, int]  # the driver's address
     beacon: str  # a file that the driver has made where snapshots go; "" without snapshots
     log_level: tuple[int, int]  # of rank 0 and of the others

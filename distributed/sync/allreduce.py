@@ -1,35 +1,38 @@
-"""Synchronous data parallelism: every rank takes the mean of all ranks' gradients.
+"""allreduce: every rank takes the mean of all ranks' gradients, in every iteration. The default.
 
-The solver calls; it does not know what happens here. Before the first iteration the ranks take
-over rank 0's weights and solver history. In every iteration the gradients are summed over the
-ranks and divided by their number, in buckets:
+# P ranks, S bytes of gradients:  2 S (P - 1) / P bytes sent a rank and iteration, in
+# 2 (P - 1) messages a bucket (the ring's: see ring.py)
 
     solver    backward: layer 9 | layer 8 | layer 7 | layer 6 | ...      | layer 0 | wait
     thread                                          | bucket of layers 7 to 9 | bucket of the rest
 
-A bucket is a slice of the flat diff; it goes out when backward has left its layers.
+A bucket is a slice of the flat diff; it goes out when backward has left its layers. That hides the
+communication behind the backward pass if somebody else does it: a network, or a core that is free.
+Where the ranks of one machine keep all its cores busy the thread only takes them their time, so all
+buckets go at the end, in one walk round the ring.
 
-The boundaries of the buckets follow from the net alone, so that sums are formed in the same order
-in every run. The weights of all ranks are bit-equal after every update.
+The boundaries of the buckets follow from the net alone, and sums are formed in the same order
+whenever the buckets go: the same bits, in every run. The weights of all ranks are bit-equal after
+every update.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Set
+import socket
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe import context
 from minicaffe.device import place
+from minicaffe.machine.threads import num_threads, usable_cpus
 from minicaffe.net.net import Net
-from minicaffe.solver.solver import REQUESTS, Solver
+from minicaffe.solver.solver import Solver
 
 from ..communicator import Communicator
+from . import Parameter, Sync, whole_number
 
 BUCKET_BYTES = 1 << 20
 
@@ -42,70 +45,70 @@ class Bucket(NamedTuple):
     end: int
 
 
-class AllreduceSync:
-    """The callback that joins a solver to a communicator, which stays the caller's to close.
+def bucket_size(text: str) -> int | str:
+    """The value of the parameter `bucket`. Raises ValueError with what is expected."""
+    if text in ("auto", "one"):
+        return text
+    try:
+        return whole_number(text)
+    except ValueError:
+        raise ValueError("auto, one, or a number of bytes") from None
 
-    `bucket_bytes` is the least size of a bucket; None makes one bucket of all gradients, reduced
-    when the last of them is ready, without a thread. All ranks must agree on it. A net on a device
-    with memory of its own has one bucket, which is copied to the host and back.
 
-    seconds: time spent in collectives so far, in whichever thread.
-    waited: seconds for which the solver stood still because of them.
+class AllreduceSync(Sync):
+    """The mean of all gradients before every update; see the file.
+
+    bucket: "auto" sends buckets of at least BUCKET_BYTES during backward where that can pay (see
+    `has_room`), and else at the end; "one" sends them at the end; a number of bytes is the least
+    size of buckets that go during backward. A net on a device with memory of its own has one,
+    which is copied to the host and back. All ranks must agree on it.
     """
 
-    def __init__(self, communicator: Communicator, bucket_bytes: int | None = BUCKET_BYTES) -> None:
-        self.communicator = communicator
-        self.seconds = 0.0
-        self.waited = 0.0
-        self._bucket_bytes = bucket_bytes
-        self._buckets: list[Bucket] | None = None
+    parameters: ClassVar = {"bucket": Parameter("auto", bucket_size)}
+
+    def __init__(self, communicator: Communicator, bucket: int | str = "auto") -> None:
+        super().__init__(communicator)
+        self._bucket = bucket
+        self._buckets: list[Bucket] = []
         self._sent = 0
         self._thread: ThreadPoolExecutor | None = None
         self._running: list[Future[None]] = []
 
     def on_start(self, solver: Solver) -> None:
         """Before the first iteration make all ranks equal to rank 0."""
-        self.communicator.iteration = solver.iter
         self._sent = 0
-        params = solver.net.flat_params
-        params.check_diffs()
-        if self._buckets is not None:
+        super().on_start(solver)
+
+    def join(self, solver: Solver) -> None:
+        """Plan the buckets, and when they go."""
+        size = self._bucket if isinstance(self._bucket, int) else BUCKET_BYTES
+        self._buckets = plan_buckets(solver.net, size)
+        if len(self._buckets) < 2 or self.communicator.world_size == 1 or self._bucket == "one":
             return
-        with self._waiting(), self._counting():
-            for array in (params.data, *solver.history):
-                self.communicator.broadcast(array.update("cpu"))
-        params.spread()
-        self._buckets = plan_buckets(solver.net, self._bucket_bytes)
-        if len(self._buckets) > 1 and self.communicator.world_size > 1:
+        if self._bucket != "auto" or has_room(self.communicator):
             self._thread = ThreadPoolExecutor(1, "allreduce")
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether buckets go out during backward."""
+        return self._thread is not None
 
     def after_backward(self, solver: Solver, layer_index: int) -> None:
         """Send off the buckets that this layer has completed."""
         if self._thread is not None:
-            self._send(solver.net, layer_index)
+            self._send(solver.net, layer_index, self._thread)
 
     def on_gradients_ready(self, solver: Solver) -> None:
         """Wait until the flat diff holds the mean of all ranks' gradients."""
         with self._waiting():
-            self._send(solver.net, 0)
+            if self._thread is None:
+                cuts = sorted(bucket.start for bucket in self._buckets if bucket.start)
+                self._reduce(solver.net.flat_params.diff.update("cpu"), cuts)
+                return
+            self._send(solver.net, 0, self._thread)
             for bucket in self._running:
                 bucket.result()
             self._running.clear()
-
-    def on_requests(self, solver: Solver, requests: Set[str]) -> set[str]:
-        """What any rank asks for holds on all of them."""
-        names = sorted(REQUESTS)
-        asked = np.zeros(self.communicator.world_size, np.int64)
-        asked[self.communicator.rank] = sum(1 << names.index(name) for name in requests)
-        with self._waiting(), self._counting():
-            self.communicator.allgather(asked)
-        together = int(np.bitwise_or.reduce(asked))
-        return {name for bit, name in enumerate(names) if together >> bit & 1}
-
-    def gather_random_states(self, solver: Solver) -> list[bytes]:
-        """The places of all ranks in their random streams, by rank."""
-        with self._waiting(), self._counting():
-            return self.communicator.allgather_bytes(context.current().rng.get_state())
 
     def close(self) -> None:
         """End the thread; a collective that it is in ends with the communicator."""
@@ -113,38 +116,36 @@ class AllreduceSync:
             self._thread.shutdown(wait=False, cancel_futures=True)
             self._thread = None
 
-    def _send(self, net: Net, layer: int) -> None:
+    def _send(self, net: Net, layer: int, thread: ThreadPoolExecutor) -> None:
         """Reduce the buckets, in order, whose layers the backward pass has left."""
-        for bucket in (self._buckets or [])[self._sent :]:
+        for bucket in self._buckets[self._sent :]:
             if bucket.layer < layer:
                 break
             part = net.flat_params.diff.update("cpu")[bucket.start : bucket.end]
             self._sent += 1
-            if self._thread is not None:
-                self._running.append(self._thread.submit(self._reduce, part))
-            else:
-                self._reduce(part)
+            self._running.append(thread.submit(self._reduce, part))
 
-    def _reduce(self, part: NDArray[np.float32]) -> None:
+    def _reduce(self, part: NDArray[np.float32], cuts: Sequence[int] = ()) -> None:
         """Replace a slice of the diff by its mean over the ranks."""
         with self._counting():
-            self.communicator.allreduce(part)
+            self.communicator.allreduce(part, cuts)
         part *= np.float32(1 / self.communicator.world_size)
 
-    @contextmanager
-    def _counting(self) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds += time.perf_counter() - began
 
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.waited += time.perf_counter() - began
+def has_room(communicator: Communicator) -> bool:
+    """Whether communication has something to hide behind; the same answer on all ranks.
+
+    It has a network's time where the ranks are on several machines, and on one machine free cores:
+    one a rank, beside those that the ranks' kernels keep busy.
+    """
+    mine = f"{socket.gethostname()} {usable_cpus()} {num_threads()}"
+    facts = [each.decode().split() for each in communicator.allgather_bytes(mine.encode())]
+    if len({host for host, _, _ in facts}) > 1:
+        return True
+    return min(int(cpus) for _, cpus, _ in facts) >= sum(int(busy) + 1 for _, _, busy in facts)
 
 
-def plan_buckets(net: Net, bucket_bytes: int | None) -> list[Bucket]:
+def plan_buckets(net: Net, bucket_bytes: int) -> list[Bucket]:
     """The slices of a net's flat diff in the order in which backward completes them.
 
     A bucket is closed at the first layer with which it holds `bucket_bytes`; what is left at the
@@ -152,7 +153,7 @@ def plan_buckets(net: Net, bucket_bytes: int | None) -> list[Bucket]:
     first of them in the net.
     """
     params = net.flat_params
-    if bucket_bytes is None or place(net.device) != "host":
+    if place(net.device) != "host":
         bucket_bytes = 4 * params.count
     first: dict[int, int] = {}
     for index, node in enumerate(net.nodes):

@@ -54,10 +54,11 @@ def _default() -> int:
             if not text.isdecimal() or int(text) == 0:
                 raise DeviceError(f"{name}={text}: the number of threads is a whole number > 0")
             return min(int(text), _most)
-    return min(_cpus(), _most)
+    return min(usable_cpus(), _most)
 
 
-def _cpus() -> int:
+def usable_cpus() -> int:
+    """How many CPUs this process may use, by its affinity and its container's quota."""
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0))

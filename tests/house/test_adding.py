@@ -49,7 +49,7 @@ def count_passing(lab: Path, *words: str) -> int:
 
 def test_the_page_shows_each() -> None:
     folders = ("layers", "kernels/cpu", "kernels/plain", "solver/rules", "data/sources",
-               "distributed/transport", "layers/fused")  # fmt: skip
+               "distributed/transport", "distributed/sync", "layers/fused")  # fmt: skip
     assert [name.rpartition("/")[0] for name in FILES] == [*folders]
     rooms = {"solver", "data"}  # of the core, whose files lie below minicaffe/ in the checkout
     for name in FILES:
@@ -204,6 +204,11 @@ for fused, single in zip(*seen):
     np.testing.assert_allclose(fused, single, rtol=1e-6)
 assert seen[0][0].reshape(-1).tolist() == [3 * i + 5 for i in range(24)]
 """
+
+
+def test_a_way_of_synchronisation(lab: Path) -> None:
+    """Ranks that say they are equal are so; a rank alone trains as without."""
+    assert count_passing(lab, "tests/distributed/sync", "-k", "at_the_end") == 4
 
 
 def test_a_fused_chain(lab: Path) -> None:

@@ -1,5 +1,6 @@
 """Ranks of a training without Spark: threads, a ring of memory, control lines that take notes."""
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from minicaffe import context
+from minicaffe.distributed import validation
 from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import ThreadRendezvous
 from minicaffe.distributed.spark import driver, executor
@@ -19,9 +21,9 @@ from minicaffe.distributed.spark.portable import get_places, nets_of
 from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.distributed.spark.task_input import TrainJob
 from minicaffe.distributed.spark.training_report import TrainingReport
-from minicaffe.distributed.sync import validation
+from minicaffe.distributed.sync import known_syncs
 from minicaffe.distributed.sync.allreduce import AllreduceSync
-from minicaffe.distributed.sync.validation import SharedTest
+from minicaffe.distributed.validation import SharedTest
 from minicaffe.errors import ClusterError
 from minicaffe.proto.files import read_solver
 from minicaffe.solver.create import create_solver
@@ -68,7 +70,8 @@ def train(
         files=plan.files, code=plan.code, weights=plan.weights,
         state=plan.state.SerializeToString() if plan.state else None,
         seed=plan.solver.random_seed, world_size=ranks, run="run", generation=0, secret=b"s",
-        scheme="inproc", device=plan.device, control=("", 0), beacon="", log_level=(0, 0),
+        scheme="inproc", sync=plan.sync, device=plan.device, control=("", 0), beacon="",
+        log_level=(0, 0),
     )  # fmt: skip
     notes = [Notes() for _ in range(ranks)]
     meeting = ThreadRendezvous.of(ranks)
@@ -152,6 +155,49 @@ def test_resume_with_other_ranks_sees_what_the_first_would_have(small: SmallSet)
     )  # fmt: skip
     losses = np.array([note.rows("loss")[-2:] for note in straight]).mean(axis=0)
     np.testing.assert_allclose(alone[0].rows("loss"), losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize("way", ["sparknet:tau=4", "dl4j:k=4"])
+def test_resume_gives_the_same_bits_where_ranks_train_apart(small: SmallSet, way: str) -> None:
+    """The snapshot comes between two averagings, and so do the tests."""
+    more = "snapshot: 7 test_iter: 2 test_interval: 3"
+    straight, _ = train(small, small.solver("straight", max_iter=14, more=more), 3, "-sync", way)
+    train(small, small.solver("half", max_iter=7, more=more), 3, "-sync", way)
+    state = str(small.folder / "small_iter_7.solverstate")
+    solver = small.solver("straight", max_iter=14, more=more)
+    resumed, _ = train(small, solver, 3, "-snapshot", state, "-sync", way)
+    assert resumed[0].rows("weights") == straight[0].rows("weights")[-2:]
+    assert resumed[0].rows("weights")[-1] is not None, "the ranks end equal"
+    assert resumed[0].rows("weights")[-1] == resumed[2].rows("weights")[-1]
+    tests = [
+        [each for each in run[0].said if each["kind"] == "test"] for run in (straight, resumed)
+    ]
+    assert tests[1] == tests[0][3:]
+
+
+@pytest.mark.parametrize("way", known_syncs())
+def test_every_way_learns(small: SmallSet, way: str) -> None:
+    if way == "threshold":  # of a net as small as this the gradients are large
+        way += ":threshold=0.03"
+    notes, results = train(small, small.solver(max_iter=60), 2, "-sync", way)
+    assert notes[0].rows("loss")[-1] < 0.5 * notes[0].rows("loss")[0]
+    assert len({result[0][1][2] for result in results}) == 1
+    for note in notes:
+        for waited, seconds in zip(note.rows("waited"), note.rows("seconds"), strict=True):
+            assert 0 <= waited <= seconds
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-sync", "dl4"], "there is no such way; did you mean 'dl4j'?"),
+        (["-sync", "dl4j", "-bucket", "one"], "-sync dl4j has no buckets, allreduce has"),
+        (["-bucket", "big"], "bucket=big: auto, one, or a number of bytes is expected"),
+    ],
+)
+def test_a_way_that_is_none_is_refused(small: SmallSet, words: list[str], said: str) -> None:
+    with pytest.raises(ClusterError, match=re.escape(said)):
+        train(small, small.solver(), 1, *words)
 
 
 @pytest.mark.parametrize(("ranks", "seekable"), [(2, True), (3, True), (5, True), (2, False)])

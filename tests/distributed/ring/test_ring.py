@@ -1,5 +1,6 @@
 """The collectives: right sums, the same bits on every rank and in every run."""
 
+import itertools
 import tracemalloc
 from collections.abc import Callable
 
@@ -90,6 +91,43 @@ def test_the_order_of_the_sum_is_fixed() -> None:
         for step in range(2, ranks + 1):
             expected = expected + term((chunk + step) % ranks, count)[part]
         np.testing.assert_array_equal(found[part], expected)
+
+
+@pytest.mark.parametrize("world_size", WORLD_SIZES)
+def test_an_allreduce_in_parts_gives_the_bits_of_one_a_part(url: str, world_size: int) -> None:
+    """In the messages of one: so many frames as there are chunks of parts that are not empty."""
+    cuts = [3, 3, 5000, 200_000]
+
+    def work(ring: Communicator) -> tuple[Array, Array]:
+        together, apart = term(ring.rank, 300_001), term(ring.rank, 300_001)
+        ring.allreduce(together, cuts)
+        for start, end in itertools.pairwise([0, *cuts, apart.size]):
+            ring.allreduce(apart[start:end])
+        return together, apart
+
+    for together, apart in run_ranks(world_size, work, url):
+        np.testing.assert_array_equal(together, apart)
+        assert_sum(together, world_size)
+
+
+@pytest.mark.parametrize("world_size", WORLD_SIZES)
+@pytest.mark.parametrize("count", [0, 5, 300_001])
+def test_one_array_is_added_to_another_wherever_they_are(
+    url: str, world_size: int, count: int
+) -> None:
+    def work(ring: Communicator) -> list[Array]:
+        found = []
+        for source, target in itertools.permutations(range(world_size), 2):
+            array = term(ring.rank, count)
+            ring.add_to(array, source, target)
+            wanted = term(ring.rank, count)
+            if ring.rank == target:
+                wanted += term(source, count)
+            np.testing.assert_array_equal(array, wanted)
+            found.append(array)
+        return found
+
+    run_ranks(world_size, work, url)
 
 
 def test_every_run_and_every_transport_gives_the_same_bits() -> None:

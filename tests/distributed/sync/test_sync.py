@@ -1,6 +1,7 @@
 """AllreduceSync: solvers on several ranks hold the same bits after every update."""
 
 import threading
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from minicaffe import context
 from minicaffe.blob import Blob, SyncedArray
 from minicaffe.distributed.communicator import Communicator, LocalCommunicator
+from minicaffe.distributed.sync import allreduce
 from minicaffe.distributed.sync.allreduce import AllreduceSync, Bucket, plan_buckets
 from minicaffe.errors import CommunicationError, NetError
 from minicaffe.net.parameters import FlatParams
@@ -33,6 +35,7 @@ class FakeSolver:
         params = FlatParams(blobs, [str(index) for index in range(len(blobs))], ones, ones)
         self.net: Any = SimpleNamespace(device="cpu", nodes=layers, flat_params=params)
         self.history = [SyncedArray((params.count,))]
+        self.param: Any = SimpleNamespace(max_iter=0)
         self.iter = 0
         self.rank = rank
         values = np.random.default_rng(100 + rank)
@@ -64,9 +67,9 @@ class FakeSolver:
         return bytes(data.tobytes())
 
 
-def train(ring: Communicator, bucket_bytes: int | None = 4000) -> list[bytes]:
+def train(ring: Communicator, bucket: int | str = 4000) -> list[bytes]:
     """The weights after each iteration."""
-    sync = AllreduceSync(ring, bucket_bytes)
+    sync = AllreduceSync(ring, bucket)
     solver = FakeSolver(ring.rank)
     try:
         return [solver.step(sync) for _ in range(ITERATIONS)]
@@ -91,9 +94,9 @@ def by_hand(ranks: int) -> Any:
 
 
 @pytest.mark.parametrize("url", URLS, ids=scheme_of)
-@pytest.mark.parametrize("bucket_bytes", [None, 1, 4000, 1 << 20])
-def test_weights_are_bit_equal_after_every_update(url: str, bucket_bytes: int | None) -> None:
-    by_rank = run_ranks(4, lambda ring: train(ring, bucket_bytes), url)
+@pytest.mark.parametrize("bucket", ["auto", "one", 1, 4000, 1 << 20])
+def test_weights_are_bit_equal_after_every_update(url: str, bucket: int | str) -> None:
+    by_rank = run_ranks(4, lambda ring: train(ring, bucket), url)
     for of_iteration in zip(*by_rank, strict=True):
         assert len(set(of_iteration)) == 1
     np.testing.assert_allclose(np.frombuffer(by_rank[0][-1], np.float32), by_hand(4), atol=1e-5)
@@ -102,6 +105,36 @@ def test_weights_are_bit_equal_after_every_update(url: str, bucket_bytes: int | 
 def test_every_run_gives_the_same_bits() -> None:
     first, second = (run_ranks(3, train, url)[0] for url in URLS[:2])
     assert first == second
+
+
+def test_buckets_give_the_same_bits_whenever_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """During backward, each by itself, or all in one walk at the end."""
+    monkeypatch.setattr(allreduce, "BUCKET_BYTES", 4000)
+    runs = [run_ranks(3, partial(train, bucket=bucket))[0] for bucket in (4000, "one", "auto")]
+    assert runs[0] == runs[1] == runs[2]
+    other = run_ranks(3, partial(train, bucket=1 << 20))[0]
+    assert other != runs[0]  # boundaries do matter, where there are more than two ranks
+
+
+@pytest.mark.parametrize(
+    ("cpus", "threads", "hosts", "expected"),
+    [
+        (2, 1, 1, False),  # two ranks, two cores
+        (3, 1, 1, False),
+        (4, 1, 1, True),  # a core for each rank's communication
+        (4, 2, 1, False),
+        (2, 1, 2, True),  # there is a network to hide
+    ],
+)
+def test_buckets_go_early_where_something_can_be_hidden(
+    cpus: int, threads: int, hosts: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allreduce, "usable_cpus", lambda: cpus)
+    monkeypatch.setattr(allreduce, "num_threads", lambda: threads)
+    names = iter(["a", "b"] if hosts == 2 else ["a", "a"])
+    monkeypatch.setattr(allreduce.socket, "gethostname", lambda: next(names))
+
+    assert run_ranks(2, allreduce.has_room) == [expected] * 2
 
 
 def test_the_first_iteration_starts_from_rank_0() -> None:
@@ -117,7 +150,7 @@ def test_the_first_iteration_starts_from_rank_0() -> None:
 
 def test_one_rank_alone_keeps_its_gradients() -> None:
     solver = FakeSolver(0)
-    sync = AllreduceSync(LocalCommunicator(), bucket_bytes=1)
+    sync = AllreduceSync(LocalCommunicator(), 1)
     solver.step(sync)
     expected = FakeSolver(0)
     for layer in range(len(SHAPES)):
@@ -133,14 +166,13 @@ def test_one_rank_alone_keeps_its_gradients() -> None:
 @pytest.mark.parametrize(
     ("bucket_bytes", "expected"),
     [
-        (None, [Bucket(1, 0, 9830)]),
         (4 * 3010, [Bucket(4, 6820, 9830), Bucket(3, 520, 6820), Bucket(1, 0, 520)]),
         (4 * 3011, [Bucket(3, 520, 9830), Bucket(1, 0, 520)]),
         (4 * 9830, [Bucket(1, 0, 9830)]),
     ],
 )
 def test_buckets_run_from_the_end_of_the_flat_diff_to_its_start(
-    bucket_bytes: int | None, expected: list[Bucket]
+    bucket_bytes: int, expected: list[Bucket]
 ) -> None:
     assert plan_buckets(FakeSolver(0).net, bucket_bytes) == expected
 
@@ -170,12 +202,12 @@ def test_a_bucket_is_reduced_while_backward_goes_on() -> None:
         reduced = threading.Event()
         allreduce = ring.allreduce
 
-        def reduce_and_tell(array: Any) -> None:
-            allreduce(array)
+        def reduce_and_tell(array: Any, cuts: Any) -> None:
+            allreduce(array, cuts)
             reduced.set()
 
         ring.allreduce = reduce_and_tell  # type: ignore[method-assign]
-        sync = AllreduceSync(ring, bucket_bytes=4000)
+        sync = AllreduceSync(ring, 4000)
         solver = FakeSolver(ring.rank)
         backward = solver.backward
         early: list[bool] = []
@@ -223,10 +255,10 @@ def test_gradients_in_other_memory_cannot_be_added_up() -> None:
 # --- errors ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bucket_bytes", [None, 4000])
-def test_ranks_at_different_iterations_do_not_mix(bucket_bytes: int | None) -> None:
+@pytest.mark.parametrize("bucket", ["one", 4000])
+def test_ranks_at_different_iterations_do_not_mix(bucket: int | str) -> None:
     def work(ring: Communicator) -> None:
-        sync = AllreduceSync(ring, bucket_bytes)
+        sync = AllreduceSync(ring, bucket)
         solver = FakeSolver(ring.rank)
         solver.step(sync)
         solver.iter += ring.rank
@@ -242,7 +274,7 @@ def test_ranks_at_different_iterations_do_not_mix(bucket_bytes: int | None) -> N
 
 def test_an_error_in_a_bucket_reaches_the_solver() -> None:
     def work(ring: Communicator) -> None:
-        sync = AllreduceSync(ring, bucket_bytes=4000)
+        sync = AllreduceSync(ring, 4000)
         solver = FakeSolver(ring.rank)
         solver.step(sync)
         if ring.rank == 1:
@@ -321,7 +353,7 @@ def test_ranks_with_parts_of_a_batch_learn_what_one_learns_from_all_of_it(device
     def work(ring: Communicator) -> tuple[bytes, Any]:
         context.current().solver_rank = ring.rank
         solver = real_solver(4, slice(4 * ring.rank, 4 * ring.rank + 4), device)
-        sync = AllreduceSync(ring, bucket_bytes=64)
+        sync = AllreduceSync(ring, 64)
         solver.callbacks.append(sync)
         solver.solve()
         sync.close()

@@ -9,25 +9,26 @@ from minicaffe.net.net import Net
 from minicaffe.net.scores import Scores, output_values
 from minicaffe.solver.solver import Solver
 
-from ..communicator import Communicator
-from .allreduce import AllreduceSync
+from .communicator import Communicator
+from .sync import Sync
 
 
 class SharedTest:
-    """The callback that divides each test among the ranks; `sync` is the solver's AllreduceSync.
+    """The callback that divides each test among the ranks; `sync` is the solver's.
 
     Of a test's T batches rank r of W runs numbers r T / W to (r + 1) T / W, found by `net.seek`, so
     that all ranks together see what one rank would; the means are formed of the ranks' sums. Where
     a test net has a data layer that cannot seek, the root tests alone.
     """
 
-    def __init__(self, communicator: Communicator, sync: AllreduceSync) -> None:
+    def __init__(self, communicator: Communicator, sync: Sync) -> None:
         self.communicator = communicator
         self.sync = sync
 
     def run_test(self, solver: Solver, index: int) -> Scores | None:
         """The means of test net `index` over its test_iter batches, the same on all ranks."""
         self.sync.on_start(solver)  # the first test comes before the ranks have been made equal
+        self.sync.settle(solver)
         solver.build_test_nets()
         if not all(can_seek(net) for net in solver.test_nets):
             return solver.run_test(index) if solver.root else None

@@ -1,0 +1,161 @@
+"""How much faster do two ranks on one machine train than one, and where does the rest go?
+
+    python -m benchmarks.spark_scaling --rounds 5 --iterations 200
+
+LeNet with 64 samples a rank, in one Spark session (local[2]); one rank, two ranks, and two ranks
+with buckets that go during backward have their turns in every round, in an order that is turned
+round each time. Prints samples/s (medians over the rounds, of a run's last display), the share of
+communication, and the processor time of an iteration by process: rank, driver, JVM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minicaffe.cli.convert.mnist import convert_mnist
+from minicaffe.machine.java import use_java
+from minicaffe.proto.files import read_net, write_text
+from minicaffe.proto.minicaffe_pb2 import SolverParameter
+
+MNIST = Path(__file__).resolve().parent.parent / "examples/mnist"
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Turn(NamedTuple):
+    """What one training gave: a rate, a share, and milliseconds of processor time an iteration."""
+
+    rate: float
+    communication: float
+    rank_ms: float
+    driver_ms: float
+    jvm_ms: float
+
+
+def main() -> None:
+    """Train in turns, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--iterations", type=int, default=200)
+    options = parser.parse_args()
+    contenders = {"1 rank": (1, "auto"), "2 ranks": (2, "auto"),
+                  "2 ranks, buckets early": (2, str(1 << 20))}  # fmt: skip
+    turns: dict[str, list[Turn]] = {name: [] for name in contenders}
+    with tempfile.TemporaryDirectory() as folder, session() as sc:
+        solver = prepare(Path(folder), options.iterations)
+        for number in range(-1, options.rounds):  # the first round warms up
+            for name in list(contenders)[:: 1 if number % 2 else -1]:
+                turn = train(sc, solver, *contenders[name])
+                print(name, *(f"{value:.3g}" for value in turn), flush=True)
+                if number >= 0:
+                    turns[name].append(turn)
+    print(table(turns))
+
+
+@contextlib.contextmanager
+def session() -> Iterator[Any]:
+    """A SparkContext with two slots."""
+    use_java()
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ["GLOG_minloglevel"] = "2"  # noqa: SIM112
+    from pyspark import SparkConf, SparkContext
+
+    conf = SparkConf().setMaster("local[2]").setAppName("scaling")
+    conf.set("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+    conf.set("spark.ui.showConsoleProgress", "false").set("spark.log.level", "OFF")
+    sc = SparkContext(conf=conf)
+    try:
+        yield sc
+    finally:
+        sc.stop()
+
+
+def prepare(folder: Path, iterations: int) -> str:
+    """MNIST as an LMDB, LeNet without its tests; the solver's path."""
+    images, labels = (f"train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
+    convert_mnist(MNIST / images, MNIST / labels, folder / "train")
+    net = read_net(MNIST / "lenet_memory_train_test.prototxt")
+    for layer in net.layer:
+        if layer.HasField("memory_data_param"):
+            layer.memory_data_param.source = str(folder / "train")
+    write_text(folder / "net.prototxt", net)
+    solver = SolverParameter(net=str(folder / "net.prototxt"), base_lr=0.01, momentum=0.9,
+                             weight_decay=0.0005, lr_policy="fixed", random_seed=1,
+                             max_iter=iterations, display=iterations // 4,
+                             snapshot_after_train=False)  # fmt: skip
+    write_text(folder / "solver.prototxt", solver)
+    return str(folder / "solver.prototxt")
+
+
+def train(sc: Any, solver: str, ranks: int, bucket: str) -> Turn:
+    """One training."""
+    from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
+
+    words = {"conf": solver, "clusterSize": ranks, "bucket": bucket}
+    conf = Config(sc, words)
+    jvm = sc._gateway.proc.pid
+    before = processor_ms(os.getpid()), processor_ms(jvm), ranks_ms(jvm)
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stderr(nothing):
+        training = CaffeOnSpark(sc).train(DataSource.getSource(conf, True))
+    after = processor_ms(os.getpid()), processor_ms(jvm), ranks_ms(jvm)
+    driver, java, workers = ((b - a) / training.plan.solver.max_iter
+                             for a, b in zip(before, after, strict=True))  # fmt: skip
+    rows = [row for row in training.metrics.rows if row["phase"] == "train"][1:]
+    return Turn(
+        rate=statistics.median(row["samples_per_second"] for row in rows),
+        communication=statistics.median(row["communication"] for row in rows),
+        rank_ms=workers / ranks,
+        driver_ms=driver,
+        jvm_ms=java,
+    )
+
+
+def processor_ms(process: int) -> float:
+    """Processor time of a process so far, in milliseconds; 0 for one that is gone."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return 1e3 * (int(fields[11]) + int(fields[12])) / TICK
+
+
+def ranks_ms(jvm: int) -> float:
+    """Processor time of the Python workers, with that of those that have ended."""
+    total = 0.0
+    children: dict[int, list[int]] = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = place.read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(place.parent.name))
+    below = list(children.get(jvm, []))
+    while below:
+        process = below.pop()
+        below += children.get(process, [])
+        total += processor_ms(process)
+    return total
+
+
+def table(turns: dict[str, list[Turn]]) -> str:
+    """Medians, and the gain over one rank."""
+    lines = ["| | samples/s | times one rank | communication | CPU ms a rank | driver | JVM |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    alone = statistics.median(turn.rate for turn in turns["1 rank"])
+    for name, of_name in turns.items():
+        middle = Turn(*(statistics.median(column) for column in zip(*of_name, strict=True)))
+        lines.append(
+            f"| {name} | {middle.rate:.0f} | {middle.rate / alone:.2f} | {middle.communication:.0%}"
+            f" | {middle.rank_ms:.2f} | {middle.driver_ms:.2f} | {middle.jvm_ms:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

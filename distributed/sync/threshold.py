@@ -1,0 +1,101 @@
+"""threshold: of every gradient what exceeds a threshold, as one sign; the rest is kept for later.
+
+# n weights, m of them above the threshold t on a rank:  4 (m + 2) bytes a rank and iteration,
+# at most n / 4 + 8 (a sixteenth of the gradients); P - 1 of them pass through each rank
+
+After Strom, Scalable distributed DNN training using commodity GPU cloud computing (2015), as
+Deeplearning4j's SharedTrainingMaster encodes it; theirs is asynchronous, this one is not:
+
+    residual += gradient
+    message   = sign(residual) t  where |residual| > t, else 0
+    residual -= message
+    gradient  = the mean of all ranks' messages, added in the order of ranks
+
+A message is a list of int32: index + 1, with the sign of its value. Where more than one in sixteen
+values is sent, two bits a weight are shorter: the plane of the positive ones, then that of the
+negative ones. All ranks decode the same messages in the same order, so their weights are bit-equal
+after every update.
+
+The residuals are each rank's own and are not in a snapshot: a run that goes on from one begins
+with none, as if what was below the threshold then had not been learned yet.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicaffe.errors import CommunicationError
+from minicaffe.solver.solver import Solver
+
+from ..communicator import Communicator
+from . import Parameter, Sync, positive_number
+
+F32 = NDArray[np.float32]
+
+THRESHOLD = 1e-3  # DL4J's
+SPARSE, BITMAP = 0, 1
+DENSE_FROM = 16  # one in so many: from there on a bitmap is shorter
+
+
+class ThresholdSync(Sync):
+    """Gradients in signs of one size, `threshold`; `sent` counts the bytes of this rank's."""
+
+    parameters: ClassVar = {"threshold": Parameter(THRESHOLD, positive_number)}
+
+    def __init__(self, communicator: Communicator, threshold: float = THRESHOLD) -> None:
+        super().__init__(communicator)
+        self.threshold = np.float32(threshold)
+        self.residual: F32 = np.zeros(0, np.float32)
+        self.sent = 0
+
+    def join(self, solver: Solver) -> None:
+        """Begin without residuals."""
+        self.residual = np.zeros(solver.net.flat_params.count, np.float32)
+
+    def on_gradients_ready(self, solver: Solver) -> None:
+        """Replace the flat diff by the mean of all ranks' messages."""
+        diff: Any = solver.net.flat_params.diff.update("cpu")
+        with self._waiting():
+            self.residual += diff
+            message = encode(self.residual, self.threshold)
+            self.sent += len(message)
+            with self._counting():
+                messages = self.communicator.allgather_bytes(message)
+            diff[...] = 0
+            for each in messages:
+                decode(each, self.threshold, diff)
+            diff *= np.float32(1 / self.communicator.world_size)
+
+
+def encode(residual: F32, threshold: np.float32) -> bytes:
+    """What exceeds the threshold, which is taken off the residual."""
+    above, below = residual > threshold, residual < -threshold
+    residual[above] -= threshold
+    residual[below] += threshold
+    count = int(np.count_nonzero(above) + np.count_nonzero(below))
+    if count * DENSE_FROM > residual.size:
+        planes = np.packbits([above, below], axis=1)
+        return np.array([BITMAP, residual.size], "<i4").tobytes() + planes.tobytes()
+    found = np.flatnonzero(above | below).astype("<i4")
+    signed = np.where(above[found], found + 1, -1 - found)
+    return np.array([SPARSE, count], "<i4").tobytes() + signed.astype("<i4").tobytes()
+
+
+def decode(message: bytes, threshold: np.float32, total: F32) -> None:
+    """Add a message's values to `total`. Raises CommunicationError for what is none of its size."""
+    kind, count = np.frombuffer(message[:8], "<i4").tolist()
+    if kind == SPARSE and len(message) == 8 + 4 * count:
+        signed = np.frombuffer(message, "<i4", offset=8)
+        total[signed[signed > 0] - 1] += threshold
+        total[-1 - signed[signed < 0]] -= threshold
+        return
+    width = -(-total.size // 8)
+    if kind != BITMAP or count != total.size or len(message) != 8 + 2 * width:
+        raise CommunicationError(f"{len(message)} bytes that encode no gradient of {total.size}")
+    planes = np.frombuffer(message, np.uint8, offset=8).reshape(2, width)
+    above, below = np.unpackbits(planes, axis=1, count=total.size).view(bool)
+    total[above] += threshold
+    total[below] -= threshold
