@@ -9,18 +9,16 @@ import numpy as np
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
 from ..database import parse_datum
-from ..datum import AS_STORED, COLOR, GRAY, picture_of, resize
+from ..datum import picture_of
 from ..source import DataSource, Sample, local_path
+from ._pictures import Pictures
 
 
 class DatumDatabase(DataSource):
     """Datums under keys; the samples are in key order, a sample's id is its key.
 
     The path is `memory_data_param.source` or `data_param.source`, plain or `file:`. A sample has
-    two values: the picture, and the label as float32. An encoded picture is decoded to grey or
-    colour as `transform_param.force_gray` and `force_color` say, else as a MemoryData layer's
-    `channels` (1 or 3) need it, else as it is stored; `memory_data_param.resize` scales pictures
-    to the layer's height x width.
+    two values: the picture, decoded and scaled as Pictures says, and the label as float32.
     """
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
@@ -29,13 +27,7 @@ class DatumDatabase(DataSource):
         if not source:
             raise DataError(f"layer '{param.name}': source must be given, the database's folder")
         self.path = local_path(source)
-        self.channels = AS_STORED
-        if param.transform_param.force_color:
-            self.channels = COLOR
-        elif param.transform_param.force_gray:
-            self.channels = GRAY
-        elif param.memory_data_param.channels in (GRAY, COLOR):
-            self.channels = param.memory_data_param.channels
+        self.pictures = Pictures(param)
 
     @abstractmethod
     def record(self, index: int) -> tuple[bytes, bytes]:
@@ -46,10 +38,7 @@ class DatumDatabase(DataSource):
         key, value = self.record(index)
         datum = parse_datum(value, key, self.path)
         try:
-            picture = picture_of(datum, self.channels)
+            picture = self.pictures.scaled(picture_of(datum, self.pictures.channels))
         except DataError as error:
             raise DataError(f"the record of key {key!r} in {self.path}: {error}") from error
-        wanted = self.param.memory_data_param
-        if wanted.resize:
-            picture = resize(picture, wanted.height, wanted.width)
         return Sample(key.decode(errors="replace"), (picture, np.array(datum.label, np.float32)))

@@ -1,0 +1,114 @@
+"""SeqImageDataSource: pictures in Hadoop's SequenceFiles, as CaffeOnSpark's tools write them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import DataError
+from ...proto import minicaffe_pb2 as pb
+from ..sample_key import SampleKey, read_sample_key
+from ..sequence_file import Blocks, Record, SequenceFileReader
+from ..source import DataSource, Sample, local_path
+from ._pictures import Pictures, number_in
+
+OPEN_FILES = 32
+GOOD = -1  # the fault of a sample that has none
+
+# Of each sample, where its value is (file, offset, size, row), which fault its key has, its label,
+# channels, height and width, and whether it is encoded.
+INDEX = np.dtype("i4, i8, i8, i4, i4, f4, i4, i4, i4, ?")
+
+
+class SeqImageDataSource(DataSource):
+    """The pictures of `memory_data_param.source`: a SequenceFile, or a folder of them.
+
+    Files of a folder whose names begin with "_" or "." do not count. A key is a Java object with
+    the sample's id and label, and perhaps the picture's shape (see SampleKey), a value its bytes;
+    Pictures says how they are read. Samples are in the order of their ids, whatever file they lie
+    in. Opening it reads all keys once; their ids, and where the values are, stay in memory.
+    Pictures are then read from where they are; a compressed block of them is unpacked as a whole,
+    and 256 MB of what was unpacked last are kept.
+    """
+
+    def __init__(self, param: pb.LayerParameter, phase: int) -> None:
+        super().__init__(param, phase)
+        source = param.memory_data_param.source
+        if not source:
+            raise DataError(f"layer '{param.name}': memory_data_param.source must be given")
+        self.files = part_files(local_path(source))
+        self.pictures = Pictures(param)
+        self._readers: OrderedDict[int, SequenceFileReader] = OrderedDict()
+        self._blocks = Blocks()
+        self._faults: list[str] = []
+        ids: list[str] = []
+        try:
+            index = np.fromiter(self._entries(ids), INDEX)
+        except BaseException:
+            self.close()
+            raise
+        order = sorted(range(len(ids)), key=ids.__getitem__)  # equal ids stay as they came
+        self._ids = [ids[number] for number in order]
+        self._index = index[order]
+
+    def _entries(self, ids: list[str]) -> Iterator[tuple[float, ...]]:
+        """The entries of the index, file by file; the samples' ids go into a list."""
+        for number, file in enumerate(self.files):
+            for record in self._reader(number).records():
+                key, fault = SampleKey(f"{file}:{record.offset}", ""), GOOD
+                label = 0.0
+                try:
+                    key = read_sample_key(record.key)
+                    label = number_in(key.label, "its label")
+                except DataError as error:
+                    fault = len(self._faults)
+                    self._faults.append(str(error))
+                ids.append(key.id)
+                yield number, record.offset, record.size, record.row, fault, label, *key[2:]
+
+    def _reader(self, number: int) -> SequenceFileReader:
+        """The reader of a file; those that were used last stay open."""
+        reader = self._readers.pop(number, None)
+        if reader is None:
+            if len(self._readers) == OPEN_FILES:
+                self._readers.popitem(last=False)[1].close()
+            reader = SequenceFileReader(self.files[number], self._blocks)
+        self._readers[number] = reader
+        return reader
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def read(self, index: int) -> Sample:
+        """Sample `index`. Raises DataError, with its id and file, for a damaged one."""
+        name = self._ids[index]
+        file, offset, size, row, fault, label, *shape, encoded = self._index[index].item()
+        try:
+            if fault != GOOD:
+                raise DataError(self._faults[fault])
+            data = self._reader(file).value(Record(b"", offset, size, row))
+            picture = self.pictures.picture(data, encoded, (shape[0], shape[1], shape[2]))
+        except DataError as error:
+            raise DataError(f"sample {name} in {self.files[file]}: {error}") from error
+        return Sample(name, (picture, np.array(label, np.float32)))
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._readers:
+            self._readers.popitem()[1].close()
+
+
+def part_files(path: str) -> list[Path]:
+    """The file of a path, or the files of a folder, by their names. Raises DataError for none."""
+    place = Path(path)
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise DataError(f"no SequenceFile at {path}: there is nothing of that name")
+    files = sorted(file for file in place.iterdir() if file.name[0] not in "_." and file.is_file())
+    if not files:
+        raise DataError(f"no SequenceFile in {path}: the folder has no files of data")
+    return files
