@@ -45,7 +45,7 @@ class Record(NamedTuple):
 
     key: bytes
     offset: int
-    size: int  # of the value as it is stored; of the values of its block
+    size: int  # of the value as it is stored; in a block, unpacked
     row: int = 0  # in its block
 
 
@@ -174,15 +174,15 @@ class SequenceFileReader:
         self._expect_sync()
         count = self._variable("records of a block", MOST_RECORDS)
         keys = self._rows(self.key_class)
-        if len(keys) != count:
-            raise self._damage(f"a block of {count} records with {len(keys)} keys")
         offset = self._file.tell()
-        for _ in range(2):
-            self._file.seek(self._variable("bytes of a block", self._size), os.SEEK_CUR)
-        end = self._file.tell()
+        sizes = self._lengths()
+        if not len(keys) == len(sizes) == count:
+            raise self._damage(f"a block of {count} records, {len(keys)} keys, {len(sizes)} values")
+        end = self._variable("bytes of a block", self._size) + self._file.tell()
         if end > self._size:
             raise self._damage("the values of a block are cut short")
-        return [Record(key, offset, end - offset, row) for row, key in enumerate(keys)], end
+        rows = zip(keys, sizes, strict=True)
+        return [Record(key, offset, size, row) for row, (key, size) in enumerate(rows)], end
 
     def _block(self, record: Record) -> list[bytes]:
         """The values of a record's block."""
@@ -191,14 +191,11 @@ class SequenceFileReader:
             self._file.seek(record.offset)
             values = self._rows(self.value_class)
             self._blocks.keep(self.path, record.offset, values)
-        if record.row >= len(values):
-            raise self._damage(f"a block with more keys than its {len(values)} values")
         return values
 
     def _rows(self, kind: str) -> list[bytes]:
         """The keys, or the values, of a block, whose lengths stand here."""
-        with self._placed():
-            lengths = unpack_numbers(self._buffer(MOST_RECORDS * 5))
+        lengths = self._lengths()
         total = sum(lengths)
         if total > LONGEST:
             raise self._damage(f"a block of {total} bytes; {LONGEST} at most are read")
@@ -210,6 +207,10 @@ class SequenceFileReader:
             rows.append(self._plain(kind, content[at : at + length]))
             at += length
         return rows
+
+    def _lengths(self) -> list[int]:
+        with self._placed():
+            return unpack_numbers(self._buffer(MOST_RECORDS * 5))
 
     def _buffer(self, limit: int) -> bytes:
         return self._expanded(self._take(self._variable("bytes of a block", self._size)), limit)

@@ -1,6 +1,7 @@
 """Sources of pictures besides Caffe's databases: the same samples, in the order of their ids."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from minicaffe import context
+from minicaffe.data import sequence_file
 from minicaffe.data.database import create_database
 from minicaffe.data.sample_key import SampleKey, write_sample_key
 from minicaffe.data.sequence_writer import SequenceFileWriter
-from minicaffe.data.source import open_source
+from minicaffe.data.source import Order, open_source
+from minicaffe.data.sources import seq_image_data_source
 from minicaffe.errors import DataError
 from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -177,6 +180,39 @@ def test_a_source_that_is_not_there(tmp_path: Path, opened: Opened) -> None:
         opened(tmp_path)
     with pytest.raises(DataError, match="source must be given"):
         open_source("SeqImageDataSource", pb.LayerParameter(name="data"), pb.TEST)
+
+
+def test_an_epoch_of_many_blocks_unpacks_each_once(
+    tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = (3, 200, 300)  # six of them to a block
+    items = [
+        (SampleKey(f"{i:03d}", str(i), *shape, False), bytes([i]) * (3 * 200 * 300))
+        for i in range(60)
+    ]
+    write(tmp_path / "part-0", items[:25], "BLOCK")
+    write(tmp_path / "part-1", items[25:], "BLOCK")
+    fitting = opened(tmp_path).groups
+    assert fitting is not None and fitting.fit
+    for module in (sequence_file, seq_image_data_source):
+        monkeypatch.setattr(module, "KEPT", 3_000_000)
+    source = opened(tmp_path)
+    unpacked: Counter[tuple[Path, int]] = Counter()
+    keep = sequence_file.Blocks.keep
+    monkeypatch.setattr(
+        sequence_file.Blocks,
+        "keep",
+        lambda self, *block: (unpacked.update([block[:2]]), keep(self, *block)),
+    )
+    order = Order(60, 5, shuffle=True, seed=3, groups=source.groups)
+    labels = [source.read(place.index) for k in range(12) for place in order.places(k)]
+    assert sorted(int(sample.values[1]) for sample in labels) == list(range(60))
+    assert len(unpacked) == 11 and set(unpacked.values()) == {1}
+    (tmp_path / "part-1").rename(tmp_path / "part-")  # the ids are now in another order
+    assert opened(tmp_path).groups is not None
+    write(tmp_path / "part-", items[::2], "BLOCK")
+    write(tmp_path / "part-0", items[1::2], "BLOCK")
+    assert opened(tmp_path).groups is None  # any place, then, is shuffled to any other
 
 
 def test_many_files_are_not_open_at_once(tmp_path: Path, opened: Opened) -> None:

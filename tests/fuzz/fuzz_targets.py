@@ -40,6 +40,7 @@ from minicaffe.solver.state_file import load_state
 from tests.fuzz.fuzz_leveldb import leveldb_changed, leveldb_examples, read_leveldb
 from tests.fuzz.fuzz_lists import list_kinds
 from tests.fuzz.fuzz_mutations import bytes_changed, message_changed, schema_words, text_changed
+from tests.fuzz.fuzz_sequence import key_examples, read_key, read_sequence, sequence_examples
 
 DEVICE = "reference"
 SMALL = 100_000  # values in all blobs, and work, up to which a net is also run
@@ -156,6 +157,8 @@ def targets(folder: Path) -> dict[str, Target]:
             solver.restore,
         ),
         "picture": Target(_pictures(), _picture_changed, _read_picture),
+        "sequence": Target(sequence_examples(folder), bytes_changed, read_sequence),
+        "sample_key": Target(key_examples(), bytes_changed, read_key),
         "leveldb": Target(leveldb_examples(folder), leveldb_changed, read_leveldb),
         "rows.h5": Target([_rows_hdf5(folder)], _hdf5_changed, _read_rows, "rows.h5"),
         **{kind: Target(*parts) for kind, parts in list_kinds(folder, DEVICE).items()},

@@ -11,7 +11,8 @@ import numpy as np
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
 from ..sample_key import SampleKey, read_sample_key
-from ..sequence_file import Blocks, Record, SequenceFileReader
+from ..sequence_file import KEPT, Blocks, Record, SequenceFileReader
+from ..shuffle import Groups
 from ..source import DataSource, Sample, local_path
 from ._pictures import Pictures, number_in
 
@@ -30,8 +31,9 @@ class SeqImageDataSource(DataSource):
     the sample's id and label, and perhaps the picture's shape (see SampleKey), a value its bytes;
     Pictures says how they are read. Samples are in the order of their ids, whatever file they lie
     in. Opening it reads all keys once; their ids, and where the values are, stay in memory.
-    Pictures are then read from where they are; a compressed block of them is unpacked as a whole,
-    and 256 MB of what was unpacked last are kept.
+    Pictures are then read from where they are. A compressed block of them is unpacked as a whole,
+    and 256 MB of what was unpacked last are kept: so an epoch of more is shuffled by blocks, where
+    the files have the order of the ids.
     """
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
@@ -53,6 +55,7 @@ class SeqImageDataSource(DataSource):
         order = sorted(range(len(ids)), key=ids.__getitem__)  # equal ids stay as they came
         self._ids = [ids[number] for number in order]
         self._index = index[order]
+        self.groups = self._groups()
 
     def _entries(self, ids: list[str]) -> Iterator[tuple[float, ...]]:
         """The entries of the index, file by file; the samples' ids go into a list."""
@@ -68,6 +71,20 @@ class SeqImageDataSource(DataSource):
                     self._faults.append(str(error))
                 ids.append(key.id)
                 yield number, record.offset, record.size, record.row, fault, label, *key[2:]
+
+    def _groups(self) -> Groups | None:
+        """The blocks, if every file has them and they follow each other in the order of the ids."""
+        if not all(self._reader(number).in_blocks for number in range(len(self.files))):
+            return None
+        files, offsets, sizes = (self._index[f"f{i}"] for i in range(3))
+        begins = np.concatenate([[True], (np.diff(files) != 0) | (np.diff(offsets) != 0)])
+        starts = np.flatnonzero(begins[: len(self)])
+        blocks = set(zip(files[starts].tolist(), offsets[starts].tolist(), strict=True))
+        if len(blocks) != len(starts):
+            return None
+        rows = np.diff([*starts, len(self)])
+        unpacked = np.add.reduceat(sizes, starts) if len(starts) else sizes
+        return Groups(rows.tolist(), unpacked.tolist(), KEPT)
 
     def _reader(self, number: int) -> SequenceFileReader:
         """The reader of a file; those that were used last stay open."""
