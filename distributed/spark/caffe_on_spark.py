@@ -79,7 +79,7 @@ class CaffeOnSpark:
         plan = plan_training(conf, validation is not None)
         if not plan.model:
             log.warning("no -model is given: the trained weights are not kept")
-        await_slots(self.sc, conf.clusterSize)
+        await_slots(self.sc, conf.clusterSize, conf.wait)
         return Training(conf, plan).run()
 
     def test(self, source: Source) -> dict[str, list[float]]:
@@ -120,7 +120,7 @@ class CaffeOnSpark:
     def _run(self, conf: Config, verb: str, job: ForwardJob, work: Work) -> Any:
         """Run a forward job and tell of samples that were left out."""
         ship_code(self.sc)
-        await_slots(self.sc, 1)
+        await_slots(self.sc, 1, conf.wait)
         bad = self.sc.accumulator({}, _merged())
         net = conf.protoFile.rpartition("/")[2]
         partitions = conf.lmdb_partitions or max(conf.clusterSize, count_slots(self.sc))

@@ -55,6 +55,10 @@ class Config:
         self.clusterSize = 1
         object.__setattr__(self, "lmdb_partitions", 0)
         self.transform_thread_per_device = 1
+        self.wait, self.timeout = 60, 10
+        self.minRanks = 0  # as many as clusterSize
+        self.maxRestarts = 4
+        self.sigint_effect = "stop"
         self.debug = False
         self.imageRoot = self.labelFile = self.captionFile = ""
         self.captionLength = 20

@@ -1,8 +1,12 @@
 """The line between the ranks and the driver: JSON lines over TCP, after a mutual proof.
 
-Each rank dials the driver when it starts and says what happens: its metrics (rank 0), its errors,
-and "bye" when it leaves. A line that ends without is that of a process which died: the operating
-system closes it at once, whatever Spark and the ring find out, and in which order.
+Each rank dials the driver when it starts and says what happens: that it lives, its metrics, its
+errors, and "bye" when it leaves. A line that ends without is that of a process which died: the
+operating system closes it at once, whatever Spark and the ring find out, and in which order.
+
+The driver asks ranks to stop or to write a snapshot, and hangs up when it gives a generation up.
+That is also the fence around what a run writes: a rank asks for leave before a file goes to its
+place, and only a generation that goes on gets it.
 
 The proof is that of the ring (auth.py), with the run's secret. The driver listens on one address
 only, whatever Spark binds. A guest has a few seconds in all for its proof, however it deals out its
@@ -20,10 +24,10 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from minicaffe.errors import CommunicationError
+from minicaffe.errors import ClusterError, CommunicationError
 from minicaffe.machine.compiling import compiling
 
 from ..auth import Member, Refused, dialer, listener
@@ -35,6 +39,7 @@ TIMEOUT = 5.0  # seconds that a handshake may take, for the driver
 DIALING = 30.0  # and for a rank, among many who call at once
 LINE_LIMIT = 1 << 22  # bytes of one message
 GUESTS = 256  # connections that have not proved themselves yet
+LEAVE = 30.0  # seconds that a rank waits for leave to write
 CROWDED = 0.5  # seconds for which a new guest waits for room
 QUIET = 60.0  # seconds between two lines of the log about strangers
 
@@ -97,7 +102,8 @@ class _Strangers:
 class ControlServer:
     """The driver's end: `messages` is a queue of what the ranks of one generation say.
 
-    The server itself adds `{"kind": "lost", "rank": n}` for a rank whose line ended without "bye".
+    The server itself adds `{"kind": "lost", "rank": n}` for a rank whose line ended without "bye",
+    and gives leave to write to whoever asks, as long as it is open.
     """
 
     def __init__(self, host: str, run: str, generation: int, secret: bytes) -> None:
@@ -111,14 +117,23 @@ class ControlServer:
         self.address: tuple[str, int] = (host, self._socket.getsockname()[1])
         self._closing = False
         self._connections: set[socket.socket] = set()
+        self._lines: dict[int, socket.socket] = {}  # of the ranks
         self._guests: dict[socket.socket, None] = {}  # in the order in which they came
         self._room = threading.Condition()
         self._strangers = _Strangers()
         self._thread = threading.Thread(target=self._accept, name="minicaffe-control", daemon=True)
         self._thread.start()
 
+    def tell(self, rank: int, kind: str, **fields: Any) -> None:
+        """Say something to a rank, if it is there."""
+        connection = self._lines.get(rank)
+        if connection is not None:
+            _send(connection, {"kind": kind, **fields})
+
     def close(self) -> None:
-        """Hang up on everybody and stop listening."""
+        """Hang up on everybody and stop listening. A second call does nothing."""
+        if self._closing:
+            return
         self._closing = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -171,14 +186,18 @@ class ControlServer:
                     message = json.loads(line)
                     if not isinstance(message, dict):
                         continue
-                    rank = message.get("rank")
+                    rank = int(message["rank"])
+                    self._lines[rank] = connection
+                    if message.get("kind") == "leave":
+                        _send(connection, {"kind": "leave"})
+                        continue
+                    self.messages.put(message)
                     if message.get("kind") == "bye":
                         rank = None
                         return
-                    self.messages.put(message)
         except Refused as error:
             self._strangers.refused(peer, error)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             if not self._closing:
                 log.warning("lost the control line of %s: %s", peer, error)
         finally:
@@ -186,13 +205,23 @@ class ControlServer:
                 self.messages.put({"kind": "lost", "rank": rank})
             self._leaves_the_guests(connection)
             self._connections.discard(connection)
+            for number in [rank for rank, line in list(self._lines.items()) if line is connection]:
+                del self._lines[number]
             connection.close()
 
 
-class ControlLine:
-    """A rank's end. What cannot be said any more is dropped: training does not depend on it.
+def _send(connection: socket.socket, message: Message) -> None:
+    """Say something to a rank; one that does not hear it will soon be known to be lost."""
+    with contextlib.suppress(OSError):
+        connection.sendall(json.dumps(message).encode() + b"\n")
 
-    `patience` is in seconds. Raises CommunicationError where the driver cannot be reached in them.
+
+class ControlLine:
+    """A rank's end. What cannot be said any more is dropped; a thread hears what the driver says.
+
+    `asked` is called with what the driver asks for ("stop", "snapshot"), `left` when the driver has
+    hung up. `patience` is in seconds. Raises ClusterError where the driver cannot be reached in
+    them.
     """
 
     def __init__(
@@ -205,24 +234,28 @@ class ControlLine:
         patience: float = DIALING,
     ) -> None:
         self.rank = rank
+        self.asked: Callable[[str], None] = lambda what: None
+        self.left: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._given: queue.Queue[bool] = queue.Queue()  # leaves; False when there will be none
         try:
             self._socket = socket.create_connection(address, patience)
             half = dialer(_seat(run, generation, secret))
             deadline = time.monotonic() + patience
             Conversation(self._socket, half, "the driver", deadline).finish().settimeout(TIMEOUT)
         except (OSError, Refused) as error:
-            self.close()
+            if self._socket is not None:
+                self._socket.close()
             host, port = address
-            raise CommunicationError(
+            raise ClusterError(
                 f"rank {rank} cannot reach the driver at {host}:{port}: {error}"
             ) from error
-
-    @property
-    def host(self) -> str:
-        """The address from which this machine reaches the driver."""
-        return str(self._socket.getsockname()[0]) if self._socket else ""
+        self.host = str(self._socket.getsockname()[0])  # from which the driver is reached
+        self._thread = threading.Thread(
+            target=self._listen, args=(self._socket,), name="minicaffe-control", daemon=True
+        )
+        self._thread.start()
 
     def say(self, kind: str, **fields: Any) -> None:
         """Send one message."""
@@ -234,15 +267,62 @@ class ControlLine:
                 self._socket.sendall(line.encode())
             except OSError as error:
                 log.warning("rank %d lost its control line to the driver: %s", self.rank, error)
-                self._socket.close()
-                self._socket = None
+                self._hang_up()
+
+    def ask_leave(self) -> None:
+        """Return when the driver has given leave to write; CommunicationError where it does not."""
+        self.say("leave")
+        try:
+            given = self._socket is not None and self._given.get(timeout=LEAVE)
+        except queue.Empty:
+            given = False
+        if not given:
+            raise CommunicationError(
+                f"rank {self.rank} has no leave to write: the driver has given its generation up"
+            )
 
     def close(self) -> None:
         """Say goodbye and hang up."""
+        self.left = lambda: None
         self.say("bye")
+        with self._lock:
+            self._hang_up()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _hang_up(self) -> None:
         if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
             self._socket = None
+
+    def _listen(self, connection: socket.socket) -> None:
+        for line in _lines_of(connection):
+            message = json.loads(line)
+            if message["kind"] == "leave":
+                self._given.put(True)
+            elif message["kind"] == "ask":
+                for what in message["what"]:
+                    self.asked(what)
+        self._given.put(False)
+        self.left()
+
+
+def _lines_of(connection: socket.socket) -> Iterable[bytes]:
+    """What arrives, line by line, until the other side or this one hangs up."""
+    heard = b""
+    while True:
+        try:
+            part = connection.recv(1 << 16)
+        except TimeoutError:  # it is that of sending
+            continue
+        except OSError:
+            return
+        if not part:
+            return
+        *lines, heard = (heard + part).split(b"\n")
+        yield from lines
 
 
 @contextlib.contextmanager

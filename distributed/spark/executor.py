@@ -25,6 +25,7 @@ from minicaffe.device import check_available
 from minicaffe.errors import ClusterError, CommunicationError, Error
 from minicaffe.machine.signals import enable_faulthandler
 from minicaffe.machine.threads import set_num_threads
+from minicaffe.machine.whole_file import fenced
 from minicaffe.monitor.glog import glog
 from minicaffe.net.net import Net
 from minicaffe.net.weights import save_weights, save_weights_hdf5
@@ -37,6 +38,7 @@ from ..rendezvous import Rendezvous, SparkRendezvous, connect
 from ..sync import Sync, create_sync
 from ..validation import SharedTest
 from .control import ControlLine, compilations_told
+from .supervision.heartbeat import beating
 from .task_input import TrainJob
 from .user_code import importable
 
@@ -62,7 +64,8 @@ def train_partition(job: TrainJob, rows: Iterator[Any]) -> Iterator[Answer]:
     rank = task.partitionId()
     with executor_log(job.log_level[0 if rank == 0 else 1]):
         line = ControlLine(job.control, job.run, job.generation, job.secret, rank)
-        with contextlib.closing(line):
+        with contextlib.closing(line), beating(line):
+            line.say("hello", host=socket.gethostname(), pid=os.getpid())
             try:
                 yield from train_rank(job, rank, SparkRendezvous(task), line)
             except GeneratorExit:
@@ -113,8 +116,10 @@ def train_rank(
             timeout=SILENCE,
         )
         at_end.callback(communicator.close)
+        line.left = communicator.close  # given up by the driver: no more of the ring, nor of files
+        at_end.enter_context(fenced(line.ask_leave))
         at_end.enter_context(compilations_told(line))
-        line.say("hello", host=socket.gethostname(), pid=os.getpid())
+        line.say("joined")
         param, state = job.unpack(folder)
         at_end.enter_context(importable(job.code, folder))
         if rank == 0:
@@ -126,11 +131,12 @@ def train_rank(
         solver.callbacks += [sync, Reporter(line, solver, sync)]
         if job.world_size > 1:
             solver.callbacks.append(SharedTest(communicator, sync))
+        line.asked = solver.request
         solver.solve(state)
         bad = [why for layer in feeding_layers(solver.net) for why in layer.batches.bad.values()]
         line.say("end", left_out=len(bad), reasons=bad[:3])
         yield "end", (rank, solver.iter, checksum_of(solver.net))
-        if rank == 0:
+        if rank == 0 and solver.iter == param.max_iter:
             yield from _model(solver, param, folder)
 
 
@@ -188,6 +194,10 @@ class Reporter:
         """Where this rank's loss ceased to be finite; the log of the executor has it too."""
         log.info("%s", text)
         self.line.say("diverged", text=text)
+
+    def on_snapshot(self, solver: Solver, path: str) -> None:
+        """The state's path of a snapshot that is whole; the root has written it."""
+        self.line.say("snapshot", iteration=solver.iter, path=path)
 
     def on_test(self, solver: Solver, index: int, results: dict[str, float]) -> None:
         """The means of a test, from rank 0."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicaffe.errors import CommunicationError
+from minicaffe.errors import ClusterError, CommunicationError
 from minicaffe.machine.compiling import TEXT
 
 from ..auth import new_secret
@@ -105,7 +105,7 @@ class TaskLine:
 def calling(call: Call | None, task: int) -> Iterator[TaskLine]:
     """The line of a task to its driver, who hears of compilations too."""
     line: ControlLine | None = None
-    with contextlib.suppress(CommunicationError):
+    with contextlib.suppress(ClusterError):
         if call is not None:
             line = ControlLine(call.address, call.run, 0, call.secret, task, PATIENCE)
     with contextlib.closing(TaskLine(line)) as told:

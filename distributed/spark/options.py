@@ -16,9 +16,12 @@ CONNECTIONS = {"ethernet": "tcp", "infiniband": "rdma", "rdma": "rdma", "none": 
 NUMBERED = ("none", "rdma", "ethernet")  # what the ancestor's API has numbers for, from 0
 
 ON = ("true", "yes", "on", "1", "")
+LEAST: dict[str, int] = {"number": 1, "top": 1, "count": 0}  # of kinds that are numbers
 OFF = ("false", "no", "off", "0")
 
-Kind = Literal["text", "number", "top", "switch", "words", "connection"]
+EFFECTS = ("stop", "snapshot", "none")  # of a signal, as in Caffe
+
+Kind = Literal["text", "number", "count", "top", "switch", "words", "connection", "effect"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ OPTIONS = {
     "lmdb_partitions": Option(
         "lmdb_partitions", "number", "tasks of -test and -features (as many as run at once)"
     ),
+    "wait": Option("wait", "number", "seconds to wait for executors (60)"),
+    "timeout": Option("timeout", "number", "seconds without a sign of life of a rank (10)"),
+    "minRanks": Option("minRanks", "count", "after a fault go on with so few (0: -clusterSize)"),
+    "maxRestarts": Option("maxRestarts", "count", "faults in a row without progress (4)"),
+    "sigint_effect": Option("sigint_effect", "effect", "of Ctrl-C: stop (default), snapshot, none"),
     "debug": Option("debug", "switch", "show tracebacks and Spark's log"),
     "imageRoot": Option("imageRoot", "text", "tools: the folder of pictures, or the LMDB"),
     "labelFile": Option("labelFile", "text", "tools: the list of pictures and labels"),
@@ -89,12 +97,14 @@ def checked(attribute: str, value: Any) -> Any:
     name, kind = SETTABLE[attribute]
     if kind == "switch":
         return _switch(name, value)
-    if kind in ("number", "top"):
-        return _number(name, value, may_be_all=kind == "top")
+    if kind in LEAST:
+        return _number(name, value, kind)
     if kind == "words":
         return _words(name, value)
     if kind == "connection":
         return _connection(name, value)
+    if kind == "effect":
+        return _effect(name, value)
     return _text(name, value)
 
 
@@ -135,15 +145,22 @@ def _switch(name: str, value: Any) -> bool:
     )
 
 
-def _number(name: str, value: Any, may_be_all: bool) -> int:
+def _number(name: str, value: Any, kind: Kind) -> int:
     try:
         number = int(value) if isinstance(value, str) else value.__index__()
     except (AttributeError, ValueError):
-        number = 0
-    if isinstance(value, bool) or (number < 1 and not (may_be_all and number == -1)):
-        also = ", or -1 for all, is expected" if may_be_all else " is expected"
-        raise ClusterError(f"{name} {value}: a whole number above 0{also}")
+        number = -2
+    if isinstance(value, bool) or not (number >= LEAST[kind] or (kind == "top" and number == -1)):
+        above = "" if kind == "count" else " above 0"
+        also = ", or -1 for all, is expected" if kind == "top" else " is expected"
+        raise ClusterError(f"{name} {value}: a whole number{above}{also}")
     return int(number)
+
+
+def _effect(name: str, value: Any) -> str:
+    if value not in EFFECTS:
+        raise ClusterError(f"{name} {value}: one of {', '.join(EFFECTS)} is expected")
+    return str(value)
 
 
 def _text(name: str, value: Any) -> str:

@@ -14,7 +14,7 @@ from minicaffe.errors import ClusterError
 from minicaffe.monitor.waiting import Waiting
 
 REGISTERING = 4.0  # seconds without a new executor after which no more are expected
-STARTING = 60.0  # seconds that an application may take to get the executors it has asked for
+SETTLING = 5.0  # seconds that a lost executor's successor has before a run goes on without it
 
 
 def is_local(sc: Any) -> bool:
@@ -43,12 +43,14 @@ def expected_slots(sc: Any) -> int | None:
     return int(cores) // cpus if cores else None
 
 
-def await_slots(sc: Any, ranks: int) -> None:
+def await_slots(sc: Any, ranks: int, wait: float) -> None:
     """Wait for slots for so many ranks, as long as executors are expected or arriving.
 
-    Spark itself would retry for ten minutes. Raises ClusterError.
+    An application may take `wait` seconds to get the executors that it has asked for. Spark itself
+    would retry for ten minutes. Raises ClusterError.
     """
     slots, since = count_slots(sc), time.monotonic()
+    began = since
     most = count_slots(sc) if is_local(sc) else expected_slots(sc)
     with screen() as stream, contextlib.closing(Waiting("waiting for executors", stream)) as line:
         while slots < ranks and (most is None or most >= ranks):
@@ -58,7 +60,7 @@ def await_slots(sc: Any, ranks: int) -> None:
                 slots, since = found, now
             facts = f"slots for {slots} of {ranks} ranks"
             line.show(facts)
-            young = time.time() - sc.startTime / 1000 < STARTING
+            young = now - began < wait
             awaited = young and (slots == 0 or most is not None)
             if now - since > REGISTERING and not awaited:
                 break
@@ -67,7 +69,7 @@ def await_slots(sc: Any, ranks: int) -> None:
     if most is not None and most >= ranks:
         raise ClusterError(
             f"{ranks} ranks are asked for, executors with slots for {slots} have come so far,"
-            f" those for {most} were expected: see the cluster's log, or try again"
+            f" those for {most} were expected: see the cluster's log, or wait longer (-wait {wait})"
         )
     slots = max(slots, most or 0)
     where = sc.master if is_local(sc) else "the cluster"
@@ -75,6 +77,27 @@ def await_slots(sc: Any, ranks: int) -> None:
         f"{ranks} ranks are asked for, {where} has slots for {slots}:"
         f" use -clusterSize {max(slots, 1)} or add executors"
     )
+
+
+def slots_after_fault(sc: Any, wanted: int, least: int, wait: float) -> int:
+    """How many ranks can go on: all, or after a while as many as there are slots for.
+
+    Raises ClusterError where after `wait` seconds there are slots for fewer than `least`.
+    """
+    began = time.monotonic()
+    with screen() as stream, contextlib.closing(Waiting("waiting for executors", stream)) as line:
+        while (slots := count_slots(sc)) < wanted:
+            passed = time.monotonic() - began
+            if slots >= least and passed > SETTLING:
+                break
+            if passed > wait:
+                raise ClusterError(
+                    f"{least} ranks must go on, and after {wait} s there are slots for {slots}:"
+                    " add executors, wait longer (-wait), or allow fewer ranks (-minRanks)"
+                )
+            line.show(f"slots for {slots} of {wanted} ranks")
+            time.sleep(0.1)
+    return min(slots, wanted)
 
 
 def check_settings(sc: Any) -> None:

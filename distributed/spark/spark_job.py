@@ -60,6 +60,11 @@ class Job(Generic[T]):
         """Wait so long for the end; whether it has come."""
         return self._done.wait(seconds)
 
+    @property
+    def error(self) -> BaseException | None:
+        """What the work has raised, if it has ended so."""
+        return self._error
+
     def result(self) -> T:
         """What the work gave, when it is done. Raises what it raised."""
         self._done.wait()

@@ -28,15 +28,20 @@ class TrainingReport:
         self.screen: TextIO = terminal() or sys.stderr
         self.progress = Progress(max_iter, start, self.screen)
         self.started = time.monotonic()
+        self.recoveries: list[float] = []  # seconds from each fault to the next iteration
+        self._broken: float | None = None  # when a fault was noticed after which none was made yet
         self.begin(0)
 
-    def begin(self, world_size: int) -> None:
-        """A generation of so many ranks begins."""
+    def begin(self, world_size: int, start: int | None = None) -> None:
+        """A generation of so many ranks begins; with `start` at this iteration once more."""
         self.world_size = world_size
-        self.hosts: dict[int, str] = {}  # of the ranks that have joined the ring
-        self.pids: dict[int, int] = {}
+        if start is not None:
+            self.metrics.rewind(start - 1)
+            self.validations[:] = [each for each in self.validations if each[0] < start]
+        self.hosts: dict[int, str] = {}
+        self.joined: set[int] = set()  # ranks that are in the ring
         self.errors: list[Message] = []
-        self.lost: dict[int, float] = {}  # ranks whose lines broke off, and when that was heard
+        self.lost: set[int] = set()  # ranks whose lines broke off
         self.ended: set[int] = set()
         self.diverged = False
         self._state = self._waited_for()
@@ -48,6 +53,7 @@ class TrainingReport:
         """Take one message in. Raises ClusterError when ranks contradict each other."""
         listeners = {
             "hello": self._hear_hello,
+            "joined": self._hear_joined,
             "compiling": self._hear_compiling,
             "tick": self._hear_tick,
             "row": self._hear_row,
@@ -59,6 +65,11 @@ class TrainingReport:
         }
         listeners[message["kind"]](message)
         self._heard = time.monotonic()
+
+    def broken(self, text: str) -> None:
+        """An attempt has failed: what is to be said of it."""
+        self._broken = self._broken or time.monotonic()
+        self.say(text)
 
     def tick(self) -> None:
         """Called often: shows what is under way while no rank says anything."""
@@ -86,8 +97,11 @@ class TrainingReport:
 
     def _hear_hello(self, message: Message) -> None:
         self.hosts[message["rank"]] = message["host"]
-        self.pids[message["rank"]] = message["pid"]
-        if len(self.hosts) == self.world_size:
+        self._state = self._waited_for()
+
+    def _hear_joined(self, message: Message) -> None:
+        self.joined.add(message["rank"])
+        if len(self.joined) == self.world_size:
             where = ", ".join(f"{rank} on {self.hosts[rank]}" for rank in sorted(self.hosts))
             self.say(f"{self.world_size} ranks: {where}")
         self._state = self._waited_for()
@@ -131,6 +145,10 @@ class TrainingReport:
             "samples_per_second": sum(row["samples"] for row in rows) * times / max(seconds),
             "communication": sum(row["waited"] for row in rows) / sum(seconds),
         }
+        if self._broken is not None:
+            self.recoveries.append(time.monotonic() - self._broken)
+            self._broken = None
+            self.say(f"training goes on, {self.recoveries[-1]:.1f} s after the fault")
         done = rows[0]["iteration"] + 1
         facts = self.progress.update(done, *values.values(), line=line)
         self._state = f"{facts}  no news"
@@ -163,7 +181,7 @@ class TrainingReport:
             )
 
     def _hear_lost(self, message: Message) -> None:
-        self.lost[message["rank"]] = time.monotonic()
+        self.lost.add(message["rank"])
 
     def _seconds(self) -> float:
         return time.monotonic() - self.started

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from ..errors import Error
+
+_leave: ContextVar[Callable[[], None]] = ContextVar("leave to write", default=lambda: None)
+
+
+@contextlib.contextmanager
+def fenced(leave: Callable[[], None]) -> Iterator[None]:
+    """In a `with` block `leave` is called, in this thread, before a file goes to its place.
+
+    What it raises keeps the file from there: so who has been given up overwrites nothing.
+    """
+    former = _leave.get()
+    _leave.set(leave)
+    try:
+        yield
+    finally:
+        _leave.set(former)
 
 
 @contextlib.contextmanager
@@ -27,6 +44,7 @@ def whole_file(path: str | os.PathLike[str], error: type[Error] = Error) -> Iter
         try:
             yield beside
             _to_disk(beside)
+            _leave.get()()
             os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)

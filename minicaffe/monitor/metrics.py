@@ -65,6 +65,15 @@ class Metrics:
                 self._events.add_scalar(f"{phase}/{name}", value, iteration)
             self._events.flush()
 
+    def rewind(self, last: int) -> None:
+        """Forget what came after iteration `last`: the training goes on from there once more."""
+        self.rows = [row for row in self.rows if row["iteration"] <= last]
+        self._on_disk = False  # the next row writes the file anew
+        if self._events is not None:
+            folder = self._events.logdir
+            self.close()
+            self._tensorboard, self._resume_at = folder, last
+
     def close(self) -> None:
         """Close the event file."""
         if self._events is not None:

@@ -10,6 +10,7 @@ one such object, a logger of metrics another, and the solver knows neither.
     on_divergence(text)                  once, when loss, weights or scores are not finite: what
                                          there is to say; without such a method the log says it
     on_test(solver, index, results)      after a test of test net `index`: values by output name
+    on_snapshot(solver, path)            on the root, when a snapshot is whole: its state's path
     on_requests(solver, requests)        returns the requests that hold in this iteration, given
                                          those made on this rank: here the ranks agree
     gather_random_states(solver)         at a snapshot: returns the states of all ranks, in order

@@ -48,7 +48,8 @@ def take_snapshot(solver: Snapshotted) -> None:
         random_states=random_states,
         run=describe_run(solver.type, solver.param, solver.net),
     )
-    states.write(state, solver.net, solver.param)
+    path = states.write(state, solver.net, solver.param)
+    solver.callbacks.call("on_snapshot", solver, path)
 
 
 def restore_snapshot(solver: Snapshotted, path: str) -> None:

@@ -73,8 +73,8 @@ def check_place(param: pb.SolverParameter) -> None:
     check_writable(param.snapshot_prefix)
 
 
-def write(state: State, net: Net, param: pb.SolverParameter) -> None:
-    """Write both files of a snapshot: first the weights, then the state that names them."""
+def write(state: State, net: Net, param: pb.SolverParameter) -> str:
+    """Write a snapshot: first the weights, then the state that names them, whose path it gives."""
     if not param.HasField("snapshot_prefix"):
         raise SolverError("a snapshot needs a snapshot_prefix")
     hdf5 = param.snapshot_format == pb.SolverParameter.HDF5
@@ -95,6 +95,7 @@ def write(state: State, net: Net, param: pb.SolverParameter) -> None:
     path = snapshot_name(param.snapshot_prefix, state.iteration, f"solverstate{suffix}")
     log.info("Snapshotting solver state to %s file %s", kind, path)
     (save_state_hdf5 if hdf5 else save_state)(message, path)
+    return path
 
 
 def read(

@@ -4,7 +4,6 @@ import contextlib
 import csv
 import json
 import logging
-import os
 import re
 import signal
 import socket
@@ -537,15 +536,3 @@ def test_an_interrupt_ends_the_ranks(
     wait_for_the_end_of_jobs(sc)
     assert not (small.folder / "m.caffemodel").exists()
     train(sc, small.solver(max_iter=2), small.folder / "m.caffemodel")
-
-
-def test_a_rank_that_dies_is_named(
-    sc: Any, small: SmallSet, generations: list[driver.Generation]
-) -> None:
-    thread = threading.Thread(
-        target=lambda: os.kill(wait_for_ranks(generations).report.pids[1], signal.SIGKILL)
-    )
-    thread.start()
-    with pytest.raises(ClusterError, match="rank 1 was lost: its Python process died"):
-        train(sc, small.solver(max_iter=1000000), small.folder / "m.caffemodel")
-    thread.join()

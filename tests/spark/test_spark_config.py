@@ -15,7 +15,7 @@ from minicaffe.distributed.spark.options import OPTIONS
 from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.distributed.spark.slots import expected_slots
 from minicaffe.distributed.spark.spark_job import reason_of
-from minicaffe.errors import ClusterError, CommunicationError, Error
+from minicaffe.errors import ClusterError, Error
 from minicaffe.proto import minicaffe_pb2 as pb
 
 NET = """
@@ -317,9 +317,10 @@ def test_ranks_tell_the_driver(server: control.ControlServer) -> None:
 def test_a_rank_that_dies_is_missed(server: control.ControlServer) -> None:
     line = control.ControlLine(server.address, "run", 3, b"secret", rank=1)
     line.say("hello")
-    line._socket.close()  # what the system does for a process that is killed
+    line._socket.shutdown(socket.SHUT_RDWR)  # what the system does for a process that is killed
     assert server.messages.get(timeout=5)["kind"] == "hello"
     assert server.messages.get(timeout=5) == {"kind": "lost", "rank": 1}
+    line.close()
 
 
 def test_a_rank_that_leaves_is_not_missed(server: control.ControlServer) -> None:
@@ -329,7 +330,8 @@ def test_a_rank_that_leaves_is_not_missed(server: control.ControlServer) -> None
     deadline = time.monotonic() + 5
     while server._connections and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert server.messages.get(timeout=5)["kind"] == "end"
+    said = [server.messages.get(timeout=5)["kind"] for _ in range(2)]
+    assert said == ["end", "bye"]
     assert server.messages.empty()
 
 
@@ -337,7 +339,7 @@ def test_a_rank_that_leaves_is_not_missed(server: control.ControlServer) -> None
     "seat", [("run", 3, b"guess"), ("run", 2, b"secret"), ("old", 3, b"secret")]
 )
 def test_others_are_refused(server: control.ControlServer, seat: Any) -> None:
-    with pytest.raises(CommunicationError, match="cannot reach the driver"):
+    with pytest.raises(ClusterError, match="cannot reach the driver"):
         control.ControlLine(server.address, *seat, rank=0)
     assert server.messages.empty()
 

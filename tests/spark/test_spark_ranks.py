@@ -2,9 +2,7 @@
 
 import re
 import shutil
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,8 @@ from minicaffe.distributed.spark.config import Config
 from minicaffe.distributed.spark.control import Message
 from minicaffe.distributed.spark.portable import get_places, nets_of
 from minicaffe.distributed.spark.preflight import plan_training
+from minicaffe.distributed.spark.supervision import fault
+from minicaffe.distributed.spark.supervision.roster import Roster
 from minicaffe.distributed.spark.task_input import TrainJob
 from minicaffe.distributed.spark.training_report import TrainingReport
 from minicaffe.distributed.sync import known_syncs
@@ -48,6 +48,9 @@ class Notes:
 
     def say(self, kind: str, **fields: Any) -> None:
         self.said.append({"kind": kind, **fields})
+
+    def ask_leave(self) -> None:
+        pass
 
     def rows(self, name: str) -> list[Any]:
         return [each[name] for each in self.said if each["kind"] == "row"]
@@ -245,54 +248,46 @@ def test_ranks_with_different_weights_end_the_training() -> None:
         report.hear({**row, "rank": 1, "weights": 2})
 
 
-MISSED = {"kind": "error", "rank": 0, "host": "here", "message": "link closed", "follows": True}
-BROKEN = {"kind": "error", "rank": 1, "host": "there", "message": "no such file", "follows": False}
-GONE = {"kind": "lost", "rank": 1}
+def report_of(rank: int, message: str, follows: bool) -> Message:
+    return {"kind": "error", "rank": rank, "host": "host", "message": message, "follows": follows}
+
+
+MISSED = report_of(0, "link closed", True)
+BROKEN = report_of(1, "no such file", False)
+DIED = "rank 1 on host (process 71), iteration 40, forward of layer 'ip1' (InnerProduct) was lost"
 
 
 @pytest.mark.parametrize(
-    ("heard", "reason", "told"),
+    ("spark_says", "errors", "lost", "told", "again"),
     [
-        ([MISSED, GONE], "link closed", "rank 1 was lost: its Python process died"),
-        ([MISSED, BROKEN], "link closed", "rank 1 on there: no such file"),
-        ([BROKEN, GONE], "no such file", "rank 1 on there: no such file"),
-        ([GONE], "who knows", "rank 1 was lost: its Python process died"),
-        ([MISSED], "link closed", "rank 0 on here: link closed"),
-        ([], "who knows", "who knows"),
+        ("", [MISSED], {1}, f"{DIED}: its Python process died", True),
+        ("rank 1 was lost with its executor: heartbeat", [MISSED], set[int](),
+         f"{DIED} with its executor: heartbeat", True),
+        ("link closed", [MISSED, BROKEN], {1}, "rank 1 on host: no such file", False),
+        ("no such file", [BROKEN], {1}, "rank 1 on host: no such file", False),
+        ("link closed", [MISSED], set[int](), "rank 0 on host: link closed; rank 1 on host", True),
+        ("Job 3 cancelled", [], set[int](), "Job 3 cancelled", False),
     ],
-)
+)  # fmt: skip
 def test_the_rank_that_failed_first_is_named(
-    heard: list[Message], reason: str, told: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
+    spark_says: str,
+    errors: list[Message],
+    lost: set[int],
+    told: str,
+    again: bool,
 ) -> None:
-    """Whatever Spark heard first: here always the word of the one that missed the other."""
-    monkeypatch.setattr(driver, "GRACE", 0.2)
-    report = TrainingReport("", 0, 10, resumed=False)
-    report.begin(2)
-    messages = list(heard)
-
-    def listen(seconds: float) -> None:
-        if messages:
-            report.hear(messages.pop(0))
-
-    conf = SimpleNamespace(debug=False)
-    job: Any = SimpleNamespace(report=report, training=SimpleNamespace(conf=conf), _listen=listen)
-    error = RuntimeError(f"minicaffe.errors.CommunicationError: {reason}")
-    assert str(driver.Generation._explain(job, error)) == told
-
-
-def test_a_line_that_broke_long_ago_explains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "GRACE", 0.05)
-    report = TrainingReport("", 0, 10, resumed=False)
-    report.begin(2)
-    report.hear(GONE)
-    time.sleep(0.1)
-    report.hear(MISSED)
-    job: Any = SimpleNamespace(
-        report=report,
-        training=SimpleNamespace(conf=SimpleNamespace(debug=False)),
-        _listen=lambda seconds: None,
-    )
-    assert str(driver.Generation._explain(job, RuntimeError("x"))) == "rank 0 on here: link closed"
+    """Whatever was heard first; what a rank says of itself would come again."""
+    monkeypatch.setattr(fault, "reason_of", str)
+    roster = Roster()
+    for rank in range(2):
+        roster.hear({"kind": "hello", "rank": rank, "host": "host", "pid": 70 + rank})
+        doing = "forward of layer 'ip1' (InnerProduct)"
+        roster.hear({"kind": "beat", "rank": rank, "iteration": 40, "doing": doing})
+    error = RuntimeError(spark_says) if spark_says else None
+    found = fault.explain(error, errors, lost, roster)
+    assert str(found).startswith(told)
+    assert isinstance(found, fault.Fault) == again
 
 
 # --- what must not be lost ---------------------------------------------------------------------
@@ -367,7 +362,9 @@ def test_a_missing_beacon_hides_no_cause_and_costs_no_model(
     """The hidden file is removed while the job runs, with its folder or alone."""
 
     class Generation:
-        def __init__(self, training: Any, number: int, beacon: str) -> None:
+        regrows = False
+
+        def __init__(self, training: Any, number: int, ranks: int, start: Any, beacon: str) -> None:
             self.beacon = Path(beacon)
 
         def run(self) -> list[Any]:

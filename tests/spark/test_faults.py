@@ -1,0 +1,134 @@
+"""Faults in local[2]: a rank dies, stops or fails; the run ends with the bits it would have had."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pyspark")
+
+from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource, driver
+from minicaffe.errors import ClusterError
+from minicaffe.proto.files import read_net_binary
+from tests.spark_cluster import SmallSet, spark_context
+
+pytestmark = pytest.mark.xdist_group("spark")
+
+# A layer that passes its bottom on, and once, in iteration 12 of rank 1, does something else.
+LAYER = """
+import os, signal, minicaffe as caffe
+class Trouble(caffe.Layer):
+    def setup(self, bottom, top):
+        self.passes = 0
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].data.shape)
+    def forward(self, bottom, top):
+        self.passes += 1
+        top[0].data[...] = bottom[0].data
+        if caffe.solver_rank() == 1 and self.passes == 12:
+            try:
+                os.close(os.open("{folder}/done", os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return
+            {trouble}
+    def backward(self, top, down, bottom):
+        bottom[0].diff[...] = top[0].diff
+"""
+NODE = """layer {{ name: "trouble" type: "Python" bottom: "ip1" top: "troubled"
+        python_param {{ module: "{module}" layer: "Trouble" }} }}"""
+
+
+@pytest.fixture(scope="module")
+def sc() -> Iterator[Any]:
+    with spark_context("local[2]") as sc:
+        yield sc
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SmallSet:
+    return SmallSet(tmp_path)
+
+
+def train(sc: Any, small: SmallSet, trouble: str, *args: str, more: str = "") -> driver.Training:
+    """Train 20 iterations on two ranks with such a layer; the model is `m` of the folder."""
+    (small.folder / "trouble.py").write_text(LAYER.format(folder=small.folder, trouble=trouble))
+    node = NODE.format(module="trouble")
+    solver = small.solver(net=node, more=more)
+    text = (small.folder / "solver_net.prototxt").read_text()
+    text = text.replace('name: "ip2" type: "InnerProduct" bottom: "ip1"',
+                        'name: "ip2" type: "InnerProduct" bottom: "troubled"')  # fmt: skip
+    (small.folder / "solver_net.prototxt").write_text(text)
+    conf = Config(sc, ["-conf", solver, "-clusterSize", "2", "-train",
+                       "-model", str(small.folder / "m"), *args])  # fmt: skip
+    return CaffeOnSpark(sc).train(DataSource.getSource(conf, True))
+
+
+def weights(small: SmallSet) -> list[bytes]:
+    layers = read_net_binary(small.folder / "m").layer
+    return [blob.SerializeToString() for layer in layers for blob in layer.blobs]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sc: Any, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The weights of the same run without trouble."""
+    small = SmallSet(tmp_path_factory.mktemp("undisturbed"))
+    train(sc, small, "pass")
+    return weights(small)
+
+
+@pytest.mark.parametrize(("snapshots", "start"), [("", 0), ("snapshot: 5", 10)])
+def test_a_rank_that_dies_is_replaced_and_nothing_changes(
+    sc: Any, small: SmallSet, undisturbed: list[bytes], snapshots: str, start: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    training = train(sc, small, "os.kill(os.getpid(), signal.SIGKILL)", more=snapshots)
+    assert weights(small) == undisturbed
+    assert [row["iteration"] for row in training.metrics.rows] == [0, 5, 10, 15, 19]
+    assert len(training.report.recoveries) == 1
+    told = capsys.readouterr().err
+    assert re.search(
+        r"^generation 0: rank 1 on \S+ \(process \d+\).* was lost: its Python process died$",
+        told, re.MULTILINE,
+    )  # fmt: skip
+    assert re.search(rf"^generation 1: 2 ranks from .*, iteration {start}$", told, re.MULTILINE)
+
+
+def test_a_rank_that_is_stopped_is_named_and_replaced(
+    sc: Any, small: SmallSet, undisturbed: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    trouble = "import time; time.sleep(1.5); os.kill(os.getpid(), signal.SIGSTOP)"
+    train(sc, small, trouble, "-timeout", "2")
+    assert weights(small) == undisturbed
+    found = re.search(
+        r"^generation 0: rank 1 on \S+ \(process (\d+)\), iteration 11, forward of layer 'trouble'"
+        r" \(Python\) has given no sign of life for 2 s$",
+        capsys.readouterr().err, re.MULTILINE,
+    )  # fmt: skip
+    assert found
+    with pytest.raises(ProcessLookupError):  # it is not left behind
+        os.kill(int(found[1]), signal.SIGCONT)
+
+
+def test_what_would_come_again_is_not_tried_again(
+    sc: Any, small: SmallSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(ClusterError, match=r"rank 1 on \S+: layer 'trouble'.* ZeroDivisionError"):
+        train(sc, small, "1 / 0")
+    assert time.monotonic() - began < 20
+    assert "generation" not in capsys.readouterr().err
+    assert not (small.folder / "m").exists()
+
+
+def test_a_fault_that_comes_again_and_again_ends_the_run(
+    sc: Any, small: SmallSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trouble = f"os.unlink('{small.folder}/done'); os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(ClusterError, match=r"was lost.* \(2 faults.*-maxRestarts is 1\)"):
+        train(sc, small, trouble, "-maxRestarts", "1")
+    assert capsys.readouterr().err.count("generation 1: 2 ranks") == 1
