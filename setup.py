@@ -1,5 +1,7 @@
 """The map of rooms to import names: three folders beside minicaffe/ are its sub-packages.
 
+`com` is itself: the names under which CaffeOnSpark's own programs import it.
+
 The prototxts of examples/ are installed with them: `minicaffe warmup` runs some.
 
 Everything else about the package stands in pyproject.toml.
@@ -13,6 +15,7 @@ ROOMS = {
     "minicaffe.layers": "layers",
     "minicaffe.kernels": "kernels",
     "minicaffe.distributed": "distributed",
+    "com": "com",  # the ancestor's names
 }
 
 

@@ -17,6 +17,7 @@ data_source.py      DataSource: a net's data by phase
 caffe_on_spark.py   CaffeOnSpark: train, test, features
 array_frame.py      DataFrames of arrays of float
 output.py           where test and features write
+display.py          pictures in a notebook
 preflight.py        what is checked before a job starts
 portable.py         nets that mean the same on another machine
 driver.py           a training seen from the driver: generations, snapshots, model

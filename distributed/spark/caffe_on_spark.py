@@ -14,7 +14,7 @@ from typing import Any
 from minicaffe.errors import ClusterError
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from .array_frame import array_frame
+from .array_frame import array_frame, first_of, vector_of
 from .code import ship_code
 from .config import Config
 from .data_source import Source
@@ -22,7 +22,7 @@ from .driver import Training
 from .forward_report import ForwardReport
 from .inference import count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
-from .session import context_of
+from .session import context_of, running_session
 from .slots import await_slots, check_settings, count_slots
 from .spark_job import run_job
 from .task_input import ForwardJob
@@ -110,6 +110,23 @@ class CaffeOnSpark:
             raise ClusterError("no blobs are given: -features NAME,NAME")
         job = plan_forward(conf, tuple(conf.features))
         return self._run(conf, "features", job, self._features)
+
+    # --- for Spark's other libraries ---------------------------------------------------------
+
+    @property
+    def sqlContext(self) -> Any:
+        """The SparkSession, which does what Spark's SQLContext once did."""
+        return running_session()
+
+    @staticmethod
+    def floatarray2doubleUDF(column: Any) -> Any:
+        """A column of arrays (its name, or a Column) as the number that each begins with."""
+        return first_of(column)
+
+    @staticmethod
+    def floatarray2doublevectorUDF(column: Any) -> Any:
+        """A column of arrays (its name, or a Column) as the vectors that Spark ML takes."""
+        return vector_of(column)
 
     # --- inside ------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -15,6 +15,7 @@ from typing import Any
 
 import minicaffe
 from minicaffe import overlay
+from minicaffe.data.source import ANCESTOR
 from minicaffe.overlay import ROOMS
 
 _shipping = threading.Lock()
@@ -56,7 +57,19 @@ def package_zip(folder: Path) -> Path:
         for path in sorted(root.rglob("*.py")):
             name = Path("minicaffe", room, path.relative_to(root)).as_posix()
             files[name] = path.read_bytes()
+    files |= _ancestors_names()
     return _zip(folder, f"minicaffe-{minicaffe.__version__}", files)
+
+
+def _ancestors_names() -> dict[str, bytes]:
+    """The package com.yahoo.ml.caffe, which a program's functions may name."""
+    spec = importlib.util.find_spec(ANCESTOR)
+    if spec is None or spec.origin is None:
+        return {}
+    root = Path(spec.origin).parent
+    *above, top = root.parents[: ANCESTOR.count(".") + 1]
+    paths = [*root.rglob("*.py"), *(folder / "__init__.py" for folder in above)]
+    return {path.relative_to(top).as_posix(): path.read_bytes() for path in paths}
 
 
 def overlay_zip(folder: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicaffe.errors import ClusterError
+from minicaffe.errors import ClusterError, extra
 
 
 def context_of(spark: Any) -> Any:
@@ -18,3 +18,8 @@ def context_of(spark: Any) -> Any:
             " cluster itself (master in place of remote, spark-submit --master)"
         )
     return getattr(spark, "sparkContext", spark)
+
+
+def running_session() -> Any:
+    """The SparkSession above the SparkContext that is running."""
+    return extra("pyspark.sql", "spark", "CaffeOnSpark").SparkSession.builder.getOrCreate()

@@ -31,7 +31,7 @@ from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.places import places_of
 
 FOLDER = "code"  # where a task puts what has come, below its own folder
-EVERYWHERE = {"minicaffe", "caffe", "pyspark", "py4j"}  # which executors have in other ways
+EVERYWHERE = {"minicaffe", "caffe", "com", "pyspark", "py4j"}  # which executors have in other ways
 INSTALLED = {"site-packages", "dist-packages"}
 
 COMPILED = tuple(EXTENSION_SUFFIXES)

@@ -21,6 +21,7 @@ from ..layer import given_fields, is_file_of
 from ..proto import minicaffe_pb2 as pb
 from .shuffle import Groups, epoch_words, permutation
 
+ANCESTOR = "com.yahoo.ml.caffe"  # whose names of sources are those of the built-in ones
 SOURCES = tuple(
     f"{kind}_param.source"
     for kind in ("data", "memory_data", "image_data", "hdf5_data", "window_data")
@@ -156,7 +157,7 @@ def source_class(name: str) -> type[DataSource]:
         module = importlib.import_module(f"minicaffe.data.sources.{known[word]}")
     else:
         unknown = f"no data source '{name}' (there are: {', '.join(sorted(known))}"
-        if not place:
+        if place in ("", ANCESTOR):
             raise DataError(f"{unknown})")
         try:
             module = open_module(place, DataError, f"source_class '{name}'")

@@ -33,6 +33,9 @@ for bare in ("layers", "kernels", "distributed"):
     except ImportError:
         continue
     raise AssertionError(bare + " is importable by its bare name")
+import com.yahoo.ml.caffe.RegisterContext
+from com.yahoo.ml.caffe.Config import Config
+assert Config(None, ["-train"]).isTraining
 print(minicaffe.__file__)
 """
 
@@ -89,7 +92,7 @@ def test_the_wheel_holds_the_rooms_and_the_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {
         name.split("/")[0] for name in names if not re.match(r"[^/]+\.(dist-info|data)/", name)
-    } == {"minicaffe"}
+    } == {"minicaffe", "com"}
     for name in (
         "layers/relu.py",
         "kernels/cpu/relu.py",
@@ -136,5 +139,5 @@ def test_installed_editable(source: Path, tmp_path: Path) -> None:
 
 
 def test_from_the_checkout(tmp_path: Path) -> None:
-    code = PROBE.split("for bare in")[0]
+    code = PROBE.split("for bare in")[0] + PROBE[PROBE.index("import com.") :]
     run(sys.executable, "-B", "-c", code, cwd=CHECKOUT, HOME=str(tmp_path))

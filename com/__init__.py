@@ -1,0 +1,5 @@
+"""A package that others may have a part of too."""
+
+from pkgutil import extend_path
+
+__path__ = extend_path(__path__, __name__)
