@@ -31,6 +31,7 @@ code.py             minicaffe itself, and MINICAFFE_PATH, on their way to the ex
 user_code.py        the modules of Python layers and data sources, for one job
 slots.py            what the driver asks of a SparkContext: slots, settings, addresses
 spark_job.py        a Spark job that can be cancelled, and why it failed
+tools/              data sets for the others: pictures, captions, databases
 """
 
 from .caffe_on_spark import CaffeOnSpark

@@ -19,7 +19,7 @@ from .code import ship_code
 from .config import Config
 from .data_source import Source
 from .driver import Training
-from .forward_report import ForwardReport
+from .forward_report import ForwardReport, left_out, tell
 from .inference import count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
 from .session import context_of, running_session
@@ -138,7 +138,7 @@ class CaffeOnSpark:
         """Run a forward job and tell of samples that were left out."""
         ship_code(self.sc)
         await_slots(self.sc, 1, conf.wait)
-        bad = self.sc.accumulator({}, _merged())
+        bad = left_out(self.sc)
         net = conf.protoFile.rpartition("/")[2]
         partitions = conf.lmdb_partitions or max(conf.clusterSize, count_slots(self.sc))
         with contextlib.closing(ForwardReport(self.sc)) as report:
@@ -151,10 +151,7 @@ class CaffeOnSpark:
                 conf.debug,
                 report.state,
             )
-        for reason in list(bad.value.values())[:10]:
-            log.warning("left out: %s", reason)
-        if bad.value:
-            log.warning("%d samples cannot be read and were left out", len(bad.value))
+        tell(bad.value)
         return result
 
     def _features(
@@ -191,21 +188,6 @@ def _grouped(values: dict[str, float]) -> dict[str, list[float]]:
     for name, value in values.items():
         found.setdefault(name.partition("[")[0], []).append(float(value))
     return found
-
-
-def _merged() -> Any:
-    from pyspark.accumulators import AccumulatorParam
-
-    class Merged(AccumulatorParam[dict[int, str]]):
-        """Adds dicts by union: a task that runs twice counts once."""
-
-        def zero(self, value: dict[int, str]) -> dict[int, str]:
-            return {}
-
-        def addInPlace(self, one: dict[int, str], other: dict[int, str]) -> dict[int, str]:
-            return one | other
-
-    return Merged()
 
 
 def has_validation(solver: pb.SolverParameter) -> bool:

@@ -1,4 +1,4 @@
-"""The report of a test or a feature job, from what its tasks say: samples, compilations.
+"""The report of a job without ranks, from what its tasks say: samples, compilations, bad samples.
 
 A task calls the driver as a rank does, and does its work without a word where it cannot: a frame
 of features may be computed again when nobody listens any more.
@@ -7,10 +7,11 @@ of features may be computed again when nobody listens any more.
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +22,11 @@ from ..auth import new_secret
 from .control import ControlLine, ControlServer, Message, compilations_told, one_address
 from .slots import driver_addresses
 
+log = logging.getLogger("minicaffe.spark")
+
 PATIENCE = 5.0  # seconds in which a task reaches the driver, or goes on without
 TICK = 0.25  # seconds between two messages of a task
+NAMED = 10  # reasons why samples are left out that are told; the others are counted
 
 
 @dataclass(frozen=True)
@@ -114,3 +118,33 @@ def calling(call: Call | None, task: int) -> Iterator[TaskLine]:
             return
         with compilations_told(line):
             yield told
+
+
+# --- what tasks leave out ------------------------------------------------------------------------
+
+
+def left_out(sc: Any) -> Any:
+    """An accumulator to whose dict (what names a sample -> the reason) tasks add their own.
+
+    `.value` has it after the job. A sample counts once, however often its task is run.
+    """
+    from pyspark.accumulators import AccumulatorParam
+
+    class Union(AccumulatorParam[dict[Hashable, str]]):
+        def zero(self, value: dict[Hashable, str]) -> dict[Hashable, str]:
+            return {}
+
+        def addInPlace(
+            self, one: dict[Hashable, str], other: dict[Hashable, str]
+        ) -> dict[Hashable, str]:
+            return one | other
+
+    return sc.accumulator({}, Union())
+
+
+def tell(bad: Mapping[Any, str], what: str = "samples") -> None:
+    """Warn of what was left out: the first reasons, and how many there are."""
+    for reason in list(bad.values())[:NAMED]:
+        log.warning("left out: %s", reason)
+    if bad:
+        log.warning("%d %s cannot be read and were left out", len(bad), what)

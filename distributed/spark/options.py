@@ -39,9 +39,9 @@ OPTIONS = {
     "test": Option("isTest", "switch", "write the mean of every output of the TEST net to -output"),
     "features": Option("features", "words", "blobs, by ',': write their values to -output"),
     "label": Option("label", "text", "the label's blob, which joins the -features"),
-    "outputFormat": Option("outputFormat", "text", "of -features: json (default), parquet, ..."),
+    "outputFormat": Option("outputFormat", "text", "of a data set: json (default), parquet, ..."),
     "model": Option("modelPath", "text", "the .caffemodel[.h5] to write (-train) or to read"),
-    "output": Option("outputPath", "text", "where -test or -features write; must not exist yet"),
+    "output": Option("outputPath", "text", "where the result is written; must not exist yet"),
     "devices": Option("devices", "number", "devices a rank (1)"),
     "device": Option("device", "text", "with whose kernels: cpu (default), reference, ..."),
     "persistent": Option("isRddPersistent", "switch", "for CaffeOnSpark's sake, without effect"),
@@ -57,7 +57,7 @@ OPTIONS = {
     "resize": Option("resize", "switch", "scale pictures to the data layer's height x width"),
     "clusterSize": Option("clusterSize", "number", "how many ranks train (1)"),
     "lmdb_partitions": Option(
-        "lmdb_partitions", "number", "tasks of -test and -features (as many as run at once)"
+        "lmdb_partitions", "number", "tasks of -test, -features, tools (as many as run at once)"
     ),
     "wait": Option("wait", "number", "seconds to wait for executors (60)"),
     "timeout": Option("timeout", "number", "seconds without a sign of life of a rank (10)"),

@@ -14,26 +14,17 @@ from minicaffe.errors import ClusterError, did_you_mean
 from .array_frame import array_frame
 from .config import Config
 from .preflight import check_folder
+from .session import Place, hadoop_place, java_cause
 from .spark_job import reason_of, run_job
 
 FORMATS = ("json", "parquet", "orc")  # in which Spark always writes columns of arrays
 OTHERS = ("avro", "csv", "text", "xml")  # that a user may mean
 
-Place = tuple[Any, Any]  # a path of Hadoop, and the file system that it lies in
-
 
 def output_place(conf: Config) -> Place:
-    """The -output; a plain relative one of a local file system begins in the working directory.
-
-    (Hadoop would begin where Java was started.) Raises ClusterError.
-    """
-    hadoop = conf.sc._jvm.org.apache.hadoop.fs
+    """The -output, as a place of Hadoop. Raises ClusterError."""
     try:
-        path = hadoop.Path(conf.outputPath)
-        system = path.getFileSystem(conf.sc._jsc.hadoopConfiguration())
-        if system.getScheme() == "file" and not path.isAbsolute():
-            path = hadoop.Path(os.path.join(os.getcwd(), path.toUri().getPath()))
-        return path, system
+        return hadoop_place(conf.sc, conf.outputPath)
     except Exception as error:
         raise _bad_output(conf, error) from None
 
@@ -108,5 +99,4 @@ def write_test(conf: Config, result: dict[str, list[float]]) -> None:
 
 
 def _bad_output(conf: Config, error: Exception) -> ClusterError:
-    cause = str(getattr(error, "java_exception", error)).splitlines()[0]
-    return ClusterError(f"-output {conf.outputPath}: {cause}")
+    return ClusterError(f"-output {conf.outputPath}: {java_cause(error)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicaffe.errors import ClusterError, Error, extra
@@ -38,10 +38,22 @@ SETTINGS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line (default sys.argv) and return its exit status."""
+    """Run a command line (default sys.argv) and return its exit status.
+
+    A first word without a dash is the name of a tool (see tools/).
+    """
     args = list(sys.argv[1:] if argv is None else argv)
+    if args and not args[0].startswith("-"):
+        from .tools import main as tool
+
+        return tool(args)
+    return program(args, usage(), run)
+
+
+def program(args: Sequence[str], usage: str, work: Callable[[Any, Config], None]) -> int:
+    """Do `work` with a SparkContext and the Config of a command line; the exit status."""
     if any(word in ("-h", "-help", "--help") for word in args):
-        print(usage())
+        print(usage)
         return 0
     debug = "-debug" in args or "--debug" in args
     enable_faulthandler()
@@ -49,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with glog(), ending(CLOSING):
             logging.getLogger("minicaffe").setLevel(logging.INFO if debug else logging.WARNING)
             parse(args)  # before Spark takes its seconds to start
-            _run(args, debug)
+            _run(args, debug, work)
         return 0
     except KeyboardInterrupt:
         print("minicaffe: interrupted", file=sys.stderr)
@@ -70,10 +82,10 @@ def usage() -> str:
     return "\n".join([(__doc__ or "").strip(), "", "Options:", *lines])
 
 
-def _run(args: Sequence[str], debug: bool) -> None:
+def _run(args: Sequence[str], debug: bool, work: Callable[[Any, Config], None]) -> None:
     sc = _context(debug)
     try:
-        run(sc, Config(sc, args))
+        work(sc, Config(sc, args))
     finally:
         sc.stop()
 

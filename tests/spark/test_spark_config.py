@@ -101,6 +101,7 @@ def test_features_win_over_test_on_the_command_line(caplog: pytest.LogCaptureFix
         (["-conf"], "-conf needs a value"),
         (["-clusterSize", "0"], "whole number above 0"),
         (["-devices", "two"], "whole number above 0"),
+        (["-vocabSize", "0"], "above 0, or -1 for all"),
         (
             ["-connection", "ethernt"],
             "mean 'ethernet'.*known: ethernet, infiniband, rdma",
