@@ -14,18 +14,22 @@ import pytest
 pytest.importorskip("pyspark")
 
 from minicaffe.data.database import create_database
+from minicaffe.data.sample_key import SampleKey, read_sample_key
+from minicaffe.data.sequence_file import SequenceFileReader
+from minicaffe.data.source import open_source
 from minicaffe.distributed.spark import Config, submit
 from minicaffe.distributed.spark.forward_report import left_out
 from minicaffe.distributed.spark.tools import DFConversions, Vocab, conversions, main, open_tool
 from minicaffe.distributed.spark.tools import vocab as words
 from minicaffe.distributed.spark.tools.binary2dataframe import Binary2DataFrame
+from minicaffe.distributed.spark.tools.binary2sequence import Binary2Sequence
 from minicaffe.distributed.spark.tools.df_conversions import captions_table
 from minicaffe.distributed.spark.tools.tool import known_tools
 from minicaffe.errors import ClusterError, DataError
 from minicaffe.machine.java import find_java
 from minicaffe.proto import minicaffe_pb2 as pb
 from tests.conftest import CHECKOUT
-from tests.spark_cluster import spark_context
+from tests.spark_cluster import SmallSet, spark_context
 
 pytestmark = pytest.mark.xdist_group("spark")
 
@@ -115,6 +119,31 @@ def test_a_bad_line_is_refused(session: Any, tmp_path: Path, line: str, message:
     assert not (tmp_path / "o").exists()
 
 
+def test_binary2sequence(session: Any, pictures: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "labels.txt"
+    listed.write_text("67.jpg 3\na b.jpg 7\nempty.jpg 1\n126.jpg -2")
+    run(session, "Binary2Sequence", "-imageRoot", pictures, "-labelFile", listed,
+        "-output", f"file:{tmp_path}/sequence")  # fmt: skip
+    records = sequence(tmp_path / "sequence")
+    assert {(key.id, key.label, key.encoded) for key, _ in records} == {
+        ("67.jpg", "3", True), ("a b.jpg", "7", True), ("126.jpg", "-2", True),
+    }  # fmt: skip
+    assert {key.id: value for key, value in records}["67.jpg"] == (pictures / "67.jpg").read_bytes()
+    listed.write_text("67.jpg 3 4 x")
+    with pytest.raises(DataError, match="labels.txt:1: 'file label' with a whole number"):
+        run(session, "Binary2Sequence", "-imageRoot", pictures, "-labelFile", listed,
+            "-output", tmp_path / "other")  # fmt: skip
+
+
+def sequence(folder: Path) -> list[tuple[SampleKey, bytes]]:
+    """The records of a folder of SequenceFiles."""
+    found = []
+    for part in sorted(folder.glob("part-*")):
+        with SequenceFileReader(part) as reader:
+            found += [(read_sample_key(key), value) for key, value in reader.items()]
+    return found
+
+
 def test_the_pictures_of_the_ancestor(session: Any, shared: Path, tmp_path: Path) -> None:
     folder = shared / "data" / "images" / "caffeonspark"
     lines = [line for line in (folder / "labels.txt").read_text().splitlines() if line]
@@ -128,6 +157,12 @@ def test_the_pictures_of_the_ancestor(session: Any, shared: Path, tmp_path: Path
         (int(line[-1]), (folder / line[:-2]).stat().st_size) for line in lines
     ]
     assert not tool.bad.value
+    tool = open_tool("com.yahoo.ml.caffe.tools.Binary2Sequence")(
+        session, Config(session, {"imageRoot": folder, "labelFile": folder / "labels.txt",
+                                  "output": "o"})
+    )  # fmt: skip
+    assert isinstance(tool, Binary2Sequence)
+    assert tool.makeRDD().count() == len(lines)
 
 
 # --- databases -----------------------------------------------------------------------------------
@@ -171,6 +206,32 @@ def test_lmdb2dataframe(
     assert "b'00000004'" in caplog.text and "has floats" in caplog.text
     assert "b'00000005'" in caplog.text
     assert "2 pictures cannot be read" in caplog.text
+
+
+def test_lmdb2sequence(session: Any, lmdb: Path, tmp_path: Path) -> None:
+    run(session, "LMDB2Sequence", "-imageRoot", lmdb, "-output", tmp_path / "sequence")
+    records = sorted(sequence(tmp_path / "sequence"))
+    assert [key[:2] for key, _ in records] == [(f"{i:08d}", s) for i, s in enumerate("0128")]
+    assert records[1][0][2:] == (2, 3, 4, False)
+    pixels = np.random.default_rng(0).integers(0, 256, 24, np.uint8).reshape(2, 3, 4)
+    assert records[0][1] == pixels.transpose(1, 2, 0).tobytes()
+    assert records[3][0].encoded and records[3][1] == b"\xff\xd8 a file"
+
+
+def test_a_sequence_of_a_database_is_the_same_data(session: Any, tmp_path: Path) -> None:
+    small = SmallSet(tmp_path)
+    run(session, "LMDB2Sequence", "-imageRoot", tmp_path / "test", "-output", tmp_path / "sequence")
+    layer = pb.LayerParameter(name="data", type="MemoryData")
+    sources = {"LMDB": "test", "SeqImageDataSource": "sequence"}
+    read = []
+    for name, folder in sources.items():
+        layer.memory_data_param.source = str(tmp_path / folder)
+        with open_source(name, layer, pb.TEST) as source:
+            read.append([source.read(index) for index in range(len(source))])
+    assert len(read[0]) == len(read[1]) == len(small.pictures["test"])
+    for one, other in zip(*read, strict=True):
+        assert one.id == other.id
+        assert all(map(np.array_equal, one.values, other.values))
 
 
 # --- captions ------------------------------------------------------------------------------------
@@ -339,7 +400,10 @@ def test_what_is_no_vocabulary(lines: list[str], message: str) -> None:
 
 
 def test_programs_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert {"Binary2DataFrame", "CocoDataSetConverter", "LMDB2DataFrame"} <= set(known_tools())
+    assert set(known_tools()) == {
+        "Binary2DataFrame", "Binary2Sequence", "CocoDataSetConverter", "LMDB2DataFrame",
+        "LMDB2Sequence",
+    }  # fmt: skip
     assert main(["com.yahoo.ml.caffe.tools.LMDB2DataFrame", "-help"]) == 0
     assert "-imageRoot" in capsys.readouterr().out
     assert submit.main(["LMDB2Dataframe", "-output", "x"]) == 1

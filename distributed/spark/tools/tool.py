@@ -68,6 +68,13 @@ class Tool(ABC):
         place = str(hadoop_place(self.sc, path)[0])
         self.write(functools.partial(writer.save, place), f"write {path}")
 
+    def write_sequence(self, rows: Any) -> None:
+        """Write an RDD of keys and values, both bytearrays, to -output, as a SequenceFile."""
+        check_output(self.conf)
+        place = str(hadoop_place(self.sc, self.conf.outputPath)[0])
+        save = functools.partial(rows.saveAsSequenceFile, place)
+        self.write(save, f"write {self.conf.outputPath}")
+
     def check_frame(self) -> None:
         """Refuse an -output that exists, or an -outputFormat that cannot hold the data."""
         check_output(self.conf)

@@ -3,6 +3,7 @@
     from com.yahoo.ml.caffe.CaffeOnSpark import CaffeOnSpark
     from com.yahoo.ml.caffe.Config import Config
     from com.yahoo.ml.caffe.DataSource import DataSource
+    from com.yahoo.ml.caffe.tools.Vocab import Vocab
 
 A module a class, as there. Programs need Python 3, and nothing else is changed in them: what they
 took from the Python and the Spark of their time is in CaffeOnSpark.py. `import caffe` means
