@@ -32,5 +32,4 @@ class LMDB2Sequence(Tool):
 
 
 def _row(record: LmdbRecord) -> tuple[bytearray, bytearray]:
-    *key, data = record
-    return bytearray(write_sample_key(SampleKey(*key))), bytearray(data)
+    return bytearray(write_sample_key(SampleKey(*record[:6]))), bytearray(record.data)
