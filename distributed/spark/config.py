@@ -54,6 +54,7 @@ class Config:
         self.resize = False
         self.clusterSize = 1
         object.__setattr__(self, "lmdb_partitions", 0)
+        self.store = ""
         self.transform_thread_per_device = 1
         self.wait, self.timeout = 60, 10
         self.minRanks = 0  # as many as clusterSize

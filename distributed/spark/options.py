@@ -64,6 +64,7 @@ OPTIONS = {
     "minRanks": Option("minRanks", "count", "after a fault go on with so few (0: -clusterSize)"),
     "maxRestarts": Option("maxRestarts", "count", "faults in a row without progress (4)"),
     "sigint_effect": Option("sigint_effect", "effect", "of Ctrl-C: stop (default), snapshot, none"),
+    "store": Option("store", "text", "the folder where DataFrames are written for the ranks"),
     "debug": Option("debug", "switch", "show tracebacks and Spark's log"),
     "imageRoot": Option("imageRoot", "text", "tools: the folder of pictures, or the LMDB"),
     "labelFile": Option("labelFile", "text", "tools: the list of pictures and labels"),

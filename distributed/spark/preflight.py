@@ -24,6 +24,7 @@ from . import portable
 from .config import Config
 from .options import CONNECTIONS
 from .slots import is_local
+from .stores import put_stores
 from .task_input import ForwardJob, Weights
 from .user_code import Code, collect_code
 
@@ -87,6 +88,8 @@ def plan_training(conf: Config, validate: bool) -> Plan:
         before = state.run.solver.random_seed if state else -1
         solver.random_seed = before if before >= 0 else secrets.randbelow(1 << 31)
     snapshots = _place_snapshots(solver, model)
+    used = [portable.train_net(solver), *([portable.test_net(solver)] if validate else [])]
+    put_stores(conf, used, portable.nets_of(solver))
     return Plan(solver, files, code, weights, state, scheme, sync, conf.device, model, snapshots)
 
 
@@ -105,6 +108,7 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
         raise ClusterError(f"the TEST net has no blob '{unknown[0]}' (it has: {', '.join(tops)})")
     level = logging.WARNING if is_local(conf.sc) else logging.INFO
     weights = read_weights(conf.modelPath)
+    put_stores(conf, [net], [net])
     return ForwardJob(
         net=net.SerializeToString(),
         places=portable.get_places([net]),

@@ -15,6 +15,7 @@ from typing import Any
 from minicaffe.data.store import INDEX, WINDOW, Index, find_index, index_of
 from minicaffe.errors import ClusterError
 
+from .session import context_of
 from .slots import screen
 from .spark_job import run_job
 
@@ -48,7 +49,7 @@ def write_store(
     any file system that Spark knows. Nothing is collected at the driver but the files' footers.
     Raises ClusterError, in one line.
     """
-    refuse_connect(df)
+    sc = context_of(df.sparkSession)
     names = [*dict.fromkeys(columns or df.columns)]
     unknown = [name for name in names if name not in df.columns]
     if unknown:
@@ -58,13 +59,12 @@ def write_store(
     if id in df.columns and id not in names:
         names.append(id)
     frame = df.select(*(_column(name) for name in names))
-    digest = _digest(source_digest, frame.schema.json(), id, window) if source_digest else ""
+    digest = digest_of(source_digest, frame.schema.json(), id, window) if source_digest else ""
     before = find_index(folder)
     if before is not None and digest and before.digest == digest:
         _say(f"store: {folder} is used as it is, {_count(before)}")
         return folder
     work = functools.partial(_write, frame, folder, id if id in names else "", digest, window)
-    sc = df.sparkSession.sparkContext
     index = run_job(sc, "minicaffe store", f"minicaffe: write the store {folder}", work, debug)
     if before is not None:
         for name in {group.file.partition("/")[0] for group in before.groups}:
@@ -75,17 +75,25 @@ def write_store(
 
 
 def _write(frame: Any, folder: str, id: str, digest: str, window: int) -> Index:
-    from pyspark.sql import functions
+    from pyspark.sql import Observation, functions
 
     place = HadoopFolder(frame.sparkSession.sparkContext, folder)
     data = f"data-{secrets.token_hex(4)}"
     # By one sort all is said: big partitions are split, small ones joined, and equal ids in order.
     ordered = frame.withColumn(ORDER, functions.monotonically_increasing_id())
     ordered = ordered.orderBy(*([_column(id)] if id else []), ORDER).drop(ORDER)
+    written = Observation()
+    counted = ordered.observe(written, functions.count(functions.lit(1)).alias("rows"))
     try:
-        ordered.write.options(**SETTINGS).parquet(place.path(data))
+        counted.write.options(**SETTINGS).parquet(place.path(data))
         parts = sorted((name for name in place.names(data) if name.startswith("part-")), key=_order)
         index = index_of(folder, [f"{data}/{name}" for name in parts], digest, id, window)
+        found, rows = sum(group.rows for group in index.groups), written.get["rows"]
+        if found != rows:
+            raise ClusterError(
+                f"{folder}: {rows} rows were written, and {found} are there: the store must lie in"
+                " a folder that all machines share (-store FOLDER)"
+            )
         place.write(INDEX, index.to_json().encode())
     except BaseException:
         with contextlib.suppress(Exception):
@@ -106,32 +114,26 @@ def _column(name: str) -> Any:
     return functions.col("`" + name.replace("`", "``") + "`")
 
 
-def _digest(*words: object) -> str:
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+def digest_of(*facts: object) -> str:
+    """A digest of numbers and texts: 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def digest_of_files(df: Any, *words: str) -> str:
-    """A digest of the files that a DataFrame is read from, of their sizes and times, and of words.
+def digest_of_path(sc: Any, path: str, *words: str) -> str:
+    """A digest of the files that a path leads to, of their sizes and times, and of words.
 
-    "" where it is not read from files alone, and may be another tomorrow.
+    The path may have a pattern of Hadoop in its parts. "" where it leads to no files: what Spark
+    reads there may be another tomorrow.
     """
-    paths = sorted(df.inputFiles())
-    sc = df.sparkSession.sparkContext
-    facts: list[object] = list(words)
-    for path in paths:
-        there, system = hadoop_path(sc, path)
-        status = system.getFileStatus(there)
-        facts.append([path, status.getLen(), status.getModificationTime()])
-    return _digest(*facts) if paths else ""
-
-
-def refuse_connect(df: Any) -> None:
-    """Raise ClusterError for a DataFrame of Spark Connect, which has no SparkContext."""
-    if type(df).__module__.startswith("pyspark.sql.connect"):
-        raise ClusterError(
-            "this DataFrame is one of Spark Connect, which can start no barrier job: use a session"
-            " with a SparkContext (SparkSession.builder.master)"
-        )
+    there, system = hadoop_path(sc, path)
+    files = []
+    for status in system.globStatus(there) or ():
+        found = system.listFiles(status.getPath(), True)
+        while found.hasNext():
+            file = found.next()
+            name = str(file.getPath().toString())
+            files.append([name, file.getLen(), file.getModificationTime()])
+    return digest_of(sorted(files), *words) if files else ""
 
 
 def hadoop_path(sc: Any, path: str) -> tuple[Any, Any]:

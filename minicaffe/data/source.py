@@ -44,7 +44,8 @@ class DataSource(ABC):
         read(index)              one Sample, at any index, from any one thread at a time
         close()                  give back files
     and says in `by_name` if no `source_class` may name it, for its layer opens it itself, and in
-    `groups` how its samples lie, where reading one means to read its group.
+    `groups` how its samples lie, where reading one means to read its group. Where Spark alone can
+    read what the layer names, `frame` says how.
     `read` raises DataError for a sample that is damaged, with its name. Such a sample is skipped,
     counted and named in the log; the others keep their numbers, so nothing takes its place.
     """
@@ -67,6 +68,16 @@ class DataSource(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close what was opened; closing twice is harmless."""
+
+    @classmethod
+    def frame(cls, spark: Any, param: pb.LayerParameter) -> Any:
+        """The samples as a DataFrame of a SparkSession, sorted by its column `id` if it has one.
+
+        None, as here, where every rank can read what the layer names. A Spark job writes the frame
+        into a store (docs/store.md) before the ranks open the source; the layer's path then is the
+        store's folder. Raises DataError.
+        """
+        return None
 
     def place(self) -> str:
         """Where it reads, for errors: the layer and the paths that its prototxt gives."""

@@ -121,20 +121,37 @@ class Store:
             [group.size for group in index.groups],
             index.window,
         )
+        self._sorted: list[int] | None = None  # the rows by their ids, where they lie otherwise
         self._held: OrderedDict[int, Any] = OrderedDict()  # group -> its rows as Arrow's table
 
     @classmethod
     def of_parquet(
-        cls, path: str, columns: Sequence[str] | None = None, window: int = WINDOW
+        cls,
+        path: str,
+        columns: Sequence[str] | None = None,
+        *,
+        id: str = "id",
+        window: int = WINDOW,
     ) -> Store:
-        """The rows of a Parquet file, or of all those in a folder, as they stand, without index."""
+        """The rows of a Parquet file, or of all those in a folder, without index.
+
+        They are sorted by the column `id`, if it is there and all fit into the window; else they
+        stand as they lie in the files.
+        """
         paths = sorted(_parquet_files(local_path(path)))
         if not paths:
             raise DataError(f"{path}: there are no Parquet files here")
         store = cls.__new__(cls)
-        folder = os.path.dirname(paths[0])
+        folder = local_path(path) if paths[0] != local_path(path) else os.path.dirname(paths[0])
         names = [os.path.relpath(each, folder) for each in paths]
-        store._set(folder, index_of(folder, names, "", "", window), columns)
+        index = index_of(folder, names, "", id, window)
+        if columns and id in index.columns and id not in columns:
+            columns = [*columns, id]
+        store._set(folder, index, columns)
+        if id in index.columns and store.groups.fit:
+            parts = (store._load(group, [id]).column(0).to_pylist() for group in index.groups)
+            keys = [(key is not None, key) for part in parts for key in part]
+            store._sorted = sorted(range(len(keys)), key=keys.__getitem__)
         return store
 
     def __len__(self) -> int:
@@ -142,6 +159,8 @@ class Store:
 
     def read(self, index: int) -> Row:
         """Row `index`, 0 <= index < len. Arrays come as NumPy's. Raises DataError."""
+        if self._sorted is not None:
+            index = self._sorted[index]
         number, row = self.groups.find(index)
         table = self._table(number)
         return {name: _value(table.column(at)[row]) for at, name in enumerate(table.column_names)}
@@ -164,16 +183,16 @@ class Store:
         sizes = self.groups.sizes
         while self._held and sum(sizes[n] for n in (*self._held, number)) > self.groups.limit:
             self._held.popitem(last=False)
-        self._held[number] = table = self._load(self.index.groups[number])
+        self._held[number] = table = self._load(self.index.groups[number], self.columns)
         return table
 
-    def _load(self, group: Group) -> Any:
+    def _load(self, group: Group, columns: list[str]) -> Any:
         place = posixpath.join(self.folder, group.file)
         with _parquet(place) as parquet:
             if group.number >= parquet.num_row_groups:
                 raise DataError(f"{place} has changed: it has no row group {group.number}")
-            table = parquet.read_row_group(group.number, columns=self.columns, use_threads=False)
-        if table.num_rows != group.rows or set(table.column_names) != set(self.columns):
+            table = parquet.read_row_group(group.number, columns=columns, use_threads=False)
+        if table.num_rows != group.rows or set(table.column_names) != set(columns):
             raise DataError(f"{place} has changed: its rows or columns are others than before")
         return table
 

@@ -76,7 +76,7 @@ def test_a_window_of_row_groups_is_in_memory(tmp_path: Path) -> None:
     rows = store(tmp_path, window=100_000)
     loads = []
     load = rows._load
-    rows._load = lambda group: loads.append(group) or load(group)  # type: ignore[method-assign]
+    rows._load = lambda *group: loads.append(group) or load(*group)  # type: ignore[method-assign]
     for index in range(128):
         rows.read(index)
         assert sum(table.nbytes for table in rows._held.values()) <= 100_000
@@ -149,3 +149,17 @@ def test_no_parquet_at_all(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no Parquet")
     with pytest.raises(DataError, match="cannot read .*text as Parquet"):
         Store.of_parquet(str(tmp_path))
+
+
+def test_a_parquet_folder_is_sorted_by_id_if_it_fits(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    ids = ["b", "é", None, "a", "b", "z"]
+    table = pyarrow.table({"id": ids, "n": range(6)})
+    parquet.write_table(table, tmp_path / "part.parquet", row_group_size=2)
+    rows = Store.of_parquet(str(tmp_path), ["n"])
+    found = [rows.read(i) for i in range(6)]
+    assert [row["n"] for row in found] == [2, 3, 0, 4, 5, 1]
+    assert [rows.id(row, i) for i, row in enumerate(found)] == ["00000000", "a", "b", "b", "z", "é"]
+    large = Store.of_parquet(str(tmp_path), ["n"], window=1)
+    assert [large.read(i)["n"] for i in range(6)] == list(range(6))

@@ -11,7 +11,7 @@ pytest.importorskip("pyspark")
 
 from minicaffe.data.store import Store
 from minicaffe.distributed.spark import store_writer
-from minicaffe.distributed.spark.store_writer import digest_of_files, write_store
+from minicaffe.distributed.spark.store_writer import digest_of_path, write_store
 from minicaffe.errors import ClusterError, DataError
 from tests.spark_cluster import spark_context
 
@@ -124,18 +124,30 @@ def test_rows_of_any_size_make_small_groups(
 
 
 def test_the_digest_of_files_tells_whether_they_changed(spark: Any, tmp_path: Path) -> None:
-    path = str(tmp_path / "set")
-    spark.range(3).write.parquet(path)
-    frame = spark.read.parquet(path)
-    digest = digest_of_files(frame)
-    assert digest == digest_of_files(spark.read.parquet(path))
-    assert digest != digest_of_files(frame, "a selection")
+    sc = spark.sparkContext
+    spark.range(3).write.parquet(str(tmp_path / "set"))
+    path = f"file:{tmp_path}/set"
+    digest = digest_of_path(sc, path)
+    assert digest == digest_of_path(sc, path) == digest_of_path(sc, f"file:{tmp_path}/s?t")
+    assert digest != digest_of_path(sc, path, "a selection")
     os.utime(next((tmp_path / "set").glob("part-*.parquet")), (1, 1))
-    assert digest != digest_of_files(spark.read.parquet(path))
-    assert digest_of_files(spark.range(3)) == ""
+    assert digest != digest_of_path(sc, path)
+    assert digest_of_path(sc, f"{path}/nothing") == ""
+
+
+def test_a_folder_that_is_not_the_same_everywhere_is_refused(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = store_writer.HadoopFolder.names
+    monkeypatch.setattr(store_writer.HadoopFolder, "names", lambda *args: seen(*args)[:-1])
+    frame = spark.range(0, 9, 1, 3).selectExpr("id")
+    with pytest.raises(ClusterError, match="9 rows were written, and . are there: .*-store FOLDER"):
+        write_store(frame, str(tmp_path / "store"))
+    assert not (tmp_path / "store" / "index.json").exists()
 
 
 def test_spark_connect_is_refused() -> None:
-    frame = type("DataFrame", (), {"__module__": "pyspark.sql.connect.dataframe"})()
-    with pytest.raises(ClusterError, match="one of Spark Connect, which can start no barrier job"):
+    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
+    frame = type("DataFrame", (), {"sparkSession": session})()
+    with pytest.raises(ClusterError, match="Spark Connect has no barrier stages"):
         write_store(frame, "store")

@@ -1,0 +1,80 @@
+"""ImageDataFrame: pictures and labels in the rows of a DataFrame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError
+from ...proto import minicaffe_pb2 as pb
+from ..source import DataSource, Sample
+from ..store import Row
+from ._frames import FrameRows, check_columns, frame_of
+from ._pictures import Pictures, number_in
+
+NEEDED = ("label", "data")
+OPTIONAL = ("id", "channels", "height", "width", "encoded")
+
+
+class ImageDataFrame(DataSource):
+    """Rows with a column `label` (a number, or text that says one) and `data` (bytes, or text).
+
+    Others may be there: `id`, by which the samples are sorted, `channels`, `height` and `width` of
+    pictures that are not encoded (else the layer's), and `encoded` (else
+    `memory_data_param.image_encoded`). `dataframe_format` (parquet) says in what format Spark reads
+    `source`, `dataframe_column_select` which expressions of SQL make these columns. Pictures says
+    how the bytes are read. A row that lacks a value it needs is left out. Without Spark a Parquet
+    folder is read as it is.
+    """
+
+    def __init__(self, param: pb.LayerParameter, phase: int) -> None:
+        super().__init__(param, phase)
+        memory = param.memory_data_param
+        if not memory.source:
+            raise DataError(f"layer '{param.name}': memory_data_param.source must be given")
+        self.rows = FrameRows(
+            memory.source, memory.dataframe_format, memory.dataframe_column_select, self.place()
+        )
+        check_columns(self.rows.columns, NEEDED, self.place())
+        self.groups = self.rows.groups
+        self.pictures = Pictures(param)
+
+    @classmethod
+    def frame(cls, spark: Any, param: pb.LayerParameter) -> Any:
+        """The columns that are read, of what Spark finds at `source`."""
+        memory = param.memory_data_param
+        select = list(memory.dataframe_column_select)
+        frame = frame_of(spark, memory.source, memory.dataframe_format, select)
+        check_columns(frame.columns, NEEDED, f"layer '{param.name}': source {memory.source}")
+        return frame.select(*(name for name in frame.columns if name in (*NEEDED, *OPTIONAL)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, index: int) -> Sample:
+        """Sample `index`. Raises DataError, with its id, for one that cannot be read."""
+        name, row = self.rows.read(index)
+        try:
+            return self._sample(name, row)
+        except DataError as error:
+            raise DataError(f"sample {name} of {self.rows.store.folder}: {error}") from error
+
+    def _sample(self, name: str, row: Row) -> Sample:
+        for column in NEEDED:
+            if row[column] is None:
+                raise DataError(f"it has no {column}")
+        data = row["data"].encode() if isinstance(row["data"], str) else row["data"]
+        if not isinstance(data, bytes):
+            raise DataError(f"its data must be bytes or text, not {type(data).__name__}")
+        channels, height, width = (row.get(word) or 0 for word in ("channels", "height", "width"))
+        encoded = row.get("encoded")
+        if encoded is None:
+            encoded = self.param.memory_data_param.image_encoded
+        picture = self.pictures.picture(data, encoded, (channels, height, width))
+        label = number_in(str(row["label"]), "its label")
+        return Sample(name, (picture, np.array(label, np.float32)))
+
+    def close(self) -> None:
+        """Let go of the rows in memory."""
+        self.rows.close()
