@@ -15,6 +15,7 @@ All three run the same PTX. A backend has
 """
 
 import os
+import threading
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,8 @@ from minicaffe.errors import DeviceError
 
 VARIABLE = "MINICAFFE_CUDA"
 CHOICES = ("gpu", "emulate", "jit")
+
+_making = threading.Lock()  # threads that come at the same time get the same one
 
 
 def chosen() -> str:
@@ -38,7 +41,8 @@ def backend(device: str = "cuda") -> Any:
 
 
 def _of_card(card: int) -> Any:
-    return _named(chosen(), card)
+    with _making:
+        return _named(chosen(), card)
 
 
 @cache
