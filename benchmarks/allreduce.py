@@ -1,16 +1,18 @@
 """How long does an allreduce take on this machine, and how long does Gloo's?
 
     python benchmarks/allreduce.py --ranks 2 --kilobytes 1 64 1024 10240 102400
+    python benchmarks/allreduce.py --transports tcp unix shm
 
-Every rank is a process; the ring runs over TCP on the loopback address. Where PyTorch is
-installed, its Gloo backend works in the same processes on the same array, in turns. The sums of
-both are checked before anything is timed. Prints medians over the calls: wall time of the slowest
-rank, and processor time of all threads of a rank, which a busy machine disturbs less.
+Every rank is a process; TCP runs on the loopback address. Where PyTorch is installed, its Gloo
+backend works in the same processes on the same array, all of them in turns. Their sums are checked
+before anything is timed. Prints medians over the calls: wall time of the slowest rank, and
+processor time of all threads of a rank, which a busy machine disturbs less.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import platform
@@ -26,6 +28,10 @@ import numpy as np
 from minicaffe.distributed.auth import new_secret
 from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import connect
+from minicaffe.distributed.transport import known_schemes
+
+GLOO = "gloo"
+BETWEEN_PROCESSES = [name for name in known_schemes() if name != "inproc"]
 
 
 class PipeRendezvous:
@@ -55,15 +61,22 @@ def gloo(rank: int, ranks: int, folder: str) -> Callable[[np.ndarray], None] | N
 
 
 def work(
-    rank: int, ranks: int, parent: Connection, secret: bytes, folder: str, counts: list[int]
+    rank: int, options: argparse.Namespace, parent: Connection, secret: bytes, folder: str
 ) -> None:
     """One rank: the seconds of every call, by name, for each count of float32."""
-    with connect(PipeRendezvous(parent), rank, ranks, secret=secret) as ring:
-        rivals = {"ring": ring.allreduce, "gloo": gloo(rank, ranks, folder)}
-        calls = {name: call for name, call in rivals.items() if call is not None}
-        for count in counts:
-            check(ring, calls, count)
-            parent.send(measure(ring, calls, count))
+    with contextlib.ExitStack() as at_end:
+        rings = {}
+        for name in options.transports:
+            meeting, url = PipeRendezvous(parent), f"{name}://127.0.0.1:0"
+            ring = connect(meeting, rank, options.ranks, url, secret=secret)
+            rings[name] = at_end.enter_context(ring)
+        calls = {name: ring.allreduce for name, ring in rings.items()}
+        if (rival := gloo(rank, options.ranks, folder)) is not None:
+            calls[GLOO] = rival
+        ring = next(iter(rings.values()))
+        for kilobytes in options.kilobytes:
+            check(ring, calls, kilobytes * 256)
+            parent.send(measure(ring, calls, kilobytes * 256))
         ring.barrier()
         parent.recv()
         os._exit(0)  # Gloo's threads may outlive an orderly end
@@ -105,8 +118,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--kilobytes", type=int, nargs="+", default=[1, 64, 1024, 10240, 102400])
+    parser.add_argument("--transports", nargs="+", default=["tcp"], choices=BETWEEN_PROCESSES)
     options = parser.parse_args()
-    counts = [kilobytes * 256 for kilobytes in options.kilobytes]
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     start = multiprocessing.get_context("spawn")
     secret = new_secret()
@@ -114,43 +127,49 @@ def main() -> None:
         pipes, children = [], []
         for rank in range(options.ranks):
             here, there = start.Pipe()
-            job = (rank, options.ranks, there, secret, folder, counts)
+            job = (rank, options, there, secret, folder)
             children.append(start.Process(target=work, args=job, daemon=True))
             children[-1].start()
             there.close()
             pipes.append(here)
-        addresses = [pipe.recv() for pipe in pipes]
-        for pipe in pipes:
-            pipe.send(addresses)
+        for _ in options.transports:
+            addresses = [pipe.recv() for pipe in pipes]
+            for pipe in pipes:
+                pipe.send(addresses)
         print(
             f"{options.ranks} ranks, {os.cpu_count()} cores ({cpu()}), load "
             f"{os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
             f"NumPy {np.__version__}"
         )
-        print("| KB | ring, ms | gloo, ms | gloo / ring | ring, cpu ms | gloo, cpu ms |")
-        print("|---|---|---|---|---|---|")
+        names = [*options.transports, GLOO]
+        columns = [
+            "KB",
+            *(f"{name}, ms" for name in names),
+            *(f"{GLOO} / {name}" for name in options.transports),
+            *(f"{name}, cpu ms" for name in names),
+        ]
+        print(f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", sep="\n")
         for kilobytes in options.kilobytes:
-            print(row(kilobytes, [pipe.recv() for pipe in pipes]), flush=True)
+            print(row(kilobytes, names, [pipe.recv() for pipe in pipes]), flush=True)
         for pipe in pipes:
             pipe.send("done")
         for child in children:
             child.join()
 
 
-def row(kilobytes: int, of_ranks: list[dict[str, list[tuple[float, float]]]]) -> str:
-    """One line of the table."""
+def row(
+    kilobytes: int, names: list[str], of_ranks: list[dict[str, list[tuple[float, float]]]]
+) -> str:
+    """One line of the table; a contender that is not there has dashes."""
     wall, processor = {}, {}
     for name in of_ranks[0]:
         turns = list(zip(*(rank[name] for rank in of_ranks), strict=True))
         wall[name] = 1e3 * statistics.median(max(spent[0] for spent in turn) for turn in turns)
         processor[name] = 1e3 * statistics.median(spent[1] for turn in turns for spent in turn)
-    if "gloo" not in wall:
-        return f"| {kilobytes} | {wall['ring']:.3f} | - | - | {processor['ring']:.3f} | - |"
-    return (
-        f"| {kilobytes} | {wall['ring']:.3f} | {wall['gloo']:.3f}"
-        f" | {wall['gloo'] / wall['ring']:.2f} | {processor['ring']:.3f}"
-        f" | {processor['gloo']:.3f} |"
-    )
+    cells = [f"{wall[name]:.3f}" if name in wall else "-" for name in names]
+    cells += [f"{wall[GLOO] / wall[name]:.2f}" if GLOO in wall else "-" for name in names[:-1]]
+    cells += [f"{processor[name]:.3f}" if name in processor else "-" for name in names]
+    return f"| {kilobytes} | {' | '.join(cells)} |"
 
 
 def cpu() -> str:

@@ -37,6 +37,12 @@ class StreamListener:
         self._guests = Guests(sock, address)
         self._dial = dial
 
+    def links(
+        self, right: socket.socket, left: socket.socket, me: Member
+    ) -> tuple[Outgoing, Incoming]:
+        """What moves frames over the two sockets, when both neighbours are proved."""
+        return Outgoing(right, me.right), Incoming(left, me.left)
+
     @property
     def refused(self) -> int:
         """Connections turned away so far."""
@@ -53,7 +59,7 @@ class StreamListener:
             hang_up.callback(talk.close)
             left = self._guests.meet(talk, me, timeout, handshake_timeout)
             hang_up.callback(left.close)
-            transport = StreamTransport(me, talk.socket, left, timeout)
+            transport = StreamTransport(me, *self.links(talk.socket, left, me), timeout)
             hang_up.pop_all()
         return transport
 
@@ -77,21 +83,14 @@ class StreamListener:
 
 
 class StreamTransport:
-    """The transport over two stream sockets, which it owns from now on."""
+    """The transport over two links, which it owns from now on."""
 
-    def __init__(
-        self, me: Member, right: socket.socket, left: socket.socket, timeout: float
-    ) -> None:
+    def __init__(self, me: Member, right: Outgoing, left: Incoming, timeout: float) -> None:
         self._me = me
-        self._right = _Outgoing(right, me.right)
-        self._left = _Incoming(left, me.left)
+        self._right = right
+        self._left = left
         self._timeout = timeout
-        # What to wait for, by (room to send, something to receive).
-        self._polls = {
-            (True, False): _poll([(right, select.POLLOUT)]),
-            (False, True): _poll([(left, select.POLLIN)]),
-            (True, True): _poll([(right, select.POLLOUT), (left, select.POLLIN)]),
-        }
+        self._polls: dict[tuple[int, int], select.poll] = {}  # by the events that are awaited
 
     def sendrecv(
         self, to_right: Sequence[Frame], from_left: Sequence[Frame], lead: int
@@ -123,11 +122,21 @@ class StreamTransport:
             raise
         there = awaited is not None and self._left.pull(awaited)
         if not gone and not there:
-            wants = outgoing is not None, awaited is not None
-            if not self._polls[wants].poll(self._timeout * 1000):
+            right = self._right.event if outgoing is not None else 0
+            left = self._left.event if awaited is not None else 0
+            if not self._poll(right, left).poll(self._timeout * 1000):
                 silent = self._right if awaited is None else self._left
                 raise CommunicationError(f"{silent.peer} is silent")
         return gone, there
+
+    def _poll(self, right: int, left: int) -> select.poll:
+        """What waits for these events of the links, 0 for none."""
+        if (right, left) not in self._polls:
+            poll = self._polls[right, left] = select.poll()
+            for link, event in ((self._right, right), (self._left, left)):
+                if event:
+                    poll.register(link.socket, event)
+        return self._polls[right, left]
 
     def _explain(
         self, error: Exception, outgoing: Frame | None, awaited: Frame | None, since: float
@@ -150,13 +159,15 @@ class StreamTransport:
             link.socket.close()
 
 
-class _Outgoing:
+class Outgoing:
     """The link to the right neighbour, and how many bytes of the present frame are gone."""
+
+    event = select.POLLOUT  # what to wait for when it can take no more
 
     def __init__(self, right: socket.socket, rank: int) -> None:
         right.setblocking(False)
         self.socket = right
-        self.peer = f"rank {rank} at {_name(right)}"
+        self.peer = f"rank {rank} {_where(right)}"
         self._header = b""
         self._gone = 0
 
@@ -179,13 +190,15 @@ class _Outgoing:
         return True
 
 
-class _Incoming:
+class Incoming:
     """The link from the left neighbour, and how many bytes of the awaited frame are there."""
+
+    event = select.POLLIN  # what to wait for when it has no more
 
     def __init__(self, left: socket.socket, rank: int) -> None:
         left.setblocking(False)
         self.socket = left
-        self.peer = f"rank {rank} at {_name(left)}"
+        self.peer = f"rank {rank} {_where(left)}"
         self._header = bytearray(HEADER_SIZE)
         self._there = 0
 
@@ -197,25 +210,33 @@ class _Incoming:
                     self._start(awaited)
                 else:
                     rest = awaited.payload[self._there - HEADER_SIZE :]
-                    self._count(self.socket.recv_into(rest))
+                    self._count(awaited, self.socket.recv_into(rest))
         except BlockingIOError:
             return False
         except OSError as error:
             raise CommunicationError(f"the link from {self.peer} broke ({error})") from error
-        self._check(check_payload, awaited)
-        self._there = 0
+        self.arrive(awaited)
         return True
 
     def _start(self, awaited: Frame) -> None:
         rest = memoryview(self._header)[self._there :]
-        self._count(self.socket.recvmsg_into((rest, awaited.payload))[0])
-        if self._there >= HEADER_SIZE:
-            self._check(check_header, awaited)
+        self._count(awaited, self.socket.recvmsg_into((rest, awaited.payload))[0])
 
-    def _count(self, received: int) -> None:
+    def _count(self, awaited: Frame, received: int) -> None:
         if not received:
             raise CommunicationError(f"{self.peer} closed the link")
-        self._there += received
+        self.advance(awaited, received)
+
+    def advance(self, awaited: Frame, received: int) -> None:
+        """So many bytes more are there; checks the header when it is whole."""
+        before, self._there = self._there, self._there + received
+        if before < HEADER_SIZE <= self._there:
+            self._check(check_header, awaited)
+
+    def arrive(self, awaited: Frame) -> None:
+        """The frame is there whole: checks the payload."""
+        self._check(check_payload, awaited)
+        self._there = 0
 
     def _check(self, check: Callable[[Frame, bytearray], None], awaited: Frame) -> None:
         try:
@@ -224,13 +245,6 @@ class _Incoming:
             raise CommunicationError(f"{self.peer} sent {error}") from None
 
 
-def _poll(wants: Sequence[tuple[socket.socket, int]]) -> select.poll:
-    poll = select.poll()
-    for sock, events in wants:
-        poll.register(sock, events)
-    return poll
-
-
-def _name(sock: socket.socket) -> str:
+def _where(sock: socket.socket) -> str:
     peer = sock.getpeername()
-    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer) or "an unnamed socket"
+    return f"at {peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "of this host"

@@ -173,7 +173,7 @@ def test_a_data_source(lab: Path, tmp_path: Path) -> None:
 def test_a_transport(lab: Path) -> None:
     """It carries the ring, and tells of all that can go wrong in it."""
     rooms = ("tests/distributed/ring/test_ring.py", "tests/distributed/transport/test_transport.py")
-    assert count_passing(lab, *rooms, "-k", "unix and not test_allreduce") > 20
+    assert count_passing(lab, *rooms, "-k", "local and not test_allreduce") > 20
 
 
 FUSED = """
@@ -245,7 +245,7 @@ random_seed: 1 max_iter: 30 display: 5 snapshot_after_train: false
 ''' % (folder / "net.prototxt"))
 with spark_context("local[2]") as sc:
     conf = Config(sc, ["-conf", str(folder / "solver.prototxt"), "-clusterSize", "2",
-                       "-connection", "unix", "-device", "plain", "-model", str(folder / "m")])
+                       "-connection", "local", "-device", "plain", "-model", str(folder / "m")])
     CaffeOnSpark(sc).train(DataSource.getSource(conf, True))
     where = sc.parallelize([0], 1).map(lambda _: __import__("minicaffe.layers.tanh_shrink",
         fromlist=["x"]).__file__).collect()

@@ -3,12 +3,14 @@
 import itertools
 import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from minicaffe.distributed.communicator import Array, Communicator, chunk_bounds
-from minicaffe.distributed.ring import SEGMENT_BYTES
+from minicaffe.distributed.ring import SEGMENT_BYTES, RingCommunicator
 from minicaffe.errors import CommunicationError
 from tests.ranks import URLS, outcomes, run_ranks, scheme_of
 
@@ -78,6 +80,39 @@ def test_chunks_larger_than_what_lies_between_two_sockets() -> None:
         return float(array.min() + array.max())
 
     assert run_ranks(2, work, URLS[1]) == [6.0, 6.0]
+
+
+@pytest.mark.parametrize("world_size", WORLD_SIZES)
+@pytest.mark.parametrize("count", [0, 1, 3, 1000, 2 * SEGMENT + 5])
+def test_bytes_on_the_wire_are_the_least(world_size: int, count: int) -> None:
+    """2 S (P - 1) / P for an allreduce, S (P - 1) / P for its halves; and a header a segment."""
+
+    def work(ring: Communicator) -> list[tuple[int, int]]:
+        if not isinstance(ring, RingCommunicator):
+            return [(0, 0)] * 3
+        sent: list[tuple[int, int]] = []
+        forward = ring._transport.sendrecv
+
+        def counted(to_right: Any, from_left: Any, lead: int) -> Any:
+            sent.append((sum(len(frame.payload) for frame in to_right), len(to_right)))
+            return forward(to_right, from_left, lead)
+
+        ring._transport.sendrecv = counted  # type: ignore[method-assign]
+        array = term(ring.rank, count)
+        for collective in (ring.allreduce, ring.reduce_scatter, ring.allgather):
+            collective(array)
+        return sent
+
+    by_rank = run_ranks(world_size, work)
+    bounds = chunk_bounds(count, world_size)
+    chunks = [end - begin for begin, end in pairwise(bounds)]
+    for collective, walks in enumerate((2, 1, 1)):
+        of_ranks = [sent[collective] for sent in by_rank]
+        all_bytes = sum(payload for payload, _ in of_ranks)
+        assert all_bytes == walks * (world_size - 1) * 4 * count
+        assert max(payload for payload, _ in of_ranks) <= walks * (world_size - 1) * 4 * max(chunks)
+        segments = sum(-(-chunk // SEGMENT) for chunk in chunks)
+        assert sum(frames for _, frames in of_ranks) == walks * (world_size - 1) * segments
 
 
 def test_the_order_of_the_sum_is_fixed() -> None:

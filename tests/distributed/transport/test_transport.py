@@ -43,8 +43,10 @@ def frame(payload: bytes = b"", number: int = 0, **fields: int) -> Frame:
 
 
 def test_an_unknown_scheme_is_answered_with_the_known_ones() -> None:
-    assert {"inproc", "tcp"} <= set(known_schemes())
-    with pytest.raises(CommunicationError, match=r"pigeon://roof.*inproc://, tcp://"):
+    assert {"inproc", "shm", "tcp", "unix"} <= set(known_schemes())
+    with pytest.raises(
+        CommunicationError, match=r"pigeon://roof.*inproc://, shm://, tcp://, unix://"
+    ):
         open_transport("pigeon://roof")
 
 
