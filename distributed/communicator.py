@@ -38,6 +38,9 @@ class Communicator(ABC):
     #: The solver's iteration. It travels with the data: ranks at different iterations never mix.
     iteration: int = 0
 
+    #: What this rank has given to its neighbour so far, without headers.
+    bytes_sent: int = 0
+
     @abstractmethod
     def allreduce(self, array: Array, cuts: Sequence[int] = ()) -> None:
         """Replace `array` by its sum over all ranks, added in a fixed order.

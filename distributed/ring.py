@@ -166,6 +166,7 @@ class RingCommunicator(Communicator):
         except BaseException:
             self.close()
             raise
+        self.bytes_sent += sum(len(frame.payload) for frame in outgoing)
         self._sequence += 1
 
     def _frames(

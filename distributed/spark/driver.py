@@ -21,6 +21,7 @@ from minicaffe.machine.whole_file import whole_file
 from ..auth import new_secret
 from .config import Config
 from .executor import Answer
+from .live import LivePage, copy_of
 from .preflight import Plan
 from .slots import slots_after_fault
 from .supervision.fault import Fault
@@ -48,13 +49,18 @@ class Training:
         self.report = TrainingReport(
             plan.stem, plan.start, plan.solver.max_iter, plan.state is not None
         )
+        self.live = LivePage(
+            self.sc, f"minicaffe: {os.path.basename(conf.protoFile)}", plan.solver.max_iter,
+            copy_of(plan.stem),
+        )  # fmt: skip
         self.metrics = self.report.metrics
         self.validations = self.report.validations
 
     def run(self) -> Training:
         """Train to the end, write the model, show the table. Raises ClusterError."""
-        say = self.report.say
+        say, ending = self.report.say, "interrupted"
         try:
+            say(f"live: {self.live.url}")
             if self.conf.solverParameter.random_seed < 0:
                 say(f"random_seed: {self.plan.solver.random_seed} (none was given)")
             with self._beacon() as beacon:
@@ -65,7 +71,12 @@ class Training:
                 say(f"model: {self.plan.model}")
             if self.metrics.csv_path:
                 say(f"metrics: {self.metrics.csv_path}")
+            ending = "ended well"
+        except Exception as error:
+            ending = f"failed: {error}"
+            raise
         finally:
+            self.live.close(ending)
             self.report.close()
         return self
 

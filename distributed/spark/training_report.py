@@ -13,6 +13,8 @@ from minicaffe.monitor.progress import Progress
 from .control import Message
 from .slots import terminal
 
+NO_NEWS = "  no news"
+
 
 class TrainingReport:
     """Takes in what the ranks say; one for a run, through all its generations.
@@ -28,6 +30,7 @@ class TrainingReport:
         self.screen: TextIO = terminal() or sys.stderr
         self.progress = Progress(max_iter, start, self.screen)
         self.started = time.monotonic()
+        self.latest: dict[str, float] = {}  # of the newest news: iteration, loss, rate ...
         self.recoveries: list[float] = []  # seconds from each fault to the next iteration
         self._broken: float | None = None  # when a fault was noticed after which none was made yet
         self.begin(0)
@@ -70,6 +73,11 @@ class TrainingReport:
         """An attempt has failed: what is to be said of it."""
         self._broken = self._broken or time.monotonic()
         self.say(text)
+
+    @property
+    def state(self) -> str:
+        """What goes on, in words."""
+        return self._state.removesuffix(NO_NEWS)
 
     def tick(self) -> None:
         """Called often: shows what is under way while no rank says anything."""
@@ -150,8 +158,9 @@ class TrainingReport:
             self._broken = None
             self.say(f"training goes on, {self.recoveries[-1]:.1f} s after the fault")
         done = rows[0]["iteration"] + 1
+        self.latest = {"iteration": done, **values}
         facts = self.progress.update(done, *values.values(), line=line)
-        self._state = f"{facts}  no news"
+        self._state = f"{facts}{NO_NEWS}"
         return values
 
     def _hear_test(self, message: Message) -> None:

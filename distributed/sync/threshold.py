@@ -35,7 +35,7 @@ from . import Parameter, Sync, positive_number
 
 F32 = NDArray[np.float32]
 
-THRESHOLD = 1e-3  # DL4J's
+THRESHOLD = 0.01  # DL4J's is 0.001, of an update, that is of gradients times the rate
 SPARSE, BITMAP = 0, 1
 DENSE_FROM = 16  # one in so many: from there on a bitmap is shorter
 
@@ -73,15 +73,14 @@ class ThresholdSync(Sync):
 def encode(residual: F32, threshold: np.float32) -> bytes:
     """What exceeds the threshold, which is taken off the residual."""
     above, below = residual > threshold, residual < -threshold
-    residual[above] -= threshold
-    residual[below] += threshold
-    count = int(np.count_nonzero(above) + np.count_nonzero(below))
-    if count * DENSE_FROM > residual.size:
+    steps = above.view(np.int8) - below.view(np.int8)
+    residual -= threshold * steps
+    found = np.flatnonzero(steps)
+    if len(found) * DENSE_FROM > residual.size:
         planes = np.packbits([above, below], axis=1)
         return np.array([BITMAP, residual.size], "<i4").tobytes() + planes.tobytes()
-    found = np.flatnonzero(above | below).astype("<i4")
-    signed = np.where(above[found], found + 1, -1 - found)
-    return np.array([SPARSE, count], "<i4").tobytes() + signed.astype("<i4").tobytes()
+    signed = (found + 1) * steps[found]
+    return np.array([SPARSE, len(found)], "<i4").tobytes() + signed.astype("<i4").tobytes()
 
 
 def decode(message: bytes, threshold: np.float32, total: F32) -> None:
@@ -96,6 +95,5 @@ def decode(message: bytes, threshold: np.float32, total: F32) -> None:
     if kind != BITMAP or count != total.size or len(message) != 8 + 2 * width:
         raise CommunicationError(f"{len(message)} bytes that encode no gradient of {total.size}")
     planes = np.frombuffer(message, np.uint8, offset=8).reshape(2, width)
-    above, below = np.unpackbits(planes, axis=1, count=total.size).view(bool)
-    total[above] += threshold
-    total[below] -= threshold
+    above, below = np.unpackbits(planes, axis=1, count=total.size).view(np.int8)
+    total += threshold * (above - below)

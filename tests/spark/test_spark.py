@@ -123,7 +123,7 @@ def test_what_a_training_leaves(
     solver = small.solver(more="snapshot: 10")
     training = train(sc, solver, folder / "m.caffemodel")
     assert sorted(path.name for path in folder.iterdir()) == [
-        "m.caffemodel", "m.metrics.csv", "m.tensorboard",
+        "m.caffemodel", "m.metrics.csv", "m.tensorboard", "m.training.html",
         "small_iter_10.caffemodel", "small_iter_10.solverstate",
         "small_iter_20.caffemodel", "small_iter_20.solverstate",
     ]  # fmt: skip
@@ -518,7 +518,8 @@ def test_the_spark_ui_says_what_runs(
     with urllib.request.urlopen(url, timeout=20) as answer:
         job = json.load(answer)[0]
     assert job["name"].startswith("minicaffe train solver.prototxt")
-    assert job["description"] == "minicaffe: train solver.prototxt on 2 ranks, iterations 0 to 2"
+    what = "minicaffe: train solver.prototxt on 2 ranks, iterations 0 to 2"
+    assert job["description"] == f"{what} (<a href='/minicaffe/'>live</a>)"
 
 
 def test_an_interrupt_ends_the_ranks(

@@ -21,6 +21,7 @@ from ..code import ship_code
 from ..config import Config
 from ..control import ControlServer, one_address
 from ..executor import Answer, train_partition
+from ..live import LivePage
 from ..portable import get_places, nets_of
 from ..preflight import Plan
 from ..slots import count_slots, driver_addresses, is_local
@@ -53,6 +54,7 @@ class Run(Protocol):
     secret: bytes
     snapshots: Snapshots
     report: TrainingReport
+    live: LivePage
 
 
 class Generation:
@@ -124,7 +126,7 @@ class Generation:
                 sc,
                 f"minicaffe train {what}, generation {self.number}",
                 f"minicaffe: train {what} on {ranks}, iterations {self.start.iteration} to"
-                f" {plan.solver.max_iter}",
+                f" {plan.solver.max_iter}{_linked(self.of.live.link)}",
                 work,
             )
             try:
@@ -170,6 +172,7 @@ class Generation:
         while not job.wait(0):
             if not self._listen(0.1):
                 self.report.tick()
+            self.of.live.look(self.report, self.roster)
             if not self.roster.ranks and not told and time.monotonic() - began > PATIENCE:
                 told = True
                 self.report.say(
@@ -260,6 +263,11 @@ class Generation:
     def _ask_for_end(self) -> None:
         solver = self.of.plan.solver
         self._ask("stop", *([] if solver.snapshot_after_train else ["snapshot"]))
+
+
+def _linked(link: str) -> str:
+    """A link in a job's description, which the Spark UI shows as one."""
+    return f" (<a href='{link}'>live</a>)" if link else ""
 
 
 def _log_levels(sc: Any, terminal: bool) -> tuple[int, int]:
