@@ -15,9 +15,8 @@ session.py          what a program gives us of Spark
 shipped_files.py    what spark-submit --files ships
 data_source.py      DataSource: a net's data by phase
 caffe_on_spark.py   CaffeOnSpark: train, test, features
-array_frame.py      DataFrames of arrays of float
 output.py           where test and features write
-display.py          pictures in a notebook
+frames/             data as a program sees them: samples, features, pictures
 preflight.py        what is checked before a job starts
 portable.py         nets that mean the same on another machine
 driver.py           a training seen from the driver: generations, snapshots, model

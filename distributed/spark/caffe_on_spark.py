@@ -14,12 +14,12 @@ from typing import Any
 from minicaffe.errors import ClusterError
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from .array_frame import array_frame, first_of, vector_of
 from .code import ship_code
 from .config import Config
 from .data_source import Source
 from .driver import Training
 from .forward_report import ForwardReport, left_out, tell
+from .frames.array_frame import array_frame, first_of, vector_of
 from .inference import count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
 from .session import context_of, running_session

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minicaffe.errors import ClusterError, did_you_mean
-from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from ..sync import DEFAULT
@@ -160,14 +159,28 @@ class Config:
         """The index in `netParam` of the layer that feeds tests and features."""
         return self._data_layer_id(pb.TEST)
 
+    def data_layer(self, phase: int) -> pb.LayerParameter:
+        """The layer that feeds training, or tests and features. Raises ClusterError for none.
+
+        What is changed in it is changed in what is trained or tested.
+        """
+        solver, index = self.solverParameter, self._data_layer_id(phase)
+        if phase == pb.TRAIN and solver.HasField("train_net_param"):
+            return solver.train_net_param.layer[index]
+        if phase == pb.TEST and solver.test_net_param:
+            return solver.test_net_param[0].layer[index]
+        return solver.net_param.layer[index]
+
     def _data_layer_id(self, phase: int) -> int:
-        param = pb.NetParameter()
-        param.CopyFrom(self.netParam)
-        param.state.phase = phase  # type: ignore[assignment]
-        for index, layer in enumerate(param.layer):
-            layer.name = str(index)
-        kept = filter_net(param)
-        return int(kept.layer[portable.data_layer(kept, phase)].name)
+        used = portable.train_net if phase == pb.TRAIN else portable.test_net
+        found = used(self.solverParameter)
+        index = portable.data_layer(found, phase)
+        numbered = pb.SolverParameter()
+        numbered.CopyFrom(self.solverParameter)
+        for net in portable.nets_of(numbered):
+            for number, layer in enumerate(net.layer):
+                layer.name = str(number)
+        return int(used(numbered).layer[index].name)
 
     def __repr__(self) -> str:
         """The options and their values."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from minicaffe.errors import ClusterError, did_you_mean
 
-from .array_frame import array_frame
 from .config import Config
+from .frames.array_frame import array_frame
 from .preflight import check_folder
 from .session import Place, hadoop_place, java_cause
 from .spark_job import reason_of, run_job
@@ -60,9 +60,8 @@ def check_format(conf: Config) -> None:
         frame.write.format(conf.outputFormat).save(str(trial))
     except Exception as error:
         if "DATA_SOURCE_NOT_FOUND" in str(error):
-            reason = "Spark has no such format" + did_you_mean(
-                conf.outputFormat.lower(), [*FORMATS, *OTHERS]
-            )
+            others = {*FORMATS, *OTHERS} - {conf.outputFormat.lower()}
+            reason = f"Spark has no such format{did_you_mean(conf.outputFormat.lower(), others)}"
         else:
             reason = re.sub(r"^\w+Exception: |\[[A-Z_.]+\] | SQLSTATE: \w+$", "", reason_of(error))
         raise ClusterError(

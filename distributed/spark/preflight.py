@@ -26,7 +26,7 @@ from .options import CONNECTIONS
 from .slots import is_local
 from .stores import put_stores
 from .task_input import ForwardJob, Weights
-from .user_code import Code, collect_code
+from .user_code import Code, collect_code, tried_here
 
 MODEL_SUFFIXES = (".h5", ".caffemodel", ".model")
 
@@ -81,7 +81,7 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     if solver.max_iter <= 0:
         raise ClusterError(f"{conf.protoFile}: max_iter must be above 0, not {solver.max_iter}")
     check_settings(solver)
-    files, code = _prepare_nets(conf, solver)
+    files, code = prepare_nets(conf, solver)
     model = model_path(conf.modelPath) if conf.modelPath else ""
     weights, state = _starting_point(conf, solver)
     if solver.random_seed < 0:
@@ -89,7 +89,8 @@ def plan_training(conf: Config, validate: bool) -> Plan:
         solver.random_seed = before if before >= 0 else secrets.randbelow(1 << 31)
     snapshots = _place_snapshots(solver, model)
     used = [portable.train_net(solver), *([portable.test_net(solver)] if validate else [])]
-    put_stores(conf, used, portable.nets_of(solver))
+    with tried_here(code):
+        put_stores(conf, used, portable.nets_of(solver))
     return Plan(solver, files, code, weights, state, scheme, sync, conf.device, model, snapshots)
 
 
@@ -100,7 +101,7 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
         raise ClusterError("no model is given: -model FILE")
     solver = pb.SolverParameter()
     solver.CopyFrom(conf.solverParameter)
-    files, code = _prepare_nets(conf, solver, train=False)
+    files, code = prepare_nets(conf, solver, train=False)
     net = portable.test_net(solver)
     tops = list(dict.fromkeys(top for layer in net.layer for top in layer.top))
     unknown = [name for name in blobs if name not in tops]
@@ -108,7 +109,8 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
         raise ClusterError(f"the TEST net has no blob '{unknown[0]}' (it has: {', '.join(tops)})")
     level = logging.WARNING if is_local(conf.sc) else logging.INFO
     weights = read_weights(conf.modelPath)
-    put_stores(conf, [net], [net])
+    with tried_here(code):
+        put_stores(conf, [net], [net])
     return ForwardJob(
         net=net.SerializeToString(),
         places=portable.get_places([net]),
@@ -192,7 +194,7 @@ def _drop_tests(solver: pb.SolverParameter) -> None:
         solver.ClearField(name)
 
 
-def _prepare_nets(
+def prepare_nets(
     conf: Config, solver: pb.SolverParameter, train: bool = True
 ) -> tuple[dict[str, bytes], Code]:
     """Make the solver's nets fit to travel, and check their data.
@@ -210,9 +212,10 @@ def _prepare_nets(
     used = [portable.train_net(solver)] if train else []
     if solver.test_iter or not train:
         used.append(portable.test_net(solver))
-    for net in used:
-        _check_types(net)
-        _check_data(conf, net)
+    with tried_here(code):
+        for net in used:
+            _check_types(net)
+            _check_data(conf, net)
     for net in portable.nets_of(solver):
         portable.take_files(net, files, conf.sc)
     portable.put_places(portable.nets_of(solver), places)

@@ -19,6 +19,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
@@ -150,6 +151,13 @@ def _imports(source: bytes) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level
     ]
     return {name.partition(".")[0] for name in names}
+
+
+@contextlib.contextmanager
+def tried_here(code: Code) -> Iterator[None]:
+    """Let the modules that will travel be found on the driver as they will be on an executor."""
+    with tempfile.TemporaryDirectory(prefix="minicaffe-") as folder, importable(code, folder):
+        yield
 
 
 # --- on an executor ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..door import open_module
@@ -35,6 +36,28 @@ class Sample(NamedTuple):
     values: tuple[NDArray[Any], ...]
 
 
+class StoredPicture(NamedTuple):
+    """A picture as it is kept: a file (JPEG ...) if it is `encoded`, else its values.
+
+    These are bytes, or float32, in the order height, width, channels.
+    """
+
+    id: str
+    label: str  # a number
+    channels: int  # 0, as the next two, where only the file knows
+    height: int
+    width: int
+    encoded: bool
+    data: bytes
+
+    @classmethod
+    def of(cls, name: str, label: float, picture: NDArray[Any]) -> Self:
+        """A picture (C, H, W), uint8 or float32, that is not encoded."""
+        pixels = np.ascontiguousarray(picture.transpose(1, 2, 0))
+        height, width, channels = pixels.shape
+        return cls(name, f"{label:.9g}", channels, height, width, False, pixels.tobytes())
+
+
 class DataSource(ABC):
     """Samples 0 to len - 1, always in the same order, on every rank and in every run.
 
@@ -43,9 +66,9 @@ class DataSource(ABC):
         __len__()                how many samples there are, unreadable ones included
         read(index)              one Sample, at any index, from any one thread at a time
         close()                  give back files
-    and says in `by_name` if no `source_class` may name it, for its layer opens it itself, and in
-    `groups` how its samples lie, where reading one means to read its group. Where Spark alone can
-    read what the layer names, `frame` says how.
+    and, where it keeps encoded pictures, `stored`; it says in `by_name` if no `source_class` may
+    name it, for its layer opens it itself, and in `groups` how its samples lie, where reading one
+    means to read its group. Where Spark alone can read what the layer names, `frame` says how.
     `read` raises DataError for a sample that is damaged, with its name. Such a sample is skipped,
     counted and named in the log; the others keep their numbers, so nothing takes its place.
     """
@@ -64,6 +87,14 @@ class DataSource(ABC):
     @abstractmethod
     def read(self, index: int) -> Sample:
         """Sample `index`, 0 <= index < len. Raises DataError."""
+
+    def stored(self, index: int) -> StoredPicture:
+        """Sample `index` of a source of labelled pictures, as it is kept. Raises DataError.
+
+        Here it is what `read` gives; a source that keeps encoded pictures gives those.
+        """
+        name, (picture, label) = self.read(index)
+        return StoredPicture.of(name, float(label), picture)
 
     @abstractmethod
     def close(self) -> None:

@@ -10,7 +10,7 @@ from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
 from ..database import parse_datum
 from ..datum import picture_of
-from ..source import DataSource, Sample, local_path
+from ..source import DataSource, Sample, StoredPicture, local_path
 from ._pictures import Pictures
 
 
@@ -33,6 +33,15 @@ class DatumDatabase(DataSource):
     def record(self, index: int) -> tuple[bytes, bytes]:
         """Key and value of record `index`."""
 
+    def stored(self, index: int) -> StoredPicture:
+        """Sample `index`, an encoded picture as it is. Raises DataError, with the key."""
+        key, value = self.record(index)
+        datum = parse_datum(value, key, self.path)
+        if not datum.encoded:
+            return StoredPicture.of(name_of(key), datum.label, picture_of(datum))
+        shape = (datum.channels, datum.height, datum.width)
+        return StoredPicture(name_of(key), str(datum.label), *shape, True, datum.data)
+
     def read(self, index: int) -> Sample:
         """Sample `index`. Raises DataError, with the key, for a damaged one."""
         key, value = self.record(index)
@@ -41,4 +50,9 @@ class DatumDatabase(DataSource):
             picture = self.pictures.scaled(picture_of(datum, self.pictures.channels))
         except DataError as error:
             raise DataError(f"the record of key {key!r} in {self.path}: {error}") from error
-        return Sample(key.decode(errors="replace"), (picture, np.array(datum.label, np.float32)))
+        return Sample(name_of(key), (picture, np.array(datum.label, np.float32)))
+
+
+def name_of(key: bytes) -> str:
+    """A sample's id."""
+    return key.decode(errors="replace")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
-from ..source import DataSource, Sample
+from ..source import DataSource, Sample, StoredPicture
 from ..store import Row
 from ._frames import FrameRows, check_columns, frame_of
 from ._pictures import Pictures, number_in
@@ -54,13 +56,28 @@ class ImageDataFrame(DataSource):
 
     def read(self, index: int) -> Sample:
         """Sample `index`. Raises DataError, with its id, for one that cannot be read."""
+        with self._named(index) as (name, row):
+            kept = self._kept(name, row)
+            shape = (kept.channels, kept.height, kept.width)
+            picture = self.pictures.picture(kept.data, kept.encoded, shape)
+            label = number_in(kept.label, "its label")
+        return Sample(name, (picture, np.array(label, np.float32)))
+
+    def stored(self, index: int) -> StoredPicture:
+        """Sample `index`, as it is. Raises DataError, with its id, for one that cannot be read."""
+        with self._named(index) as (name, row):
+            return self._kept(name, row)
+
+    @contextlib.contextmanager
+    def _named(self, index: int) -> Iterator[tuple[str, Row]]:
+        """The id and the row of a sample; an error says of which."""
         name, row = self.rows.read(index)
         try:
-            return self._sample(name, row)
+            yield name, row
         except DataError as error:
             raise DataError(f"sample {name} of {self.rows.store.folder}: {error}") from error
 
-    def _sample(self, name: str, row: Row) -> Sample:
+    def _kept(self, name: str, row: Row) -> StoredPicture:
         for column in NEEDED:
             if row[column] is None:
                 raise DataError(f"it has no {column}")
@@ -71,9 +88,7 @@ class ImageDataFrame(DataSource):
         encoded = row.get("encoded")
         if encoded is None:
             encoded = self.param.memory_data_param.image_encoded
-        picture = self.pictures.picture(data, encoded, (channels, height, width))
-        label = number_in(str(row["label"]), "its label")
-        return Sample(name, (picture, np.array(label, np.float32)))
+        return StoredPicture(name, str(row["label"]), channels, height, width, bool(encoded), data)
 
     def close(self) -> None:
         """Let go of the rows in memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from ...proto import minicaffe_pb2 as pb
 from ..sample_key import SampleKey, read_sample_key
 from ..sequence_file import KEPT, Blocks, Record, SequenceFileReader
 from ..shuffle import Groups
-from ..source import DataSource, Sample, local_path
+from ..source import DataSource, Sample, StoredPicture, local_path
 from ._pictures import Pictures, number_in
 
 OPEN_FILES = 32
@@ -101,16 +102,35 @@ class SeqImageDataSource(DataSource):
 
     def read(self, index: int) -> Sample:
         """Sample `index`. Raises DataError, with its id and file, for a damaged one."""
+        with self._named(index):
+            kept = self._kept(index)
+            shape = (kept.channels, kept.height, kept.width)
+            picture = self.pictures.picture(kept.data, kept.encoded, shape)
+        label = np.array(self._index[index]["f5"], np.float32)
+        return Sample(kept.id, (picture, label))
+
+    def stored(self, index: int) -> StoredPicture:
+        """Sample `index`, as it is. Raises DataError, with its id and file, for a damaged one."""
+        with self._named(index):
+            return self._kept(index)
+
+    def _kept(self, index: int) -> StoredPicture:
+        file, offset, size, row, fault, label, *known = self._index[index].item()
+        if fault != GOOD:
+            raise DataError(self._faults[fault])
+        data = self._reader(file).value(Record(b"", offset, size, row))
+        channels, height, width, encoded = known
         name = self._ids[index]
-        file, offset, size, row, fault, label, *shape, encoded = self._index[index].item()
+        return StoredPicture(name, f"{label:.9g}", channels, height, width, encoded, data)
+
+    @contextlib.contextmanager
+    def _named(self, index: int) -> Iterator[None]:
+        """Say of which sample an error tells."""
         try:
-            if fault != GOOD:
-                raise DataError(self._faults[fault])
-            data = self._reader(file).value(Record(b"", offset, size, row))
-            picture = self.pictures.picture(data, encoded, (shape[0], shape[1], shape[2]))
+            yield
         except DataError as error:
-            raise DataError(f"sample {name} in {self.files[file]}: {error}") from error
-        return Sample(name, (picture, np.array(label, np.float32)))
+            file = self.files[self._index[index]["f0"]]
+            raise DataError(f"sample {self._ids[index]} in {file}: {error}") from error
 
     def close(self) -> None:
         """Close the files."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from minicaffe.errors import extra
 
-from .session import running_session
+from ..session import running_session
 
 
 def array_frame(rows: Any, names: Iterable[str], key: str = "") -> Any:
