@@ -12,7 +12,6 @@ submit.py           the program for spark-submit
 options.py          the command line: options, and what their values may be
 config.py           Config: the settings of a program
 session.py          what a program gives us of Spark
-shipped_files.py    what spark-submit --files ships
 data_source.py      DataSource: a net's data by phase
 caffe_on_spark.py   CaffeOnSpark: train, test, features
 output.py           where test and features write
@@ -26,8 +25,7 @@ executor.py         a rank of a training
 inference.py        a task of test or features
 task_input.py       what a rank or a task gets
 control.py          how the ranks talk to the driver
-code.py             minicaffe itself, and MINICAFFE_PATH, on their way to the executors
-user_code.py        the modules of Python layers and data sources, for one job
+shipping/           minicaffe itself, the user's modules, and files, on their way to the executors
 slots.py            what the driver asks of a SparkContext: slots, settings, addresses
 spark_job.py        a Spark job that can be cancelled, and why it failed
 tools/              data sets for the others: pictures, captions, databases

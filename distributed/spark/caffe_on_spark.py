@@ -14,7 +14,6 @@ from typing import Any
 from minicaffe.errors import ClusterError
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from .code import ship_code
 from .config import Config
 from .data_source import Source
 from .driver import Training
@@ -23,6 +22,7 @@ from .frames.array_frame import array_frame, first_of, vector_of
 from .inference import count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
 from .session import context_of, running_session
+from .shipping.package_code import ship_code
 from .slots import await_slots, check_settings, count_slots
 from .spark_job import run_job
 from .task_input import ForwardJob

@@ -38,9 +38,9 @@ from ..rendezvous import Rendezvous, SparkRendezvous, connect
 from ..sync import Sync, create_sync
 from ..validation import SharedTest
 from .control import ControlLine, compilations_told
+from .shipping.user_code import importable
 from .supervision.heartbeat import beating
 from .task_input import TrainJob
-from .user_code import importable
 
 log = logging.getLogger("minicaffe.spark")
 

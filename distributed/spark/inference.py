@@ -18,8 +18,8 @@ from minicaffe.net.weights import load_weights
 
 from .executor import executor_log, feeding_layers, sentence_of, use_threads
 from .forward_report import TaskLine, calling
+from .shipping.user_code import importable
 from .task_input import ForwardJob
-from .user_code import importable
 
 
 def count_samples(job: ForwardJob, rows: Iterator[Any]) -> Iterator[int]:

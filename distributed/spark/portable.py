@@ -15,8 +15,8 @@ from minicaffe.proto.files import read_net, read_solver
 from minicaffe.proto.places import follow, keep_places, places_of
 from minicaffe.solver.nets import testing_nets, training_net
 
-from .shipped_files import shipped
-from .user_code import own_source
+from .shipping.shipped_files import shipped
+from .shipping.user_code import own_source
 
 Places = tuple[tuple[str, ...], ...]  # for each net, where its layers stand: "lenet.prototxt:23"
 

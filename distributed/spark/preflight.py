@@ -23,10 +23,10 @@ from ..transport import known_schemes
 from . import portable
 from .config import Config
 from .options import CONNECTIONS
+from .shipping.user_code import Code, collect_code, tried_here
 from .slots import is_local
 from .stores import put_stores
 from .task_input import ForwardJob, Weights
-from .user_code import Code, collect_code, tried_here
 
 MODEL_SUFFIXES = (".h5", ".caffemodel", ".model")
 

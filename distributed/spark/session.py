@@ -7,7 +7,7 @@ from typing import Any
 
 from minicaffe.errors import ClusterError, extra
 
-from .code import ship_code
+from .shipping.package_code import ship_code
 
 Place = tuple[Any, Any]  # a path of Hadoop, and the file system that it lies in
 

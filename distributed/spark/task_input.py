@@ -10,7 +10,7 @@ from minicaffe.solver.state_file import save_state
 
 from .forward_report import Call
 from .portable import Places, give_files, nets_of, put_places
-from .user_code import Code
+from .shipping.user_code import Code
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from com.yahoo.ml.caffe.CaffeOnSpark import CaffeOnSpark
 from com.yahoo.ml.caffe.Config import Config
 from com.yahoo.ml.caffe.DataSource import DataSource
 from com.yahoo.ml.caffe.RegisterContext import registerContext, registerSQLContext
-from minicaffe.distributed.spark.code import package_zip
+from minicaffe.distributed.spark.shipping.package_code import package_zip
 from tests.spark_cluster import spark_context
 from tests.spark_mnist import pictures, write_lenet, write_lmdbs
 

@@ -8,7 +8,7 @@ import pytest
 from minicaffe.distributed.spark.config import Config
 from minicaffe.distributed.spark.options import OPTIONS, SETTABLE
 from minicaffe.distributed.spark.session import context_of
-from minicaffe.distributed.spark.shipped_files import shipped
+from minicaffe.distributed.spark.shipping.shipped_files import shipped
 from minicaffe.errors import ClusterError
 from tests.spark.test_spark_config import NET, SOLVER
 

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("pyspark")
 
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
-from minicaffe.distributed.spark.code import package_zip
+from minicaffe.distributed.spark.shipping.package_code import package_zip
 from minicaffe.errors import ClusterError
 from minicaffe.machine.java import find_java
 from minicaffe.proto.files import read_net_binary

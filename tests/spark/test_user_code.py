@@ -14,7 +14,7 @@ import pytest
 
 from minicaffe.distributed.spark import code
 from minicaffe.distributed.spark.portable import make_paths_absolute
-from minicaffe.distributed.spark.user_code import collect_code, importable
+from minicaffe.distributed.spark.shipping.user_code import collect_code, importable
 from minicaffe.errors import LayerError
 from minicaffe.layer import create_layer
 from minicaffe.proto import minicaffe_pb2 as pb

@@ -17,14 +17,14 @@ from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 
 from .. import portable
-from ..code import ship_code
 from ..config import Config
 from ..executor import executor_log, feeding_layers
 from ..preflight import prepare_nets
+from ..shipping.package_code import ship_code
+from ..shipping.user_code import Code, importable, tried_here
 from ..slots import count_slots
 from ..stores import put_stores
 from ..task_input import unpack_files
-from ..user_code import Code, importable, tried_here
 
 log = logging.getLogger("minicaffe.spark")
 

@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 from minicaffe.machine.signals import Ended
 
-from ..code import ship_code
 from ..config import Config
 from ..control import ControlServer, one_address
 from ..executor import Answer, train_partition
 from ..live import LivePage
 from ..portable import get_places, nets_of
 from ..preflight import Plan
+from ..shipping.package_code import ship_code
 from ..slots import count_slots, driver_addresses, is_local
 from ..spark_job import Job
 from ..task_input import TrainJob
