@@ -17,6 +17,7 @@ from minicaffe.proto import minicaffe_pb2 as pb
 from .config import Config
 from .data_source import Source
 from .driver import Training
+from .files.desk import FileDesk
 from .forward_report import ForwardReport, left_out, tell
 from .frames.array_frame import array_frame, first_of, vector_of
 from .inference import count_samples, extract_partition, test_partition
@@ -141,7 +142,7 @@ class CaffeOnSpark:
         bad = left_out(self.sc)
         net = conf.protoFile.rpartition("/")[2]
         partitions = conf.lmdb_partitions or max(conf.clusterSize, count_slots(self.sc))
-        with contextlib.closing(ForwardReport(self.sc)) as report:
+        with contextlib.closing(ForwardReport(self.sc, FileDesk([job.weights]))) as report:
             job = dataclasses.replace(job, call=report.call)
             result = run_job(
                 self.sc,

@@ -25,18 +25,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
-from minicaffe.errors import ClusterError, CommunicationError
+from minicaffe.errors import CommunicationError
 from minicaffe.machine.compiling import compiling
 
-from ..auth import Member, Refused, dialer, listener
+from ..auth import Refused, listener
+from ..driver_call import DIALING, Call, dial, seat
 from ..handshake import Conversation
 
 log = logging.getLogger("minicaffe.spark")
 
 TIMEOUT = 5.0  # seconds that a handshake may take, for the driver
-DIALING = 30.0  # and for a rank, among many who call at once
 LINE_LIMIT = 1 << 22  # bytes of one message
 GUESTS = 256  # connections that have not proved themselves yet
 LEAVE = 30.0  # seconds that a rank waits for leave to write
@@ -46,9 +46,13 @@ QUIET = 60.0  # seconds between two lines of the log about strangers
 Message = dict[str, Any]
 
 
-def _seat(run: str, generation: int, secret: bytes) -> Member:
-    """The one seat that drivers and ranks of a generation prove to hold, apart from the ring's."""
-    return Member(rank=0, world_size=1, generation=generation, run=f"{run} control", secret=secret)
+class Desk(Protocol):
+    """What answers those who come with a request instead of news; see files/desk.py."""
+
+    kinds: frozenset[str]
+
+    def answer(self, message: Message, stream: BinaryIO, connection: socket.socket) -> None:
+        """Do what is asked for."""
 
 
 def one_address(bind: str, host: str) -> str:
@@ -104,11 +108,15 @@ class ControlServer:
 
     The server itself adds `{"kind": "lost", "rank": n}` for a rank whose line ended without "bye",
     and gives leave to write to whoever asks, as long as it is open.
+    A connection that begins with a request, of the kinds of the `desk`, is the desk's.
     """
 
-    def __init__(self, host: str, run: str, generation: int, secret: bytes) -> None:
+    def __init__(
+        self, host: str, run: str, generation: int, secret: bytes, desk: Desk | None = None
+    ) -> None:
+        self._desk = desk
         self.messages: queue.Queue[Message] = queue.Queue()
-        self._member = _seat(run, generation, secret)
+        self._member = seat(run, generation, secret)
         try:
             family = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][0]
             self._socket = socket.create_server((host, 0), family=family, backlog=GUESTS)
@@ -186,6 +194,8 @@ class ControlServer:
                     message = json.loads(line)
                     if not isinstance(message, dict):
                         continue
+                    if self._desk is not None and message.get("kind") in self._desk.kinds:
+                        return self._desk.answer(message, lines, connection)
                     rank = int(message["rank"])
                     self._lines[rank] = connection
                     if message.get("kind") == "leave":
@@ -239,18 +249,8 @@ class ControlLine:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._given: queue.Queue[bool] = queue.Queue()  # leaves; False when there will be none
-        try:
-            self._socket = socket.create_connection(address, patience)
-            half = dialer(_seat(run, generation, secret))
-            deadline = time.monotonic() + patience
-            Conversation(self._socket, half, "the driver", deadline).finish().settimeout(TIMEOUT)
-        except (OSError, Refused) as error:
-            if self._socket is not None:
-                self._socket.close()
-            host, port = address
-            raise ClusterError(
-                f"rank {rank} cannot reach the driver at {host}:{port}: {error}"
-            ) from error
+        self._socket = dial(Call(address, run, generation, secret), rank, patience)
+        self._socket.settimeout(TIMEOUT)
         self.host = str(self._socket.getsockname()[0])  # from which the driver is reached
         self._thread = threading.Thread(
             target=self._listen, args=(self._socket,), name="minicaffe-control", daemon=True

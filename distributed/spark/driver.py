@@ -15,8 +15,8 @@ import os
 import secrets
 from collections.abc import Iterator
 
-from minicaffe.errors import ClusterError, SnapshotError
-from minicaffe.machine.whole_file import whole_file
+from minicaffe.errors import ClusterError
+from minicaffe.machine.file_system import is_far
 
 from ..auth import new_secret
 from .config import Config
@@ -64,8 +64,7 @@ class Training:
             if self.conf.solverParameter.random_seed < 0:
                 say(f"random_seed: {self.plan.solver.random_seed} (none was given)")
             with self._beacon() as beacon:
-                answers = self._supervise(beacon)
-            self._write_model(answers)
+                self._supervise(beacon)
             self.report.end()
             if self.plan.model:
                 say(f"model: {self.plan.model}")
@@ -124,11 +123,12 @@ class Training:
 
     @contextlib.contextmanager
     def _beacon(self) -> Iterator[str]:
-        """A file in the snapshots' folder, by which rank 0 recognises it."""
-        if not self.plan.snapshot_folder:
+        """A file in the model's and the snapshots' folder, by which rank 0 recognises it."""
+        folder = self.plan.snapshot_folder or os.path.dirname(self.plan.model)
+        if not folder or is_far(folder):
             yield ""
             return
-        path = os.path.join(self.plan.snapshot_folder, f".minicaffe-{self.run_id}")
+        path = os.path.join(folder, f".minicaffe-{self.run_id}")
         with open(path, "wb"):
             pass
         try:
@@ -136,15 +136,3 @@ class Training:
         finally:
             with contextlib.suppress(OSError):  # it has served, and may be gone with its folder
                 os.remove(path)
-
-    def _write_model(self, answers: list[Answer]) -> None:
-        ends = {content[1:] for kind, content in answers if kind == "end"}
-        if len(ends) != 1:
-            raise ClusterError(f"the ranks did not end alike, no model is written: {ends}")
-        path = self.plan.model
-        if not path:
-            return
-        with whole_file(path, SnapshotError) as beside, open(beside, "wb") as file:
-            for kind, content in answers:
-                if kind == "model":
-                    file.write(content)

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import socket
-import tempfile
 import time
 import traceback
 import zlib
@@ -28,8 +27,6 @@ from minicaffe.machine.threads import set_num_threads
 from minicaffe.machine.whole_file import fenced
 from minicaffe.monitor.glog import glog
 from minicaffe.net.net import Net
-from minicaffe.net.weights import save_weights, save_weights_hdf5
-from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.callbacks import Iteration
 from minicaffe.solver.create import create_solver
 from minicaffe.solver.solver import Solver
@@ -38,17 +35,18 @@ from ..rendezvous import Rendezvous, SparkRendezvous, connect
 from ..sync import Sync, create_sync
 from ..validation import SharedTest
 from .control import ControlLine, compilations_told
+from .files.desk import JobFiles
+from .files.model_home import ModelHome, check_alike
 from .shipping.user_code import importable
 from .supervision.heartbeat import beating
-from .task_input import TrainJob
+from .task_input import TrainJob, task_folder
 
 log = logging.getLogger("minicaffe.spark")
 
 SILENCE = 120.0  # seconds that a rank may be busy with what the others wait for, such as compiling
 TICK = 0.25  # seconds between two signs of life of rank 0
-CHUNK = 16 << 20  # bytes of the model in one row of the job's result
 
-Answer = tuple[str, Any]  # what a task gives back: ("end", ...) or ("model", bytes)
+Answer = tuple[int, int, int]  # what a rank gives back: rank, iterations, checksum of its weights
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -97,9 +95,9 @@ def sentence_of(error: BaseException) -> str:
 def train_rank(
     job: TrainJob, rank: int, rendezvous: Rendezvous, line: ControlLine
 ) -> Iterator[Answer]:
-    """Train as one rank; gives the checksum of its weights, and rank 0 the model's bytes."""
+    """Train as one rank, and bring the model home as rank 0; gives what the rank has come to."""
     with (
-        tempfile.TemporaryDirectory(prefix="minicaffe-") as folder,
+        task_folder() as folder,
         context.fresh(job.device) as here,
         contextlib.ExitStack() as at_end,
     ):
@@ -120,24 +118,29 @@ def train_rank(
         at_end.enter_context(fenced(line.ask_leave))
         at_end.enter_context(compilations_told(line))
         line.say("joined")
-        param, state = job.unpack(folder)
+        files = at_end.enter_context(JobFiles(job.call, rank))
+        param, *state = job.unpack(folder, files)
         at_end.enter_context(importable(job.code, folder))
-        if rank == 0:
-            _check_beacon(job.beacon)
+        home = ModelHome(job.model, job.beacon, job.call)
+        if rank == 0 and not home.near and (param.snapshot > 0 or param.snapshot_after_train):
+            raise _snapshots_elsewhere(job.beacon)
         solver = create_solver(param)
         at_end.callback(solver.close)
+        if rank == 0:
+            home.check_room(solver)
         sync = create_sync(job.sync, communicator)
         at_end.callback(sync.close)
         solver.callbacks += [sync, Reporter(line, solver, sync)]
         if job.world_size > 1:
             solver.callbacks.append(SharedTest(communicator, sync))
         line.asked = solver.request
-        solver.solve(state)
+        solver.solve(*state)
         bad = [why for layer in feeding_layers(solver.net) for why in layer.batches.bad.values()]
         line.say("end", left_out=len(bad), reasons=bad[:3])
-        yield "end", (rank, solver.iter, checksum_of(solver.net))
+        check_alike(communicator, checksum_of(solver.net))
         if rank == 0 and solver.iter == param.max_iter:
-            yield from _model(solver, param, folder)
+            home.bring(solver)
+        yield rank, solver.iter, checksum_of(solver.net)
 
 
 class Reporter:
@@ -211,22 +214,12 @@ def checksum_of(net: Net) -> int:
     return zlib.crc32(weights.data)
 
 
-def _model(solver: Solver, param: pb.SolverParameter, folder: str) -> Iterator[Answer]:
-    path = os.path.join(folder, "model")
-    hdf5 = param.snapshot_format == pb.SolverParameter.HDF5
-    (save_weights_hdf5 if hdf5 else save_weights)(solver.net, path)
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            yield "model", chunk
-
-
-def _check_beacon(beacon: str) -> None:
+def _snapshots_elsewhere(beacon: str) -> ClusterError:
     """Snapshots are written by rank 0: it must see the folder that the driver sees."""
-    if beacon and not os.path.exists(beacon):
-        raise ClusterError(
-            f"snapshots go to {os.path.dirname(beacon)}, which is not the same folder on the"
-            " executors: put -model on a shared file system, or set snapshot: 0 in the solver"
-        )
+    return ClusterError(
+        f"snapshots go to {os.path.dirname(beacon)}, which is not the same folder on the"
+        " executors: put -model on a shared file system, or set snapshot: 0 in the solver"
+    )
 
 
 def _bracketed(host: str) -> str:

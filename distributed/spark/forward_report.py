@@ -12,14 +12,14 @@ import queue
 import secrets
 import time
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from minicaffe.errors import ClusterError, CommunicationError
 from minicaffe.machine.compiling import TEXT
 
 from ..auth import new_secret
-from .control import ControlLine, ControlServer, Message, compilations_told, one_address
+from ..driver_call import Call
+from .control import ControlLine, ControlServer, Desk, Message, compilations_told, one_address
 from .slots import driver_addresses
 
 log = logging.getLogger("minicaffe.spark")
@@ -29,22 +29,13 @@ TICK = 0.25  # seconds between two messages of a task
 NAMED = 10  # reasons why samples are left out that are told; the others are counted
 
 
-@dataclass(frozen=True)
-class Call:
-    """How the tasks of a job reach their driver."""
-
-    address: tuple[str, int]
-    run: str
-    secret: bytes = field(repr=False)
-
-
 class ForwardReport:
     """The driver's end. `call` goes to the tasks; None where the driver has no address for them.
 
     `total` is how many samples there are, as soon as the driver knows.
     """
 
-    def __init__(self, sc: Any) -> None:
+    def __init__(self, sc: Any, desk: Desk | None = None) -> None:
         self.call: Call | None = None
         self.total = 0
         self._samples: dict[int, int] = {}  # by task
@@ -53,8 +44,8 @@ class ForwardReport:
         run, secret = secrets.token_hex(4), new_secret()
         bind, host = driver_addresses(sc)
         with contextlib.suppress(CommunicationError):
-            self._server = ControlServer(one_address(bind, host), run, 0, secret)
-            self.call = Call((host, self._server.address[1]), run, secret)
+            self._server = ControlServer(one_address(bind, host), run, 0, secret, desk)
+            self.call = Call((host, self._server.address[1]), run, 0, secret)
 
     def state(self) -> str:
         """How far the tasks are; "" where none has said anything. To be asked often."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,9 +16,10 @@ from minicaffe.net.net import Net
 from minicaffe.net.weights import load_weights
 
 from .executor import executor_log, feeding_layers, sentence_of, use_threads
+from .files.desk import JobFiles
 from .forward_report import TaskLine, calling
 from .shipping.user_code import importable
-from .task_input import ForwardJob
+from .task_input import ForwardJob, task_folder
 
 
 def count_samples(job: ForwardJob, rows: Iterator[Any]) -> Iterator[int]:
@@ -66,12 +66,13 @@ def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any, TaskLine]]:
     with (
         _in_one_sentence(),
         executor_log(job.log_level),
-        tempfile.TemporaryDirectory(prefix="minicaffe-") as folder,
+        task_folder() as folder,
         context.fresh(job.device),
         importable(job.code, folder),
         calling(job.call, task.partitionId() if task else 0) as line,
+        JobFiles(job.call, task.partitionId() if task else 0) as files,
     ):
-        param, weights = job.unpack(folder)
+        param, weights = job.unpack(folder, files)
         net = Net(param, share_memory=param.state.phase == TEST, keep=job.blobs)
         with contextlib.closing(net):
             load_weights(net, weights)

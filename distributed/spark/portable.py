@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from minicaffe.data.source import local_path
 from minicaffe.errors import ClusterError, DataError, SolverError
 from minicaffe.layer import given_fields, layer_class
+from minicaffe.machine.file_system import local_path
 from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_solver

@@ -10,10 +10,11 @@ import tempfile
 from dataclasses import dataclass
 
 from minicaffe.data.database import open_database
-from minicaffe.data.source import local_path, source_class
+from minicaffe.data.source import source_class
 from minicaffe.device import known_families
 from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
+from minicaffe.machine.file_system import local_path
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.settings import check_settings
 from minicaffe.solver.state_file import check_weights, load_state, weights_of_state
@@ -22,11 +23,12 @@ from ..sync import read_sync
 from ..transport import known_schemes
 from . import portable
 from .config import Config
+from .files.desk import JobFile, job_file
 from .options import CONNECTIONS
 from .shipping.user_code import Code, collect_code, tried_here
 from .slots import is_local
 from .stores import put_stores
-from .task_input import ForwardJob, Weights
+from .task_input import ForwardJob, Resume
 
 MODEL_SUFFIXES = (".h5", ".caffemodel", ".model")
 
@@ -38,8 +40,8 @@ class Plan:
     solver: pb.SolverParameter
     files: dict[str, bytes]
     code: Code
-    weights: tuple[Weights, ...]
-    state: pb.SolverState | None
+    weights: tuple[JobFile, ...]
+    state: Resume | None
     scheme: str
     sync: str
     device: str
@@ -85,8 +87,7 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     model = model_path(conf.modelPath) if conf.modelPath else ""
     weights, state = _starting_point(conf, solver)
     if solver.random_seed < 0:
-        before = state.run.solver.random_seed if state else -1
-        solver.random_seed = before if before >= 0 else secrets.randbelow(1 << 31)
+        solver.random_seed = secrets.randbelow(1 << 31)
     snapshots = _place_snapshots(solver, model)
     used = [portable.train_net(solver), *([portable.test_net(solver)] if validate else [])]
     with tried_here(code):
@@ -108,7 +109,7 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
     if unknown:
         raise ClusterError(f"the TEST net has no blob '{unknown[0]}' (it has: {', '.join(tops)})")
     level = logging.WARNING if is_local(conf.sc) else logging.INFO
-    weights = read_weights(conf.modelPath)
+    weights = _file("-model", conf.modelPath)
     with tried_here(code):
         put_stores(conf, [net], [net])
     return ForwardJob(
@@ -144,18 +145,6 @@ def check_folder(folder: str, option: str) -> None:
             pass
     except OSError as error:
         raise ClusterError(f"{option}: cannot write into {folder}: {error.strerror}") from error
-
-
-def read_weights(path: str) -> Weights:
-    """A weight file's bytes. Raises SnapshotError."""
-    try:
-        plain = local_path(path)
-        with open(plain, "rb") as file:
-            return Weights(os.path.basename(plain), file.read())
-    except DataError as error:
-        raise SnapshotError(str(error)) from None
-    except OSError as error:
-        raise SnapshotError(f"cannot read the model {path}: {error.strerror}") from error
 
 
 # --- the parts of a plan ---------------------------------------------------------------------
@@ -253,10 +242,10 @@ def _check_data(conf: Config, net: pb.NetParameter) -> None:
 
 def _starting_point(
     conf: Config, solver: pb.SolverParameter
-) -> tuple[tuple[Weights, ...], pb.SolverState | None]:
-    """The weights to start from, and the state to go on from."""
+) -> tuple[tuple[JobFile, ...], Resume | None]:
+    """The weights to start from, and the state to go on from, whose seed the solver takes."""
     if conf.snapshotStateFile:
-        path = local_path(conf.snapshotStateFile)
+        path = conf.snapshotStateFile
         state = load_state(path)
         if state.iter >= solver.max_iter:
             raise ClusterError(
@@ -266,11 +255,21 @@ def _starting_point(
         model = conf.snapshotModelFile or weights_of_state(state, path)
         if not model:
             raise ClusterError(f"-snapshot {path} names no weights: give them with -weights")
-        check_weights(state, path, local_path(model))
-        return (read_weights(model),), state
+        check_weights(state, path, model)
+        if solver.random_seed < 0:
+            solver.random_seed = state.run.solver.random_seed
+        return (_file("-weights", model),), Resume(_file("-snapshot", path), state.iter)
     given = [conf.snapshotModelFile] if conf.snapshotModelFile else list(solver.weights)
     names = [name.strip() for entry in given for name in entry.split(",") if name.strip()]
-    return tuple(read_weights(name) for name in names), None
+    return tuple(_file("-weights", name) for name in names), None
+
+
+def _file(option: str, url: str) -> JobFile:
+    """A file of weights or a state, to be read by the tasks. Raises SnapshotError."""
+    try:
+        return job_file(url)
+    except DataError as error:
+        raise SnapshotError(f"{option}: {error}") from None
 
 
 def _place_snapshots(solver: pb.SolverParameter, model: str) -> str:

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, field
 
+from minicaffe.errors import ClusterError
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.solver.state_file import save_state
 
-from .forward_report import Call
+from ..driver_call import Call
+from .files.desk import JobFile, JobFiles
 from .portable import Places, give_files, nets_of, put_places
 from .shipping.user_code import Code
 
 
 @dataclass(frozen=True)
-class Weights:
-    """A .caffemodel[.h5] on its way: its name and its bytes."""
+class Resume:
+    """A solver's state to go on from: its file and its iteration."""
 
-    name: str
-    content: bytes = field(repr=False)
-
-    def write(self, folder: str) -> str:
-        """Put the file into a folder; its path."""
-        path = os.path.join(folder, self.name)
-        with open(path, "wb") as file:
-            file.write(self.content)
-        return path
+    file: JobFile
+    iter: int
 
 
 @dataclass(frozen=True)
@@ -36,8 +31,8 @@ class TrainJob:
     places: Places = field(repr=False)  # of its layers in their prototxts
     files: dict[str, bytes] = field(repr=False)  # small files that the nets name
     code: Code = field(repr=False)  # modules of the user's that the nets name
-    weights: tuple[Weights, ...]  # to start from
-    state: bytes | None = field(repr=False)  # a SolverState to go on from, with `weights`
+    weights: tuple[JobFile, ...]  # to start from
+    state: Resume | None  # to go on from, with `weights`
     seed: int  # of the order of the data
     world_size: int
     run: str
@@ -46,27 +41,30 @@ class TrainJob:
     scheme: str  # of the ring's transport
     sync: str  # how the ranks stay together
     control: tuple[str, int]  # the driver's address
-    beacon: str  # a file that the driver has made where snapshots go; "" without snapshots
+    model: str  # where the model goes; "" for none
+    beacon: str  # a file that the driver has made where model and snapshots go; "" for none
     log_level: tuple[int, int]  # of rank 0 and of the others
     device: str  # whose kernels are used
 
-    def unpack(self, folder: str) -> tuple[pb.SolverParameter, str | None]:
-        """Write the files into a folder; the solver that names them there, and the state's path."""
+    @property
+    def call(self) -> Call:
+        """How a rank reaches the driver."""
+        return Call(self.control, self.run, self.generation, self.secret)
+
+    def unpack(self, folder: str, files: JobFiles) -> tuple[pb.SolverParameter, *tuple[str, ...]]:
+        """Write the small files into a folder and find the large ones.
+
+        Gives the solver that names them where they are; where it goes on from a state, the paths of
+        the state and of its weights come after it.
+        """
         solver = pb.SolverParameter.FromString(self.solver)
         unpack_files(self.files, folder)
         for net in nets_of(solver):
             give_files(net, folder)
         put_places(nets_of(solver), self.places)
-        paths = [weights.write(folder) for weights in self.weights]
-        del solver.weights[:]
-        if self.state is None:
-            solver.weights.extend(paths)
-            return solver, None
-        state = pb.SolverState.FromString(self.state)
-        state.learned_net = paths[0]
-        state_path = os.path.join(folder, "resume.solverstate")
-        save_state(state, state_path)
-        return solver, state_path
+        weights = [files.path_of(file) for file in self.weights]
+        solver.weights[:] = [] if self.state else weights
+        return solver, *([files.path_of(self.state.file), *weights] if self.state else [])
 
 
 @dataclass(frozen=True)
@@ -77,23 +75,35 @@ class ForwardJob:
     places: Places = field(repr=False)
     files: dict[str, bytes] = field(repr=False)
     code: Code = field(repr=False)
-    weights: Weights
+    weights: JobFile
     blobs: tuple[str, ...]  # whose values are wanted; empty: the net's outputs
     log_level: int
     device: str
     call: Call | None = None  # to the driver, who shows how far the tasks are
 
-    def unpack(self, folder: str) -> tuple[pb.NetParameter, str]:
-        """Write the files into a folder; the net that names them there, and the weights' path."""
+    def unpack(self, folder: str, files: JobFiles) -> tuple[pb.NetParameter, str]:
+        """Write the small files into a folder; the net that names them, and the weights' path."""
         net = pb.NetParameter.FromString(self.net)
         unpack_files(self.files, folder)
         give_files(net, folder)
         put_places([net], self.places)
-        return net, self.weights.write(folder)
+        return net, files.path_of(self.weights)
 
 
 def unpack_files(files: dict[str, bytes], folder: str) -> None:
-    """Write files into a folder by their keys."""
+    """Write files into a folder by their keys. Raises ClusterError where there is no room."""
     for name, content in files.items():
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(content)
+        path = os.path.join(folder, name)
+        try:
+            with open(path, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise ClusterError(f"cannot write {path}: {error.strerror}") from error
+
+
+def task_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a task's small files, in one that Spark clears away when a task is killed."""
+    from pyspark import SparkFiles, TaskContext
+
+    root = SparkFiles.getRootDirectory() if TaskContext.get() else None
+    return tempfile.TemporaryDirectory(prefix="minicaffe-", dir=root)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..door import open_module
 from ..errors import DataError
 from ..layer import given_fields, is_file_of
+from ..machine.file_system import local_path as local_path
 from ..proto import minicaffe_pb2 as pb
 from .shuffle import Groups, epoch_words, permutation
 
@@ -214,21 +215,3 @@ def source_class(name: str) -> type[DataSource]:
 def open_source(name: str, param: pb.LayerParameter, phase: int) -> DataSource:
     """The source that a layer's `source_class` names, opened for it. Raises DataError."""
     return source_class(name)(param, phase)
-
-
-def local_path(url: str) -> str:
-    """The path of `file:` URLs in all the forms that Hadoop knows, and of plain paths.
-
-    Raises DataError for other schemes.
-    """
-    scheme, colon, rest = url.partition(":")
-    if not colon or "/" in scheme:
-        return url
-    if scheme.lower() != "file":
-        raise DataError(f"'{url}': only plain paths and file: can be read, not {scheme}:")
-    if rest.startswith("//"):
-        host, slash, path = rest[2:].partition("/")
-        if host not in ("", "localhost"):
-            raise DataError(f"'{url}' names host '{host}'; a local file has three slashes")
-        return "/" + path.lstrip("/") if slash else "/"
-    return rest

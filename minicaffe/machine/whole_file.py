@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
-from ..errors import Error
+from ..errors import Error, SnapshotError
+from .file_system import free_bytes, is_far, upload
 
 _leave: ContextVar[Callable[[], None]] = ContextVar("leave to write", default=lambda: None)
 
@@ -35,9 +37,13 @@ def whole_file(path: str | os.PathLike[str], error: type[Error] = Error) -> Iter
 
     A reader finds what was there before or all of the new file, after a loss of power too: the file
     and its folder are on the disk when the block is left. A link stays one, what it points to is
-    replaced. Whatever ends the block early, nothing is left beside. Raises `error`, with the path,
-    where the system refuses to write.
+    replaced. A file at a far URL is put when the block ends. Whatever ends the block early, nothing
+    is left beside. Raises `error`, with the path, where the system refuses to write.
     """
+    if is_far(path):
+        with _far_file(os.fspath(path), error) as beside:
+            yield beside
+        return
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name[:40]}.{os.urandom(6).hex()}")
     try:
@@ -53,6 +59,33 @@ def whole_file(path: str | os.PathLike[str], error: type[Error] = Error) -> Iter
     except OSError as problem:
         reason = problem.strerror or problem
         raise error(f"{path}: cannot be written: {reason}") from problem
+
+
+@contextlib.contextmanager
+def _far_file(url: str, error: type[Error]) -> Iterator[Path]:
+    """The same for a far URL: a name on this machine, whose file is put there at the end."""
+    with tempfile.TemporaryDirectory(prefix="minicaffe-") as folder:
+        beside = Path(folder, url.rpartition("/")[2])
+        try:
+            yield beside
+        except OSError as problem:
+            raise error(f"{url}: cannot be written, by way of {beside}: {problem}") from problem
+        _leave.get()()
+        upload(beside, url, error)
+
+
+def check_room(path: str, size: int, what: str, error: type[Error] = SnapshotError) -> None:
+    """Raise `error` unless so many bytes find room in the folder of a path; `what` they are.
+
+    Where the file system does not tell, as those of HDFS and S3 do not, they do.
+    """
+    folder = os.path.dirname(path)
+    free = free_bytes(folder)
+    if free is not None and free < size:
+        raise error(
+            f"{what} needs {size / 1e6:.1f} MB in {folder or '.'}, where {free / 1e6:.1f} MB are"
+            " free: make room before the training begins"
+        )
 
 
 def _to_disk(path: Path) -> None:

@@ -6,6 +6,7 @@ file is written beside its place and then moved into it, so that it is complete 
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
@@ -121,15 +122,34 @@ def save_weights_hdf5(net: TrainedNet, path: str, write_diff: bool = False) -> N
     """
     h5py = extra("h5py", "hdf5", HDF5_PURPOSE)
     with whole_file(path, SnapshotError) as beside, h5py.File(beside, "w") as file:
-        groups = {"data": file.create_group("data")}
-        if write_diff:
-            groups["diff"] = file.create_group("diff")
-        for node in net.nodes:
-            for what, group in groups.items():
-                datasets = group.require_group(node.name)
-                for index, blob in enumerate(node.blobs):
-                    if what == "diff" or _owns(net, blob):
-                        datasets[str(index)] = _values(blob, what)
+        _fill_hdf5(file, net, write_diff)
+
+
+def _fill_hdf5(file: Any, net: TrainedNet, write_diff: bool) -> None:
+    groups = {"data": file.create_group("data")}
+    if write_diff:
+        groups["diff"] = file.create_group("diff")
+    for node in net.nodes:
+        for what, group in groups.items():
+            datasets = group.require_group(node.name)
+            for index, blob in enumerate(node.blobs):
+                if what == "diff" or _owns(net, blob):
+                    datasets[str(index)] = _values(blob, what)
+
+
+def weights_bytes(net: TrainedNet, path: str, hdf5: bool) -> bytes | memoryview:
+    """What a file of a net's weights holds; `path` names it in errors."""
+    if not hdf5:
+        return small_enough(to_proto(net.name, net.nodes, False), path).SerializeToString()
+    content = io.BytesIO()
+    with extra("h5py", "hdf5", HDF5_PURPOSE).File(content, "w") as file:
+        _fill_hdf5(file, net, False)
+    return content.getbuffer()
+
+
+def stored_bytes(net: TrainedNet) -> int:
+    """The bytes of a file of a net's weights, nearly: those of its numbers."""
+    return sum(4 * blob.count() for node in net.nodes for blob in node.blobs)
 
 
 def load_weights(net: TrainedNet, path: str) -> None:

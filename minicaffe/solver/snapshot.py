@@ -52,13 +52,15 @@ def take_snapshot(solver: Snapshotted) -> None:
     solver.callbacks.call("on_snapshot", solver, path)
 
 
-def restore_snapshot(solver: Snapshotted, path: str) -> None:
+def restore_snapshot(solver: Snapshotted, path: str, weights: str | None = None) -> None:
     """Go back to a snapshot: weights (the test nets' too), history, iteration, chance, data.
 
     Raises SnapshotError, and changes nothing, when the files do not fit this solver.
     """
     params = solver.net.flat_params
     message = load_state(path)
+    if weights is not None:
+        message.learned_net = weights
     if message.HasField("run"):
         check_run(message.run, describe_run(solver.type, solver.param, solver.net), path)
     state = states.read(message, path, solver.type, len(solver.history), params, solver.rank)

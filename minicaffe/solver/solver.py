@@ -200,15 +200,15 @@ class Solver:
         )
         self.callbacks.call("on_iteration", self, iteration)
 
-    def solve(self, resume: str | None = None) -> None:
-        """Train until max_iter, from the beginning or from a .solverstate file."""
+    def solve(self, resume: str | None = None, weights: str | None = None) -> None:
+        """Train until max_iter, from the beginning or from a .solverstate file (see `restore`)."""
         if self.param.snapshot_after_train and self.root:
             check_place(self.param)
         self._log("Solving %s", self.net.name)
         self._log("Learning Rate Policy: %s", self.param.lr_policy)
         if resume:
             self._log("Restoring previous solver status from %s", resume)
-            self.restore(resume)
+            self.restore(resume, weights)
         finished = self._advance(self.param.max_iter - self.iter)
         self._divergence.look_at_weights(self.iter)
         if self.param.snapshot_after_train and not self._due(self.param.snapshot):
@@ -314,12 +314,13 @@ class Solver:
         self._divergence.look_at_weights(self.iter)
         take_snapshot(self)
 
-    def restore(self, path: str) -> None:
+    def restore(self, path: str, weights: str | None = None) -> None:
         """Go back to a snapshot: weights (the test nets' too), history, iteration, chance, data.
 
+        `weights` is the file of its weights, where that is not the one that the state names.
         Raises SnapshotError, and changes nothing, when the files do not fit this solver.
         """
-        restore_snapshot(self, path)
+        restore_snapshot(self, path, weights)
 
     # --- pycaffe -----------------------------------------------------------------------------
 

@@ -272,7 +272,7 @@ def test_train_and_features_in_one_command(
         (("-test", "-model", "none"), "-output PATH"),
         (("-test", "-output", "/proc/x/y"), "no folder /proc/x"),
         (("-test", "-output", "nosuch://x/y"), "nosuch"),
-        (("-test", "-output", "o", "-model", "none"), "cannot read the model none"),
+        (("-test", "-output", "o", "-model", "none"), "-model: cannot read .*none"),
         (("-features", "ip1", "-output", "o", "-outputFormat", "csv"), "csv: .*ARRAY<FLOAT>"),
         (
             ("-features", "ip1", "-output", "o", "-outputFormat", "jsno"),

@@ -70,6 +70,32 @@ def test_executors_get_their_code_and_give_their_model(sc: Any, small: SmallSet)
     frame.unpersist()
 
 
+def test_a_driver_with_a_disk_of_its_own(
+    sc: Any, small: SmallSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/proc/self/cwd is another folder for the driver than for the executors."""
+    monkeypatch.chdir(small.folder)
+    own = "/proc/self/cwd"
+
+    def train(model: str, *args: str, more: str = "") -> bytes:
+        solver = small.solver(more=more)
+        conf = Config(sc, ["-conf", solver, "-clusterSize", "2", "-model", model, *args])
+        CaffeOnSpark(sc).train(DataSource.getSource(conf, True))
+        return (small.folder / os.path.basename(model)).read_bytes()
+
+    near = train(str(small.folder / "near.caffemodel"), more="snapshot: 10")
+    assert train(f"{own}/far.caffemodel") == near
+    resumed = train(
+        f"{own}/resumed.caffemodel", "-snapshot", f"{own}/small_iter_10.solverstate",
+        "-weights", f"{own}/small_iter_10.caffemodel",
+    )  # fmt: skip
+    assert resumed == near
+    conf = Config(sc, ["-conf", small.solver(), "-model", f"{own}/far.caffemodel"])
+    assert CaffeOnSpark(sc).test(DataSource.getSource(conf, False))["accuracy"][0] > 0.8
+    with pytest.raises(ClusterError, match="snapshots go to /proc/self/cwd, which is not the same"):
+        train(f"{own}/far.caffemodel", more="snapshot: 10")
+
+
 def test_fewer_executors_than_asked_for(sc: Any, small: SmallSet) -> None:
     conf = Config(sc, ["-conf", small.solver(), "-clusterSize", "3"])
     with pytest.raises(ClusterError, match=r"3 ranks .* slots for 2: use -clusterSize 2"):

@@ -39,7 +39,8 @@ def ship_code(sc: Any) -> None:
 
 
 def _ship(sc: Any) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="minicaffe-"))
+    # In the session's own folder, which goes with it: Spark serves the files from here.
+    folder = Path(tempfile.mkdtemp(prefix="minicaffe-", dir=getattr(sc, "_temp_dir", None)))
     if ".zip" not in str(minicaffe.__file__):
         sc.addPyFile(str(package_zip(folder)))
     if overlay.folders():

@@ -20,6 +20,7 @@ from minicaffe.machine.signals import Ended
 from ..config import Config
 from ..control import ControlServer, one_address
 from ..executor import Answer, train_partition
+from ..files.desk import FileDesk
 from ..live import LivePage
 from ..portable import get_places, nets_of
 from ..preflight import Plan
@@ -78,14 +79,17 @@ class Generation:
         plan, sc = run.plan, run.sc
         ship_code(sc)
         bind, host = driver_addresses(sc)
-        self.server = ControlServer(one_address(bind, host), run.run_id, number, run.secret)
+        files = [*start.weights, *([start.state.file] if start.state else [])]
+        self.server = ControlServer(
+            one_address(bind, host), run.run_id, number, run.secret, FileDesk(files, plan.model)
+        )
         self.job = TrainJob(
             solver=plan.solver.SerializeToString(),
             places=get_places(nets_of(plan.solver)),
             files=plan.files,
             code=plan.code,
             weights=start.weights,
-            state=start.state.SerializeToString() if start.state else None,
+            state=start.state,
             seed=plan.solver.random_seed,
             world_size=world_size,
             run=run.run_id,
@@ -95,6 +99,7 @@ class Generation:
             sync=plan.sync,
             device=plan.device,
             control=(host, self.server.address[1]),
+            model=plan.model,
             beacon=beacon,
             log_level=_log_levels(sc, self.report.screen.isatty()),
         )

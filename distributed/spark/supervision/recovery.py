@@ -6,12 +6,11 @@ import logging
 from dataclasses import dataclass
 
 from minicaffe.errors import Error
-from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.newest_snapshot import check_complete
 from minicaffe.solver.state_file import load_state, weights_of_state
 
-from ..preflight import read_weights
-from ..task_input import Weights
+from ..files.desk import JobFile, job_file
+from ..task_input import Resume
 
 log = logging.getLogger("minicaffe.spark")
 
@@ -20,8 +19,8 @@ log = logging.getLogger("minicaffe.spark")
 class Start:
     """Where an attempt begins: weights, and a state where it goes on from one."""
 
-    weights: tuple[Weights, ...]
-    state: pb.SolverState | None
+    weights: tuple[JobFile, ...]
+    state: Resume | None
     words: str = "the start"
 
     @property
@@ -66,4 +65,4 @@ def read_start(path: str) -> Start:
     check_complete(path)
     state = load_state(path)
     model = weights_of_state(state, path) or ""
-    return Start((read_weights(model),), state, f"snapshot {path}")
+    return Start((job_file(model),), Resume(job_file(path), state.iter), f"snapshot {path}")

@@ -7,10 +7,11 @@ from abc import abstractmethod
 import numpy as np
 
 from ...errors import DataError
+from ...machine.file_system import local_path
 from ...proto import minicaffe_pb2 as pb
 from ..database import parse_datum
 from ..datum import picture_of
-from ..source import DataSource, Sample, StoredPicture, local_path
+from ..source import DataSource, Sample, StoredPicture
 from ._pictures import Pictures
 
 
