@@ -84,7 +84,7 @@ EXPECTED = {
     "relu": "minicaffe.kernels.reference.relu",
     "solver": "minicaffe.solver.rules.mine",
     "source": "minicaffe.data.sources.mine",
-    "schemes": ["inproc", "pigeon", "tcp"],
+    "schemes": ["inproc", "pigeon", "shm", "tcp", "unix"],
     "carried": "on the roof of pigeon://roof",
     "overlaid": ["layers.sigmoid", "net.scores", "kernels.mine.relu"],
 }
@@ -128,7 +128,7 @@ def test_they_travel_in_a_zip_that_python_finds_by_its_name(lab: Path, tmp_path:
     """As on Spark's executors, where the zip lies in a folder that nobody knows before."""
     ship = (
         "import sys, pathlib\n"
-        "from minicaffe.distributed.spark.shipping.package_code import MIRROR, overlay_zip, package_zip\n"
+        "from minicaffe.distributed.spark.shipping.package_code import overlay_zip, package_zip\n"
         "for zip in (overlay_zip, package_zip): print(zip(pathlib.Path(sys.argv[1])))\n"
     )
     there = tmp_path / "there"

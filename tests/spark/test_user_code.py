@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from minicaffe.distributed.spark import code
 from minicaffe.distributed.spark.portable import make_paths_absolute
+from minicaffe.distributed.spark.shipping import package_code
 from minicaffe.distributed.spark.shipping.user_code import collect_code, importable
 from minicaffe.errors import LayerError
 from minicaffe.layer import create_layer
@@ -185,7 +185,7 @@ def test_code_is_shipped_once_by_however_many_threads() -> None:
 
     sc: Any = Context()
     sc.environment, sc.added = {}, []
-    threads = [threading.Thread(target=code.ship_code, args=(sc,)) for _ in range(4)]
+    threads = [threading.Thread(target=package_code.ship_code, args=(sc,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
