@@ -11,6 +11,7 @@ it makes the same updates again, bit for bit.
 from __future__ import annotations
 
 import contextlib
+import html
 import os
 import secrets
 from collections.abc import Iterator
@@ -78,6 +79,19 @@ class Training:
             self.live.close(ending)
             self.report.close()
         return self
+
+    def __repr__(self) -> str:
+        """What was trained, and the table of its course."""
+        return f"{self._words()}\n{self.metrics.table()}"
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        return f"<p>{html.escape(self._words())}</p>\n{self.metrics.html_table()}"
+
+    def _words(self) -> str:
+        ranks = f"{self.world_size} rank{'s' * (self.world_size > 1)}"
+        name, model = os.path.basename(self.conf.protoFile), self.plan.model or "not kept"
+        return f"{name} on {ranks}, {self.plan.solver.max_iter} iterations; the model: {model}"
 
     def _supervise(self, beacon: str) -> list[Answer]:
         """Attempt after attempt, until one comes to the end; what its ranks give back.

@@ -11,6 +11,11 @@ from .shipping.package_code import ship_code
 
 Place = tuple[Any, Any]  # a path of Hadoop, and the file system that it lies in
 
+NO_CONNECT = (
+    "Spark Connect has no barrier stages, in which the ranks train: use a session of the cluster"
+    " itself (master in place of remote, spark-submit --master)"
+)
+
 
 def context_of(spark: Any) -> Any:
     """The SparkContext of a SparkContext or a SparkSession; None for None.
@@ -18,10 +23,7 @@ def context_of(spark: Any) -> Any:
     Raises ClusterError for a session of Spark Connect, which has none.
     """
     if type(spark).__module__.startswith("pyspark.sql.connect"):
-        raise ClusterError(
-            "Spark Connect has no barrier stages, in which the ranks train: use a session of the"
-            " cluster itself (master in place of remote, spark-submit --master)"
-        )
+        raise ClusterError(NO_CONNECT)
     return getattr(spark, "sparkContext", spark)
 
 

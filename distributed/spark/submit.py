@@ -9,6 +9,7 @@ Exit status: 0; 1 with one line on standard error for what went wrong; 130 when 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from .config import Config
 from .data_source import DataSource
 from .options import OPTIONS, parse
 from .output import check_format, check_output, write_features, write_test
+from .session import NO_CONNECT
 from .slots import screen
 from .spark_job import reason_of
 
@@ -92,6 +94,8 @@ def _run(args: Sequence[str], debug: bool, work: Callable[[Any, Config], None]) 
 
 def _context(debug: bool) -> Any:
     pyspark = extra("pyspark", "spark", "CaffeOnSpark")
+    if os.environ.get("SPARK_REMOTE"):  # spark-submit --remote
+        raise ClusterError(NO_CONNECT)
     try:
         with screen() as stream, waiting("Spark starts", stream):
             pyspark.SparkContext._ensure_initialized()  # a SparkConf then knows what the user set

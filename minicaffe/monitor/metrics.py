@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import logging
 import math
 import os
@@ -82,6 +83,19 @@ class Metrics:
 
     def table(self) -> str:
         """The rows as text: a line an iteration, tests beside training; long ones are thinned."""
+        cells = self._cells()
+        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        return "\n".join("  ".join(map(str.rjust, row, widths)).rstrip() for row in cells)
+
+    def html_table(self) -> str:
+        """The table for a notebook."""
+        head, *lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+                        for row in self._cells())  # fmt: skip
+        head = head.replace("td>", "th>")
+        return "\n".join(["<table>", *(f"<tr>{line}</tr>" for line in (head, *lines)), "</table>"])
+
+    def _cells(self) -> list[list[str]]:
+        """The cells of the table, row by row; the first has the columns' names."""
         columns: list[str] = []
         lines: dict[int, Row] = {}
         for row in self.rows:
@@ -94,9 +108,7 @@ class Metrics:
                     line[title] = value
         columns = ["iteration", *sorted(columns, key=_rank_of_column)]
         chosen = _thinned([lines[iteration] for iteration in sorted(lines)], TABLE_ROWS)
-        cells = [columns] + [[_text(line.get(name)) for name in columns] for line in chosen]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-        return "\n".join("  ".join(map(str.rjust, row, widths)).rstrip() for row in cells)
+        return [columns] + [[_text(line.get(name)) for name in columns] for line in chosen]
 
     # --- the file ----------------------------------------------------------------------------
 

@@ -96,6 +96,15 @@ def test_the_table_puts_tests_beside_training() -> None:
     assert not any(line.endswith(" ") for line in table)
 
 
+def test_the_table_for_a_notebook() -> None:
+    metrics = fill(Metrics(), 20)
+    metrics.add("test", 0, 1, {"<b>": 1.0})
+    lines = metrics.html_table().splitlines()
+    assert lines[1].startswith("<tr><th>iteration</th><th>loss</th><th>learning_rate</th>")
+    assert "<th>test &lt;b&gt;</th>" in lines[1]
+    assert [line[8:10] for line in lines[2:4]] == ["0<", "10"]
+
+
 @pytest.mark.parametrize("rows", [1, TABLE_ROWS, TABLE_ROWS + 1, 1000])
 def test_a_long_table_is_thinned_and_keeps_its_end(rows: int) -> None:
     table = fill(Metrics(), rows, every=1).table().splitlines()

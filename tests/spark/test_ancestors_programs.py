@@ -242,6 +242,8 @@ def test_a_grid_of_nets_and_solvers_by_one_config(sc: Any, folder: Path, tmp_pat
         test_result["batch_size"] = batch
         test_result["learning_rate"] = learning_rate
         test_results.append(test_result)
+    assert str(training).startswith("solver.prototxt on 1 rank, 25 iterations; the model: /")
+    assert "<th>iteration</th><th>loss</th>" in training._repr_html_()
     rows = [(row["batch_size"], row["learning_rate"], row["accuracy"][0]) for row in test_results]
     t = cos.sqlContext.createDataFrame(rows, ["Batch Size", "Learning Rate", "Accuracy"])
     accuracy = list(t.toPandas()["Accuracy"])

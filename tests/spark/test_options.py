@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("pyspark")
+
+from minicaffe.distributed.spark import submit
 from minicaffe.distributed.spark.config import Config
 from minicaffe.distributed.spark.options import OPTIONS, SETTABLE
 from minicaffe.distributed.spark.session import context_of
@@ -212,3 +215,12 @@ def test_spark_connect_is_refused_in_one_line() -> None:
         with pytest.raises(ClusterError, match="Spark Connect has no barrier stages") as caught:
             use(session)
         assert "\n" not in str(caught.value)
+
+
+def test_spark_connect_is_refused_under_spark_submit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before Java starts: spark-submit --remote says so in the environment."""
+    monkeypatch.setenv("SPARK_REMOTE", "sc://host")
+    assert submit.main(["-train", "-conf", "s", "-model", "m"]) == 1
+    assert capsys.readouterr().err.startswith("minicaffe: error: Spark Connect has no barrier")
