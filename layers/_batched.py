@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from minicaffe import context
 from minicaffe.blob import Blob
-from minicaffe.data.batches import Batch, Batches
+from minicaffe.data.batches import Batch, Batches, HashedDraws
+from minicaffe.data.source import DataSource, Order
 from minicaffe.data.staging import stager, unstage
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.layer import Layer
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -37,6 +39,34 @@ class BatchedLayer(Layer):
         if seed is None and needed and self.share()[1] > 1:
             raise self.error(f"several ranks need a common data_seed to share the {what}")
         return seed
+
+    def shuffled(
+        self,
+        source: DataSource,
+        batch_size: int,
+        transformers: Sequence[DataTransformer | None],
+        axes: Sequence[int] = (),
+    ) -> Batches:
+        """Batches of a source: shuffled in phase TRAIN, and shared among the ranks.
+
+        In phase TEST they come in order. What chance does to a sample depends on seed, epoch and
+        sample, not on the rank. `axes` as in Batches.
+        """
+        train = self.phase == pb.TRAIN
+        seed = self.common_seed(train, "samples")
+        if seed is None:
+            seed = context.current().rng.draw() if train else 0
+        rank, world_size = self.share()
+        order = Order(
+            len(source),
+            batch_size,
+            shuffle=train,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            groups=source.groups,
+        )
+        return Batches(source, order, transformers, HashedDraws(seed), axes=axes)
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """The tops get their shapes with the batch, in forward."""

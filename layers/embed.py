@@ -17,9 +17,10 @@ class EmbedLayer(Layer):
     `embed_param`: `num_output`, the length of a vector; `input_dim`, the number of vectors;
     `bias_term` (true); `weight_filler`, `bias_filler` (constant 0).
 
-    Bottom: indices 0 .. input_dim - 1, truncated to integers, any shape. Top: the bottom's shape
-    and num_output. Parameters: W (input_dim, num_output), b (num_output). Indices have no
-    gradient; one outside the table raises LayerError.
+    Bottom: indices 0 .. input_dim - 1, truncated to integers, any shape; -1 is no word, as it fills
+    sentences up: its vector is b alone, and nothing of its gradient goes to W. Top: the bottom's
+    shape and num_output. Parameters: W (input_dim, num_output), b (num_output). Indices have no
+    gradient; another one outside the table raises LayerError.
 
         layer { type: "Input" name: "index" top: "index" input_param { shape { dim: 2 dim: 3 } } }
         layer { type: "Embed" name: "y" bottom: "index" top: "y"

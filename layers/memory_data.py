@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe import context
 from minicaffe.blob import Blob
-from minicaffe.data.batches import Batches, HashedDraws
-from minicaffe.data.source import Order, open_source
+from minicaffe.data.source import open_source
 from minicaffe.data.transformer import DataTransformer, Shape
 from minicaffe.proto import minicaffe_pb2 as pb
 
@@ -68,21 +66,7 @@ class MemoryDataLayer(BatchedLayer):
             raise self.error("resize needs memory_data_param.height and width")
         transformer = DataTransformer(self.param.transform_param, self.phase)
         source = open_source(self.param.source_class, self.param, self.phase)
-        train = self.phase == pb.TRAIN
-        seed = self.common_seed(train, "samples")
-        if seed is None:
-            seed = context.current().rng.draw() if train else 0
-        rank, world_size = self.share()
-        order = Order(
-            len(source),
-            self.batch_size,
-            shuffle=train,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-            groups=source.groups,
-        )
-        self.batches = Batches(source, order, [transformer, None], HashedDraws(seed))
+        self.batches = self.shuffled(source, self.batch_size, [transformer, None])
         sample = self.batches.first()
         shapes = self.batches.output_shapes(sample)
         for stored in (sample.values[0].shape, shapes[0]):

@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar, Literal
 
@@ -124,6 +124,10 @@ class Layer:
 
     def seek(self, batch: int) -> None:
         """Data layers: make the next forward give batch number `batch` of the run (from 0)."""
+
+    def batch_axis(self, index: int) -> int:
+        """Data layers: the axis of top `index` that counts the samples."""
+        return 0
 
     def close(self) -> None:
         """Data layers: end threads and close files."""
@@ -259,15 +263,6 @@ def source_of(module: pkgutil.ModuleInfo) -> str:
     spec = module.module_finder.find_spec(module.name, None)
     loader: Any = spec and spec.loader
     return loader.get_source(module.name) or ""
-
-
-def given_fields(param: Any, fields: Iterable[str]) -> Iterator[tuple[Any, str]]:
-    """Those of the fields "message.field" that a LayerParameter gives: the message, the name."""
-    for path in fields:
-        holder, _, field = path.partition(".")
-        message = getattr(param, holder)
-        if param.HasField(holder) and getattr(message, field):
-            yield message, field
 
 
 def layer_type_list() -> list[str]:

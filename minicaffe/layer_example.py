@@ -6,8 +6,9 @@ import inspect
 import textwrap
 
 from .errors import LayerError
-from .layer import given_fields, layer_class
+from .layer import layer_class
 from .proto import minicaffe_pb2 as pb
+from .proto.reflection import given_fields
 from .proto.text import parse_text
 
 

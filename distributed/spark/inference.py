@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from minicaffe import TEST, context
 from minicaffe.device import check_available
 from minicaffe.errors import DataError, Error, LayerError
+from minicaffe.net.batch_axis import batch_axes
 from minicaffe.net.net import Net
 from minicaffe.net.weights import load_weights
 
@@ -80,7 +81,7 @@ def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any, TaskLine]]:
             if len(feeding) != 1:
                 raise DataError(
                     "test and features need one data layer that reads a source (MemoryData with"
-                    f" source_class, or Data); the TEST net has {len(feeding)}"
+                    f" source_class, CoSData, Data ...); the TEST net has {len(feeding)}"
                 )
             yield net, feeding[0], line
 
@@ -111,8 +112,12 @@ def passes(
 
 
 def rows_of(net: Net, name: str, rows: int) -> NDArray[np.float32]:
-    """(rows, values): a blob's values a sample; those of the whole batch stand in every row."""
+    """(rows, values): a blob's values a sample; those of the whole batch stand in every row.
+
+    Of a blob in which time comes first, (T, N, ...), a sample has its (T, ...).
+    """
     values: NDArray[np.float32] = net.blob_dict[name].data.read("cpu")
-    if values.ndim and len(values) == rows:
-        return values.reshape(rows, -1)
+    axis = batch_axes(net)[name]
+    if values.ndim > axis and values.shape[axis] == rows:
+        return np.moveaxis(values, axis, 0).reshape(rows, -1)
     return np.tile(values.reshape(1, -1), (rows, 1))

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from minicaffe.errors import ClusterError, DataError, SolverError
-from minicaffe.layer import given_fields, layer_class
+from minicaffe.layer import layer_class
 from minicaffe.machine.file_system import local_path
 from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_solver
 from minicaffe.proto.places import follow, keep_places, places_of
+from minicaffe.proto.reflection import given_fields
 from minicaffe.solver.nets import testing_nets, training_net
 
 from .shipping.shipped_files import shipped
@@ -146,10 +147,12 @@ def put_places(nets: Iterable[pb.NetParameter], places: Places) -> None:
 
 
 def set_resize(net: pb.NetParameter) -> None:
-    """Make the MemoryData layers that read a source scale their pictures."""
+    """Make the layers that read a source of CaffeOnSpark's scale their pictures."""
     for layer in net.layer:
         if layer.type == "MemoryData" and layer.source_class:
             layer.memory_data_param.resize = True
+        elif layer.type == "CoSData":
+            layer.cos_data_param.resize = True
 
 
 def make_paths_absolute(net: pb.NetParameter, base: str | None = None) -> None:

@@ -5,19 +5,19 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ._compile.jit import kernel
-from ._labels import class_of, ignored_label
+from ._labels import OUTSIDE, class_of
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
-NO_LABEL = ignored_label(None)
+NOTHING = -1  # the index of no row
 BLOCK = 64  # columns of the table that one task adds to
 
 
 def forward(index: F32, weight: F32, bias: F32 | None, y: F32, found: I32) -> None:
-    """Write weight[index] + bias into y (indices, length), anything for a bad index.
+    """Write weight[index] + bias into y (indices, length), the bias alone for index -1.
 
-    Writes into found (1) the position of the first bad index or -1.
+    For a bad index, anything. Writes into found (1) the position of the first bad index or -1.
     """
     bad = np.zeros(index.size, np.bool_)
     _forward(index, weight, np.zeros(weight.shape[1], np.float32) if bias is None else bias, y, bad)
@@ -25,7 +25,7 @@ def forward(index: F32, weight: F32, bias: F32 | None, y: F32, found: I32) -> No
 
 
 def backward_weight(index: F32, dy: F32, dweight: F32) -> None:
-    """Add each dy to the row of dweight that its index names."""
+    """Add each dy to the row of dweight that its index names, if it names one."""
     _backward_weight(index, dy, dweight)
 
 
@@ -37,12 +37,10 @@ def backward_bias(dy: F32, dbias: F32) -> None:
 @kernel
 def _forward(index: F32, weight: F32, bias: F32, y: F32, bad: NDArray[np.bool_]) -> None:
     for n in prange(index.size):
-        row = class_of(index[n], weight.shape[0], NO_LABEL)
-        if row < 0:
-            bad[n] = True
-        else:
-            for i in range(y.shape[1]):
-                y[n, i] = weight[row, i] + bias[i]
+        row = class_of(index[n], weight.shape[0], NOTHING)
+        bad[n] = row == OUTSIDE
+        for i in range(y.shape[1]):
+            y[n, i] = (weight[row, i] if row >= 0 else np.float32(0)) + bias[i]
 
 
 @kernel
@@ -51,7 +49,7 @@ def _backward_weight(index: F32, dy: F32, dweight: F32) -> None:
     length = dweight.shape[1]
     for block in prange((length + BLOCK - 1) // BLOCK):
         for n in range(index.size):
-            row = class_of(index[n], dweight.shape[0], NO_LABEL)
+            row = class_of(index[n], dweight.shape[0], NOTHING)
             if row >= 0:
                 for i in range(block * BLOCK, min(length, (block + 1) * BLOCK)):
                     dweight[row, i] += dy[n, i]

@@ -98,7 +98,8 @@ class Batches:
 
     `transformers` has one entry a top: a DataTransformer for pictures, None for values that are
     taken as they are. `shapes` are the tops' sample shapes, where the net states them; otherwise
-    every batch takes those of its first sample, and the others must have the same. A sample that
+    every batch takes those of its first sample, and the others must have the same. `axes` are the
+    axes of the tops that count the samples, where these are not all the first. A sample that
     cannot be read (or does not have the stated shape) is left out and kept in `bad`, number ->
     reason; a batch in which nothing can be read is a DataError. So is a number of samples left out
     beyond MAX_LEFT_OUT of the source's and FEW, or beyond the share MINICAFFE_MAX_LEFT_OUT.
@@ -115,6 +116,7 @@ class Batches:
         draws: RandomDraws,
         *,
         shapes: Sequence[Shape] | None = None,
+        axes: Sequence[int] = (),
         depth: int = 4,
     ) -> None:
         self.source = source
@@ -122,6 +124,7 @@ class Batches:
         self.transformers = transformers
         self.draws = draws
         self.shapes = shapes
+        self.axes = axes
         self.depth = max(depth, 1)
         self.stage: Callable[[NDArray[np.float32]], Any] | None = None
         self.bad: dict[int, str] = {}
@@ -246,7 +249,11 @@ class Batches:
                 )
             self._put(sample, memory, len(ids), chance)
             ids.append(sample.id)
-        return Batch(ids, [top[: len(ids)] for top in memory])
+        tops = [top[: len(ids)] for top in memory]
+        for number, axis in enumerate(self.axes):
+            if axis:
+                tops[number] = np.ascontiguousarray(np.moveaxis(tops[number], 0, axis))
+        return Batch(ids, tops)
 
     def _read(self, index: int) -> tuple[Sample | None, list[Shape]]:
         """A sample and its tops' shapes; None for one that is left out."""

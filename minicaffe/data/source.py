@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 
 from ..door import open_module
 from ..errors import DataError
-from ..layer import given_fields, is_file_of
+from ..layer import is_file_of
 from ..machine.file_system import local_path as local_path
 from ..proto import minicaffe_pb2 as pb
+from ..proto.reflection import given_fields
 from .shuffle import Groups, epoch_words, permutation
 
 ANCESTOR = "com.yahoo.ml.caffe"  # whose names of sources are those of the built-in ones
 SOURCES = tuple(
     f"{kind}_param.source"
-    for kind in ("data", "memory_data", "image_data", "hdf5_data", "window_data")
+    for kind in ("data", "memory_data", "image_data", "hdf5_data", "window_data", "cos_data")
 )
 
 

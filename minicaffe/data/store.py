@@ -13,7 +13,7 @@ import json
 import os
 import posixpath
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
@@ -245,7 +245,10 @@ def _parquet_files(path: str) -> Iterator[str]:
 
 
 def _value(scalar: Any) -> Any:
-    """A value of Arrow's as one of Python's or, lists, of NumPy's."""
+    """A value of Arrow's as one of Python's or, lists, of NumPy's; in structs too."""
+    parts: Any = scalar
+    if isinstance(scalar, Mapping):
+        return {name: _value(part) for name, part in parts.items()} if parts.is_valid else None
     values = getattr(scalar, "values", None)
     if values is None or callable(values):  # no list, or null; a struct has a method
         return scalar.as_py()

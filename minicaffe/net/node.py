@@ -70,6 +70,10 @@ class Node:
         # A user's Python layer may have `batches` too, and they are its own.
         return None if self.kind is Layer else getattr(self.layer, "batches", None)
 
+    def batch_axis(self, index: int) -> int:
+        """Which axis of a data layer's top counts the samples."""
+        return self.kind.batch_axis(self.layer, index)
+
     def set_up(self) -> None:
         """Set the layer up, with the parameters that the prototxt holds, and weigh the losses.
 

@@ -600,7 +600,7 @@ class MemoryDataParameter(_message.Message):
     def __init__(self, batch_size: _Optional[int] = ..., channels: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., share_in_parallel: bool = ..., source: _Optional[str] = ..., dataframe_column_select: _Optional[_Iterable[str]] = ..., image_encoded: bool = ..., dataframe_format: _Optional[str] = ..., resize: bool = ...) -> None: ...
 
 class CoSDataParameter(_message.Message):
-    __slots__ = ("source", "batch_size", "shuffle", "dataframe_format", "top")
+    __slots__ = ("source", "batch_size", "shuffle", "dataframe_format", "top", "resize")
     class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STRING: _ClassVar[CoSDataParameter.DataType]
@@ -649,12 +649,14 @@ class CoSDataParameter(_message.Message):
     SHUFFLE_FIELD_NUMBER: _ClassVar[int]
     DATAFRAME_FORMAT_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
+    RESIZE_FIELD_NUMBER: _ClassVar[int]
     source: str
     batch_size: int
     shuffle: bool
     dataframe_format: str
     top: _containers.RepeatedCompositeFieldContainer[CoSDataParameter.TopBlob]
-    def __init__(self, source: _Optional[str] = ..., batch_size: _Optional[int] = ..., shuffle: bool = ..., dataframe_format: _Optional[str] = ..., top: _Optional[_Iterable[_Union[CoSDataParameter.TopBlob, _Mapping]]] = ...) -> None: ...
+    resize: bool
+    def __init__(self, source: _Optional[str] = ..., batch_size: _Optional[int] = ..., shuffle: bool = ..., dataframe_format: _Optional[str] = ..., top: _Optional[_Iterable[_Union[CoSDataParameter.TopBlob, _Mapping]]] = ..., resize: bool = ...) -> None: ...
 
 class WindowDataParameter(_message.Message):
     __slots__ = ("source", "batch_size", "fg_threshold", "bg_threshold", "fg_fraction", "context_pad", "crop_mode", "cache_images", "root_folder", "scale", "mean_file", "crop_size", "mirror")

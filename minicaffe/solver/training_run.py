@@ -13,11 +13,11 @@ from typing import Any
 from google.protobuf.message import Message
 
 from ..errors import SnapshotError
-from ..layer import given_fields, layer_class
+from ..layer import layer_class
 from ..net.net import Net
 from ..net.node import Node
 from ..proto import minicaffe_pb2 as pb
-from ..proto.reflection import fields
+from ..proto.reflection import fields, given_fields
 
 log = logging.getLogger("minicaffe.solver")
 

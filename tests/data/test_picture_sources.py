@@ -20,9 +20,7 @@ from minicaffe.data.sources import seq_image_data_source
 from minicaffe.errors import DataError
 from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
-from minicaffe.proto.files import read_net
 from minicaffe.proto.text import parse_text
-from minicaffe.solver.create import create_solver
 
 cv2 = pytest.importorskip("cv2")
 
@@ -221,29 +219,3 @@ def test_many_files_are_not_open_at_once(tmp_path: Path, opened: Opened) -> None
     source = opened(tmp_path)
     assert [float(source.read(i).values[1]) for i in reversed(range(40))] == [*range(39, -1, -1)]
     assert len(source._readers) == 32
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "net_ext/2fba7f33__yahoo__data_bvlc_reference_net",
-        "net_ext/6f412971__yahoo__test_resources_caffenet_train_net",
-    ],
-)
-def test_the_ancestors_caffenets_train(tmp_path: Path, shared: Path, name: str) -> None:
-    folder = shared / "data" / "images" / "caffeonspark"
-    lines = (folder / "labels.txt").read_text().split()
-    files = zip(lines[::2], lines[1::2], strict=True)
-    items = [(SampleKey(file, label), (folder / file).read_bytes()) for file, label in files]
-    path = write(tmp_path / "part", items)
-    solver = pb.SolverParameter(max_iter=1, base_lr=0.001, lr_policy="fixed", random_seed=1)
-    solver.net_param.CopyFrom(read_net(shared / "data" / "prototxt" / f"{name}.prototxt"))
-    for layer in solver.net_param.layer:
-        if layer.type == "MemoryData":
-            layer.memory_data_param.source = str(path)
-    trained = create_solver(solver)
-    trained.step(1)
-    loss = float(np.array(trained.net.blob_dict["loss"].data))
-    trained.close()
-    assert 0 < loss < 12

@@ -197,7 +197,7 @@ def test_inner_product_keeps_its_inputs() -> None:
         case.forward(np.zeros((2, 5)))
 
 
-@pytest.mark.parametrize("value", [4, -1, np.nan, 1e12])
+@pytest.mark.parametrize("value", [4, -2, np.nan, 1e12])
 def test_embed_names_an_index_outside_the_table(device: str, value: float) -> None:
     """Caffe reads foreign memory there."""
     case = OneLayer(
@@ -207,6 +207,24 @@ def test_embed_names_an_index_outside_the_table(device: str, value: float) -> No
     index[1, 1] = value
     with pytest.raises(LayerError, match=r"index .* of sample 1 at \(1,\) is not in 0 \.\. 3"):
         case.forward(index)
+
+
+@pytest.mark.parametrize("bias", ["true", "false"])
+def test_embed_has_no_vector_for_no_word(device: str, bias: str) -> None:
+    case = OneLayer(
+        'type: "Embed" embed_param { num_output: 2 input_dim: 3 weight_filler { type: "xavier" }'
+        f" bias_filler {{ value: 7 }} bias_term: {bias} }}",
+        [2, -1, 0, -1],
+        device=device,
+    )
+    weight = np.array(case.layer.blobs[0].data)
+    offset = np.float32(7 if bias == "true" else 0)
+    y = case.forward()
+    np.testing.assert_array_equal(
+        y, [weight[2] + offset, [offset] * 2, weight[0] + offset, [offset] * 2]
+    )
+    case.backward(np.arange(8).reshape(4, 2), wanted=0)
+    np.testing.assert_array_equal(np.array(case.layer.blobs[0].diff), [[4, 5], [0, 0], [0, 1]])
 
 
 def test_embed_adds_up_repeated_indices(device: str) -> None:

@@ -28,9 +28,14 @@ ADDED = {
         "dataframe_format": 10004,
         "resize": 10005,
     },
-    "SolverState": {"random_state": 10100, "weights_checksum": 10101, "checksum": 10102},
+    "SolverState": {
+        "random_state": 10100,
+        "weights_checksum": 10101,
+        "checksum": 10102,
+        "run": 10103,
+    },
 }
-NEW_MESSAGES = {"CoSDataParameter"}
+NEW_MESSAGES = {"CoSDataParameter", "DataPosition", "TrainingRun"}
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +120,7 @@ def test_additions_of_caffe_on_spark() -> None:
         ("shuffle", 3),
         ("dataframe_format", 4),
         ("top", 5),
+        ("resize", 10005),  # ours, as in MemoryDataParameter
     ]
     top_fields = MESSAGES["CoSDataParameter"].nested_type[0].field
     assert [(field.name, field.number) for field in top_fields] == [
