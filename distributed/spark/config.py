@@ -58,7 +58,7 @@ class Config:
         self.wait, self.timeout = 60, 10
         self.minRanks = 0  # as many as clusterSize
         self.maxRestarts = 4
-        self.sigint_effect = "stop"
+        self.sigint_effect = self.on_nan = "stop"
         self.debug = False
         self.imageRoot = self.labelFile = self.captionFile = ""
         self.captionLength = 20

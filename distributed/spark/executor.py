@@ -124,8 +124,11 @@ def train_rank(
         home = ModelHome(job.model, job.beacon, job.call)
         if rank == 0 and not home.near and (param.snapshot > 0 or param.snapshot_after_train):
             raise _snapshots_elsewhere(job.beacon)
+        if rank == 0 and not home.near:
+            param.ClearField("snapshot_prefix")  # there is no place for a last snapshot either
         solver = create_solver(param)
         at_end.callback(solver.close)
+        solver.stops_at_nan = job.stops_at_nan
         if rank == 0:
             home.check_room(solver)
         sync = create_sync(job.sync, communicator)

@@ -19,9 +19,10 @@ ON = ("true", "yes", "on", "1", "")
 LEAST: dict[str, int] = {"number": 1, "top": 1, "count": 0}  # of kinds that are numbers
 OFF = ("false", "no", "off", "0")
 
+ON_NAN = ("stop", "go")  # when loss or gradients are not finite
 EFFECTS = ("stop", "snapshot", "none")  # of a signal, as in Caffe
 
-Kind = Literal["text", "number", "count", "top", "switch", "words", "connection", "effect"]
+Kind = Literal["text", "number", "count", "top", "switch", "words", "connection", "effect", "nan"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ OPTIONS = {
     "minRanks": Option("minRanks", "count", "after a fault go on with so few (0: -clusterSize)"),
     "maxRestarts": Option("maxRestarts", "count", "faults in a row without progress (4)"),
     "sigint_effect": Option("sigint_effect", "effect", "of Ctrl-C: stop (default), snapshot, none"),
+    "on_nan": Option("on_nan", "nan", "when the loss is not finite: stop (default), go"),
     "store": Option("store", "text", "the folder where DataFrames are written for the ranks"),
     "debug": Option("debug", "switch", "show tracebacks and Spark's log"),
     "imageRoot": Option("imageRoot", "text", "tools: the folder of pictures, or the LMDB"),
@@ -104,8 +106,8 @@ def checked(attribute: str, value: Any) -> Any:
         return _words(name, value)
     if kind == "connection":
         return _connection(name, value)
-    if kind == "effect":
-        return _effect(name, value)
+    if kind in ("effect", "nan"):
+        return _one_of(name, value, EFFECTS if kind == "effect" else ON_NAN)
     return _text(name, value)
 
 
@@ -158,9 +160,9 @@ def _number(name: str, value: Any, kind: Kind) -> int:
     return int(number)
 
 
-def _effect(name: str, value: Any) -> str:
-    if value not in EFFECTS:
-        raise ClusterError(f"{name} {value}: one of {', '.join(EFFECTS)} is expected")
+def _one_of(name: str, value: Any, words: Sequence[str]) -> str:
+    if value not in words:
+        raise ClusterError(f"{name} {value}: one of {', '.join(words)} is expected")
     return str(value)
 
 

@@ -14,7 +14,7 @@ from minicaffe.data.source import source_class
 from minicaffe.device import known_families
 from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
-from minicaffe.machine.file_system import local_path
+from minicaffe.machine.file_system import is_far, local_path
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.settings import check_settings
 from minicaffe.solver.state_file import check_weights, load_state, weights_of_state
@@ -273,16 +273,19 @@ def _file(option: str, url: str) -> JobFile:
 
 
 def _place_snapshots(solver: pb.SolverParameter, model: str) -> str:
-    """Send the snapshots where the model goes; their folder, or "" if there are none."""
+    """Send the snapshots where the model goes; their folder, or "" if there are none.
+
+    Without any there is a place for the one of a training that diverges.
+    """
+    prefix = solver.snapshot_prefix
+    if model:
+        prefix = os.path.join(os.path.dirname(model), os.path.basename(prefix))
+    solver.snapshot_prefix = prefix if is_far(prefix) else os.path.abspath(local_path(prefix))
     if solver.snapshot <= 0 and not (
         solver.HasField("snapshot_after_train") and solver.snapshot_after_train
     ):
         solver.snapshot_after_train = False
         return ""
-    prefix = solver.snapshot_prefix
-    if model:
-        prefix = os.path.join(os.path.dirname(model), os.path.basename(prefix))
-    solver.snapshot_prefix = os.path.abspath(prefix)
     folder = os.path.dirname(solver.snapshot_prefix)
     check_folder(folder, "snapshot_prefix")
     return folder

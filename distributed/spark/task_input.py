@@ -43,6 +43,7 @@ class TrainJob:
     control: tuple[str, int]  # the driver's address
     model: str  # where the model goes; "" for none
     beacon: str  # a file that the driver has made where model and snapshots go; "" for none
+    stops_at_nan: bool  # or trains on
     log_level: tuple[int, int]  # of rank 0 and of the others
     device: str  # whose kernels are used
 

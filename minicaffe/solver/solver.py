@@ -34,7 +34,7 @@ from .update import choose_device, clip_factor, update_parameters
 
 log = logging.getLogger("minicaffe.solver")
 
-REQUESTS = frozenset({"stop", "snapshot"})
+REQUESTS = frozenset({"stop", "snapshot", "diverged"})
 
 
 class Solver:
@@ -84,6 +84,7 @@ class Solver:
         self.iter = 0
         self._mean_loss = WindowMean(self.param.average_loss)
         self._divergence = Divergence(self.net, self.device, self.callbacks)
+        self.stops_at_nan = False  # set it: numbers that are not finite then end the training
         self._requests: set[str] = set()
         self._last_backward = False
         self.net.callbacks.gradients_ready.append(self._after_backward)
@@ -170,6 +171,8 @@ class Solver:
                 self._test_all()
             self._iterate(clock)
             requests = self._agreed_requests()
+            if "diverged" in requests:
+                self._divergence.end(self)
             if self._due(param.snapshot) or "snapshot" in requests:
                 self.snapshot()
             if "stop" in requests:
@@ -188,6 +191,8 @@ class Solver:
         if display and self.root:
             solver_log.display(clock, self.iter, param.display, self.smoothed_loss, self.net)
         self.callbacks.call("on_gradients_ready", self)
+        if self.stops_at_nan and not self._divergence.gradients_are_finite():
+            self._divergence.end(self)
         rate = self.apply_update()
         synchronize(self.net.device)  # the time is that of the whole iteration
         iteration = Iteration(
@@ -228,6 +233,8 @@ class Solver:
         for batch in range(batches):
             self._last_backward = batch == batches - 1
             loss += self.net.forward_pass()
+            if self.stops_at_nan:
+                self._divergence.mark(loss)
             self.net.backward_pass()
         self._last_backward = False
         return loss / batches
@@ -289,12 +296,14 @@ class Solver:
     # --- requests, callbacks, log ------------------------------------------------------------
 
     def request(self, what: str) -> None:
-        """Ask for "stop" or "snapshot" at the end of this iteration; from any thread or signal."""
+        """Ask for one of REQUESTS at the end of this iteration; from any thread or signal."""
         if what not in REQUESTS:
             raise SolverError(f"no request '{what}' (there are: {', '.join(sorted(REQUESTS))})")
         self._requests.add(what)
 
     def _agreed_requests(self) -> frozenset[str]:
+        if self.stops_at_nan and self._divergence.found:
+            self._requests.add("diverged")
         requests = frozenset(self._requests)
         self._requests -= requests
         agree = self.callbacks.first("on_requests")

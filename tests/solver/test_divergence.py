@@ -193,3 +193,36 @@ def test_a_final_snapshot_without_a_prefix_is_refused_before_the_first_iteration
     with pytest.raises(SolverError, match="a snapshot needs a snapshot_prefix"):
         solver.solve()
     assert solver.iter == 0
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_solver_that_stops_at_nan_keeps_the_state_before(tmp_path, warnings):
+    solver = make(f"{RATE} snapshot_prefix: '{tmp_path}/s'")
+    solver.stops_at_nan = True
+    with pytest.raises(SolverError, match=r"loss is inf since iteration 1: .*snapshot of iteration 1 .-on_nan go"):
+        solver.solve()
+    assert solver.iter == 1
+    again = make(f"snapshot_prefix: '{tmp_path}/s'")
+    again.restore(f"{tmp_path}/s_iter_1.solverstate")
+    assert np.isfinite(again.net.flat_params.data.read("cpu")).all()
+
+
+def test_weights_that_are_not_finite_are_no_state_to_keep(tmp_path):
+    solver = make(f"snapshot_prefix: '{tmp_path}/s'")
+    solver.stops_at_nan = True
+    solver.step(1)
+    solver.net.layers[1].blobs[1].data[1] = np.nan
+    with pytest.raises(SolverError, match="no snapshot is written, for the weights are not finite"):
+        solver.step(3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_end_without_a_place_for_snapshots_says_so():
+    solver = make("")
+    solver.stops_at_nan = True
+    solver.net.blob_dict["y"].data[2, 1] = np.nan
+    solver.net.callbacks.before_forward.append(
+        lambda layer: solver.net.blob_dict["y"].data.__setitem__((2, 1), np.nan)
+    )
+    with pytest.raises(SolverError, match="there is no snapshot of the state before: a snapshot"):
+        solver.step(3)

@@ -24,9 +24,10 @@ from minicaffe.distributed.spark.training_report import TrainingReport
 from minicaffe.distributed.sync import known_syncs
 from minicaffe.distributed.sync.allreduce import AllreduceSync
 from minicaffe.distributed.validation import SharedTest
-from minicaffe.errors import ClusterError
+from minicaffe.errors import ClusterError, SolverError
 from minicaffe.proto.files import read_solver
 from minicaffe.solver.create import create_solver
+from minicaffe.solver.newest_snapshot import newest_complete_snapshot
 from tests.kernels.test_kernels_jit import run
 from tests.ranks import at_once, run_ranks
 from tests.spark_cluster import SmallSet
@@ -74,7 +75,7 @@ def train(
         state=plan.state,
         seed=plan.solver.random_seed, world_size=ranks, run="run", generation=0, secret=b"s",
         scheme="inproc", sync=plan.sync, device=plan.device, control=("", 0),
-        model=plan.model, beacon="", log_level=(0, 0),
+        model=plan.model, beacon="", stops_at_nan=conf.on_nan == "stop", log_level=(0, 0),
     )  # fmt: skip
     notes = [Notes() for _ in range(ranks)]
     meeting = ThreadRendezvous.of(ranks)
@@ -295,7 +296,7 @@ def test_a_loss_that_is_not_finite_is_told_to_the_driver_once(
 ) -> None:
     solver = small.solver(max_iter=6)
     Path(solver).write_text(Path(solver).read_text().replace("base_lr: 0.1", "base_lr: 1e30"))
-    notes, _ = train(small, solver, 2)
+    notes, _ = train(small, solver, 2, "-on_nan", "go")
     told = [[each for each in note.said if each["kind"] == "diverged"] for note in notes]
     assert [len(each) for each in told] == [1, 1]
     assert "is the first that is not finite" in told[0][0]["text"]
@@ -384,3 +385,14 @@ def test_a_missing_beacon_hides_no_cause(
     else:
         with pytest.raises(ClusterError, match="s_iter_5.caffemodel: cannot be written"):
             training.run()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_training_that_diverges_stops_and_brings_no_model(small: SmallSet, ranks: int) -> None:
+    solver = Path(small.solver(max_iter=40))
+    solver.write_text(solver.read_text().replace("base_lr: 0.1", "base_lr: 1e30"))
+    with pytest.raises(SolverError, match="the state before is the snapshot of iteration 1 "):
+        train(small, str(solver), ranks)
+    assert newest_complete_snapshot(str(small.folder / "small")) is not None
+    assert not (small.folder / "m").exists()

@@ -101,6 +101,7 @@ class Generation:
             control=(host, self.server.address[1]),
             model=plan.model,
             beacon=beacon,
+            stops_at_nan=run.conf.on_nan == "stop",
             log_level=_log_levels(sc, self.report.screen.isatty()),
         )
 
