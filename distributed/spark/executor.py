@@ -7,6 +7,8 @@ worker that runs it may have run another rank before.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import logging
 import os
 import socket
@@ -39,6 +41,7 @@ from .files.desk import JobFiles
 from .files.model_home import ModelHome, check_alike
 from .shipping.user_code import importable
 from .supervision.heartbeat import beating
+from .supervision.members import run_members
 from .task_input import TrainJob, task_folder
 
 log = logging.getLogger("minicaffe.spark")
@@ -58,14 +61,24 @@ def train_partition(job: TrainJob, rows: Iterator[Any]) -> Iterator[Answer]:
 
     task = BarrierTaskContext.get()
     enable_faulthandler()
-    use_threads(task.cpus())
-    rank = task.partitionId()
+    use_threads(max(task.cpus() // job.devices, 1))
+    rank, meeting = task.partitionId(), SparkRendezvous(task)
+    if job.devices == 1:
+        yield from train_member(job, rank, job.device, meeting)
+    else:
+        body = functools.partial(train_member, job)
+        yield from run_members(body, job.devices, job.device, rank, meeting)
+
+
+def train_member(job: TrainJob, rank: int, device: str, rendezvous: Rendezvous) -> Iterator[Answer]:
+    """Train as one member of the ring, and tell the driver what becomes of it."""
+    job = dataclasses.replace(job, device=device)
     with executor_log(job.log_level[0 if rank == 0 else 1]):
         line = ControlLine(job.control, job.run, job.generation, job.secret, rank)
         with contextlib.closing(line), beating(line):
             line.say("hello", host=socket.gethostname(), pid=os.getpid())
             try:
-                yield from train_rank(job, rank, SparkRendezvous(task), line)
+                yield from train_rank(job, rank, rendezvous, line)
             except GeneratorExit:
                 raise
             except BaseException as error:

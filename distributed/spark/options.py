@@ -43,7 +43,7 @@ OPTIONS = {
     "outputFormat": Option("outputFormat", "text", "of a data set: json (default), parquet, ..."),
     "model": Option("modelPath", "text", "the .caffemodel[.h5] to write (-train) or to read"),
     "output": Option("outputPath", "text", "where the result is written; must not exist yet"),
-    "devices": Option("devices", "number", "devices a rank (1)"),
+    "devices": Option("devices", "number", "devices a rank (1): a member of the ring for each"),
     "device": Option("device", "text", "with whose kernels: cpu (default), reference, ..."),
     "persistent": Option("isRddPersistent", "switch", "for CaffeOnSpark's sake, without effect"),
     "snapshot": Option("snapshotStateFile", "text", "the .solverstate[.h5] to go on from"),

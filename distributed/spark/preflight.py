@@ -45,6 +45,7 @@ class Plan:
     scheme: str
     sync: str
     device: str
+    devices: int
     model: str  # path of the final model; "" for none
     snapshot_folder: str  # "" without snapshots
 
@@ -69,10 +70,6 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     """
     scheme = _scheme(conf)
     sync = _sync(conf)
-    if conf.devices != 1:
-        raise ClusterError(
-            f"-devices {conf.devices}: a rank has one device here; use -clusterSize for more ranks"
-        )
     known_families(conf.device)  # DeviceError for a device that nobody has
     solver = pb.SolverParameter()
     solver.CopyFrom(conf.solverParameter)
@@ -92,7 +89,8 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     used = [portable.train_net(solver), *([portable.test_net(solver)] if validate else [])]
     with tried_here(code):
         put_stores(conf, used, portable.nets_of(solver))
-    return Plan(solver, files, code, weights, state, scheme, sync, conf.device, model, snapshots)
+    ring = scheme, sync, conf.device, conf.devices
+    return Plan(solver, files, code, weights, state, *ring, model, snapshots)
 
 
 def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:

@@ -34,7 +34,8 @@ class TrainJob:
     weights: tuple[JobFile, ...]  # to start from
     state: Resume | None  # to go on from, with `weights`
     seed: int  # of the order of the data
-    world_size: int
+    world_size: int  # members of the ring
+    devices: int  # of them in a task
     run: str
     generation: int
     secret: bytes = field(repr=False)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from minicaffe.distributed.spark.live import EVERY, LivePage
 from minicaffe.distributed.spark.live.course import MOST, Course
 from minicaffe.distributed.spark.live.page import page, plot, ticks
 from minicaffe.distributed.spark.live.places import OwnPort, open_notebook
+from minicaffe.distributed.spark.supervision.members import device_of, run_members
 from minicaffe.distributed.spark.supervision.roster import Roster
 from minicaffe.distributed.spark.training_report import TrainingReport
 from minicaffe.errors import ClusterError
@@ -302,3 +304,74 @@ def test_ranks_in_spark_stay_together_in_every_way(sc: Any, small: SmallSet, way
     losses = [row["loss"] for row in training.metrics.rows]
     assert losses[-1] < 0.6 * losses[0]
     assert all(0 <= row["communication"] <= 1 for row in training.metrics.rows)
+
+
+# --- several devices a rank ----------------------------------------------------------------------
+
+
+def test_two_devices_on_a_rank_are_two_ranks_bit_for_bit(sc: Any, small: SmallSet) -> None:
+    """Tests, snapshots and Dropout's chance among them."""
+    drop = 'layer { name: "drop" type: "Dropout" bottom: "ip1" top: "ip1" }'
+    solver = small.solver(net=drop, more="test_iter: 2 test_interval: 10 snapshot: 10")
+    model, state = small.folder / "m.caffemodel", small.folder / "small_iter_10.solverstate"
+    ranks = train(sc, small, solver)
+    by_ranks = model.read_bytes(), state.read_bytes()
+    devices = train(sc, small, solver, "-devices", "2", ranks=1)
+    assert (model.read_bytes(), state.read_bytes()) == by_ranks
+    assert devices.report.world_size == 2
+    losses = [[row.get("loss") for row in each.metrics.rows] for each in (ranks, devices)]
+    assert losses[0] == losses[1]
+    members = devices.live.course.ranks
+    assert [member["rank"] for member in members] == [0, 1]
+    assert len({member["process"] for member in members}) == 2
+
+
+def test_an_error_on_a_device_is_that_of_its_member(sc: Any, small: SmallSet) -> None:
+    (small.folder / "falls.py").write_text(FALLS)
+    falls = """layer { name: "falls" type: "Python" bottom: "ip1" top: "falls"
+                       python_param { module: "falls" layer: "Falls" } }"""
+    solver = small.solver(net=falls)
+    with pytest.raises(ClusterError, match=r"rank 1 on .*falls.*not on this one"):
+        train(sc, small, solver, "-devices", "2", "-maxRestarts", "0", ranks=1)
+    assert sc.parallelize(range(2), 2).map(lambda x: x + 1).collect() == [1, 2]
+
+
+FALLS = """
+import minicaffe as caffe
+class Falls(caffe.Layer):
+    def setup(self, bottom, top): pass
+    def reshape(self, bottom, top): top[0].reshape(*bottom[0].data.shape)
+    def forward(self, bottom, top):
+        if caffe.solver_rank() == 1: raise ValueError("not on this one")
+    def backward(self, top, down, bottom): pass
+"""
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_process_that_dies_is_named() -> None:
+    """And the others end with it."""
+    meeting = SimpleNamespace(allgather=lambda address: [address])
+
+    def body(number: int, device: str, rendezvous: Any) -> Iterator[Any]:
+        everybody = rendezvous.allgather(f"place {number}")
+        yield number, device, everybody, os.getpid()
+        if number == 5:
+            os._exit(3)
+        time.sleep(60)
+
+    found = []
+    with pytest.raises(ClusterError, match="the process of rank 5 ended before its work"):
+        for answer in run_members(body, 2, "cpu", 2, meeting):
+            found.append(answer)
+    assert sorted(each[:3] for each in found) == [
+        (4, "cpu", ["place 4", "place 5"]), (5, "cpu", ["place 4", "place 5"]),
+    ]  # fmt: skip
+    for *_, process in found:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+def test_each_member_has_a_card_of_its_own() -> None:
+    assert [device_of("cpu", number) for number in range(2)] == ["cpu", "cpu"]
+    assert [device_of("cuda", number) for number in range(2)] == ["cuda:0", "cuda:1"]
+    assert device_of("cuda:2", 1) == "cuda:3"

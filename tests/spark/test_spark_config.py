@@ -181,7 +181,6 @@ def test_transports_and_devices_are_found_by_name(
     [
         (["-connection", "infiniband"], "no transport 'rdma' yet"),
         (["-device", "quantum"], "no device 'quantum' .there are: .*cpu"),
-        (["-devices", "2"], "use -clusterSize"),
         (["-model", "none/m"], "no folder .*none"),
         (["-model", "."], "is a folder"),
         (["-model", "hdfs:///m"], "hdfs"),

@@ -61,18 +61,21 @@ class Run(Protocol):
 class Generation:
     """One attempt to train with so many ranks from a start.
 
+    `ranks` are tasks; with several devices each, `world_size` members make the ring.
+
     With fewer ranks than the training wants it ends, with a snapshot, when there are slots for all
     again; then `regrows` is true.
     """
 
-    def __init__(self, run: Run, number: int, world_size: int, start: Start, beacon: str) -> None:
+    def __init__(self, run: Run, number: int, ranks: int, start: Start, beacon: str) -> None:
         self.of = run
         self.number = number
-        self.world_size = world_size
+        self.ranks = ranks
+        self.world_size = ranks * run.plan.devices
         self.start = start
         self.regrows = False
         self.report = run.report
-        self.report.begin(world_size, start.iteration if number else None)
+        self.report.begin(self.world_size, start.iteration if number else None)
         self.roster = Roster()
         self._trouble: float | None = None  # when the first sign of a fault was seen
         self._looked = time.monotonic()
@@ -91,7 +94,8 @@ class Generation:
             weights=start.weights,
             state=start.state,
             seed=plan.solver.random_seed,
-            world_size=world_size,
+            world_size=self.world_size,
+            devices=plan.devices,
             run=run.run_id,
             generation=number,
             secret=run.secret,
@@ -119,10 +123,12 @@ class Generation:
         """
         plan, sc = self.of.plan, self.of.sc
         what = os.path.basename(self.of.conf.protoFile)
-        ranks = f"{self.world_size} rank{'s' * (self.world_size > 1)}"
+        ranks = f"{self.ranks} rank{'s' * (self.ranks > 1)}"
+        if plan.devices > 1:
+            ranks += f" with {plan.devices} devices"
 
         def work() -> list[Answer]:
-            tasks = sc.parallelize(range(self.world_size), self.world_size).barrier()
+            tasks = sc.parallelize(range(self.ranks), self.ranks).barrier()
             body = functools.partial(train_partition, self.job)
             answers: list[Answer] = tasks.mapPartitions(body).collect()
             return answers
@@ -248,7 +254,7 @@ class Generation:
         """With fewer ranks than wanted: end with a snapshot when there are slots for all again."""
         wanted = self.of.world_size
         now = time.monotonic()
-        if self.world_size == wanted or self.regrows or now - self._looked < LOOKING:
+        if self.ranks == wanted or self.regrows or now - self._looked < LOOKING:
             return
         if not self.of.plan.snapshot_folder:
             return
