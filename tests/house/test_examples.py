@@ -22,7 +22,7 @@ EXAMPLES = sorted(
     path for path in (CHECKOUT / "examples").rglob("*.prototxt") if "out" not in path.parts
 )
 SOLVERS = [path for path in EXAMPLES if "solver" in path.name]
-NETS = [path for path in EXAMPLES if "solver" not in path.name]
+NETS = [path for path in EXAMPLES if "solver" not in path.name and path.parent.name != "captions"]
 MNIST = CHECKOUT / "examples" / "mnist"
 
 

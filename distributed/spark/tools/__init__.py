@@ -11,6 +11,9 @@ coco_data_set_converter.py  COCO's captions: the vocabulary, pictures with their
 conversions.py              the steps of it
 df_conversions.py           the same under the names of the ancestor's Python, and pictures as HTML
 vocab.py                    words and their ids
+captioner.py                sentences for pictures, by a net for training
+beam_search.py              the search for the likeliest ones
+predictions.py              the same on a DataFrame
 tool.py                     what the programs have in common
 listed_pictures.py          lists of pictures, and the pictures
 lmdb_records.py             the records of an LMDB, in parts

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from minicaffe.data.image_list import read_file, whole_number
-from minicaffe.data.source import local_path
 from minicaffe.errors import DataError, shown
+from minicaffe.machine import file_system
+from minicaffe.machine.file_system import is_far, local_path
 
 from ..session import hadoop_place
 from ..spark_job import reason_of
@@ -70,8 +71,15 @@ def read_pictures(root: str, bad: Any, listed: Iterable[Listed]) -> Iterator[tup
 
 def picture_file(root: str, file: str, place: str) -> bytes:
     """The bytes of a picture's file below a root. Raises DataError, also for one of 0 bytes."""
-    path = os.path.join(local_path(root), file)
-    content = read_file(path, place)
+    if is_far(root):
+        path = f"{root.rstrip('/')}/{file}"
+        try:
+            content = file_system.read_file(path)
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from None
+    else:
+        path = os.path.join(local_path(root), file)
+        content = read_file(path, place)
     if not content:
         raise DataError(f"{place}: {path}: a picture of 0 bytes")
     return content
