@@ -1,4 +1,4 @@
-"""The ancestor's own solvers and nets run, but for paths and the number of iterations, as they are."""
+"""The ancestor's own solvers and nets run, but for paths and the number of iterations unchanged."""
 
 import lzma
 import re
@@ -92,6 +92,7 @@ CASES = {
     "lenet of the tests": Case("27affce4", "b84a6e20", mnist_lmdb),
     "lenet on LMDB": Case("abd8f9fc", "25566491", mnist_lmdb, SHORT),
     "lenet on a DataFrame": Case("9817aafa", "8df80913", mnist_frame, SHORT),
+    "lenet on CoSData": Case("49a47387", "1845c299", mnist_frame, SHORT),
     "cifar10 quick": Case("a4eb2228", "48008a0d", cifar_lmdb, SHORT),
 }
 LARGE = {  # CaffeNet
