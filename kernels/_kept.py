@@ -13,17 +13,14 @@ from functools import cache
 from pathlib import Path
 
 import minicaffe
+from minicaffe.machine.cache_folder import kernel_folder
 
 log = logging.getLogger("minicaffe")
 
 
 def base() -> Path:
     """The folder of this version: see the head of this file."""
-    root = os.environ.get("MINICAFFE_CACHE_DIR")
-    if not root:
-        root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        root = os.path.join(root, "minicaffe")
-    return Path(root, minicaffe.__version__)
+    return kernel_folder() / minicaffe.__version__
 
 
 @cache

@@ -23,6 +23,7 @@ class BatchedLayer(Layer):
     bottoms = (0, 0)
     batches: Batches | None = None
     loaded: Batch | None = None
+    ids: Sequence[str] = ()  # of the samples in the tops
     moves = True
 
     def share(self) -> tuple[int, int]:
@@ -76,6 +77,7 @@ class BatchedLayer(Layer):
         assert self.batches is not None
         self.batches.stage = stager(self.device)
         batch, self.loaded = self.loaded or self.batches.next(), None
+        self.ids = batch.ids
         for number, (blob, values) in enumerate(zip(top, batch.tops, strict=False)):
             blob.reshape(values.shape)
             if batch.staged:

@@ -24,7 +24,9 @@ def check_labels(
     value = float(labels.data.read("cpu").reshape(-1)[index])
     where = f"sample {position[0]}" + (f" at {tuple(position[1:])}" if any(position[1:]) else "")
     besides = "" if ignore is None else f", or ignore_label {ignore}"
-    raise layer.error(f"{what} {value:g} of {where} is not in 0 .. {classes - 1}{besides}")
+    error = layer.error(f"{what} {value:g} of {where} is not in 0 .. {classes - 1}{besides}")
+    error.sample = position[0]
+    raise error
 
 
 def check_one_label_each(layer: Layer, bottom: Sequence[Blob]) -> tuple[int, int]:

@@ -42,6 +42,8 @@ class UnknownName(NetError, KeyError):
 class LayerError(Error):
     """A layer whose parameters, shapes or inputs are not usable; the message names the layer."""
 
+    sample: int | None = None  # of the batch, where it is about one
+
 
 class SolverError(Error):
     """A solver parameter that is missing, unknown or contradicts another."""

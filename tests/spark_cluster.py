@@ -1,5 +1,10 @@
 """Spark for tests: sessions, and a small data set with a net that learns it."""
 
+import os
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicaffe.data.database import create_database
-from minicaffe.machine.java import use_java
+from minicaffe.machine.java import find_java, use_java
 from minicaffe.proto import minicaffe_pb2 as pb
 
 SETTINGS = {
@@ -35,6 +40,68 @@ def spark_context(master: str, **settings: str) -> Iterator[Any]:
         yield sc
     finally:
         sc.stop()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """For processes of Spark that are started by hand, which leave their files in a folder."""
+    import pyspark
+
+    return os.environ | {
+        "JAVA_HOME": str(find_java().home),
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_WORKER_DIR": str(folder / "work"),
+        "SPARK_NO_DAEMONIZE": "1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
+
+
+class Standalone:
+    """A Master and Workers of one core each; `url` is the master's. To be closed."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        self.folder = folder
+        self._log = (folder / "cluster.log").open("w")
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._start("master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
+        [self.url] = self._wait_for(r"Starting Spark master at (spark://\S+)", 1)
+        for _ in range(workers):
+            self.add_worker()
+        self._wait_for("Successfully registered with master", workers)
+
+    def add_worker(self) -> None:
+        """Start a Worker; it registers when it is there."""
+        folder = str(self.folder / f"work{len(self.workers)}")
+        self.workers.append(
+            self._start("worker.Worker", "--host", "127.0.0.1", "--webui-port", "0",
+                        "--cores", "1", "--memory", "1200m", "-d", folder, self.url)
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.wait(30)
+        self._log.close()
+
+    def _start(self, name: str, *args: str) -> subprocess.Popen[bytes]:
+        env = environment(self.folder)
+        command = [f"{env['SPARK_HOME']}/bin/spark-class", f"org.apache.spark.deploy.{name}", *args]
+        process = subprocess.Popen(command, env=env, stdout=self._log, stderr=self._log)
+        self._processes.append(process)
+        return process
+
+    def _wait_for(self, pattern: str, count: int) -> list[str]:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            found = re.findall(pattern, (self.folder / "cluster.log").read_text())
+            if len(found) >= count:
+                return found
+            time.sleep(0.1)
+        raise AssertionError((self.folder / "cluster.log").read_text()[-3000:])
 
 
 NET = """

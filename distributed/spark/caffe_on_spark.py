@@ -14,6 +14,7 @@ from typing import Any
 from minicaffe.errors import ClusterError
 from minicaffe.proto import minicaffe_pb2 as pb
 
+from ..ports import read_ports
 from .config import Config
 from .data_source import Source
 from .driver import Training
@@ -24,8 +25,8 @@ from .inference import count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
 from .session import context_of, running_session
 from .shipping.package_code import ship_code
-from .slots import await_slots, check_settings, count_slots
-from .spark_job import run_job
+from .slots import await_slots, check_settings, count_slots, grows
+from .spark_job import run_job, wake_executors
 from .task_input import ForwardJob
 
 log = logging.getLogger("minicaffe.spark")
@@ -138,11 +139,14 @@ class CaffeOnSpark:
     def _run(self, conf: Config, verb: str, job: ForwardJob, work: Work) -> Any:
         """Run a forward job and tell of samples that were left out."""
         ship_code(self.sc)
+        if grows(self.sc):
+            wake_executors(self.sc, conf.wait)
         await_slots(self.sc, 1, conf.wait)
         bad = left_out(self.sc)
         net = conf.protoFile.rpartition("/")[2]
         partitions = conf.lmdb_partitions or max(conf.clusterSize, count_slots(self.sc))
-        with contextlib.closing(ForwardReport(self.sc, FileDesk([job.weights]))) as report:
+        desk, ports = FileDesk([job.weights]), read_ports(conf.ports)
+        with contextlib.closing(ForwardReport(self.sc, desk, ports)) as report:
             job = dataclasses.replace(job, call=report.call)
             result = run_job(
                 self.sc,

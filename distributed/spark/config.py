@@ -59,6 +59,7 @@ class Config:
         self.minRanks = 0  # as many as clusterSize
         self.maxRestarts = 4
         self.sigint_effect = self.on_nan = "stop"
+        self.ports = ""
         self.debug = False
         self.imageRoot = self.labelFile = self.captionFile = ""
         self.captionLength = 20

@@ -33,6 +33,7 @@ from minicaffe.machine.compiling import compiling
 from ..auth import Refused, listener
 from ..driver_call import DIALING, Call, dial, seat
 from ..handshake import Conversation
+from ..ports import ANY, listening_socket
 
 log = logging.getLogger("minicaffe.spark")
 
@@ -112,14 +113,19 @@ class ControlServer:
     """
 
     def __init__(
-        self, host: str, run: str, generation: int, secret: bytes, desk: Desk | None = None
+        self,
+        host: str,
+        run: str,
+        generation: int,
+        secret: bytes,
+        desk: Desk | None = None,
+        ports: range = ANY,
     ) -> None:
         self._desk = desk
         self.messages: queue.Queue[Message] = queue.Queue()
         self._member = seat(run, generation, secret)
         try:
-            family = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][0]
-            self._socket = socket.create_server((host, 0), family=family, backlog=GUESTS)
+            self._socket = listening_socket(host, ports, GUESTS)
         except OSError as error:
             raise CommunicationError(f"the driver cannot listen on {host}: {error}") from error
         self.address: tuple[str, int] = (host, self._socket.getsockname()[1])

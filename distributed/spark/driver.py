@@ -54,6 +54,7 @@ class Training:
             self.sc, f"minicaffe: {os.path.basename(conf.protoFile)}", plan.solver.max_iter,
             copy_of(plan.stem),
         )  # fmt: skip
+        self.attempt: Generation | None = None  # the one that runs, or the last
         self.metrics = self.report.metrics
         self.validations = self.report.validations
 
@@ -101,7 +102,7 @@ class Training:
         number, ranks, start = 0, self.world_size, self.snapshots.newest()
         reached, restarts = start.iteration, 0  # the furthest iteration; faults since it was made
         while True:
-            attempt = Generation(self, number, ranks, start, beacon)
+            attempt = self.attempt = Generation(self, number, ranks, start, beacon)
             try:
                 answers = attempt.run()
                 if not attempt.regrows:

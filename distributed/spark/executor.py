@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from minicaffe import context
 from minicaffe.device import check_available
 from minicaffe.errors import ClusterError, CommunicationError, Error
+from minicaffe.machine.cache_folder import can_be_made, kernel_folder
 from minicaffe.machine.signals import enable_faulthandler
 from minicaffe.machine.threads import set_num_threads
 from minicaffe.machine.whole_file import fenced
@@ -62,6 +63,7 @@ def train_partition(job: TrainJob, rows: Iterator[Any]) -> Iterator[Answer]:
     task = BarrierTaskContext.get()
     enable_faulthandler()
     use_threads(max(task.cpus() // job.devices, 1))
+    keep_kernels()
     rank, meeting = task.partitionId(), SparkRendezvous(task)
     if job.devices == 1:
         yield from train_member(job, rank, job.device, meeting)
@@ -120,7 +122,7 @@ def train_rank(
             rendezvous,
             rank,
             job.world_size,
-            f"{job.scheme}://{_bracketed(line.host)}:0",
+            f"{job.scheme}://{_bracketed(line.host)}:{job.ports or 0}",
             secret=job.secret,
             run=job.run,
             generation=job.generation,
@@ -254,6 +256,13 @@ def use_threads(cpus: int) -> None:
     """Run kernels on as many threads as the task has cpus, unless MINICAFFE_NUM_THREADS is set."""
     if not os.environ.get("MINICAFFE_NUM_THREADS"):
         set_num_threads(cpus)
+
+
+def keep_kernels() -> None:
+    """Keep compiled kernels in Spark's local folder where the usual one cannot be written."""
+    local = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0]
+    if local and not can_be_made(kernel_folder()):
+        os.environ["MINICAFFE_CACHE_DIR"] = os.path.join(local, "minicaffe")
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from minicaffe.machine.compiling import TEXT
 
 from ..auth import new_secret
 from ..driver_call import Call
+from ..ports import ANY
 from .control import ControlLine, ControlServer, Desk, Message, compilations_told, one_address
 from .slots import driver_addresses
 
@@ -35,7 +36,7 @@ class ForwardReport:
     `total` is how many samples there are, as soon as the driver knows.
     """
 
-    def __init__(self, sc: Any, desk: Desk | None = None) -> None:
+    def __init__(self, sc: Any, desk: Desk | None = None, ports: range = ANY) -> None:
         self.call: Call | None = None
         self.total = 0
         self._samples: dict[int, int] = {}  # by task
@@ -44,7 +45,7 @@ class ForwardReport:
         run, secret = secrets.token_hex(4), new_secret()
         bind, host = driver_addresses(sc)
         with contextlib.suppress(CommunicationError):
-            self._server = ControlServer(one_address(bind, host), run, 0, secret, desk)
+            self._server = ControlServer(one_address(bind, host), run, 0, secret, desk, ports)
             self.call = Call((host, self._server.address[1]), run, 0, secret)
 
     def state(self) -> str:

@@ -16,7 +16,7 @@ from minicaffe.net.batch_axis import batch_axes
 from minicaffe.net.net import Net
 from minicaffe.net.weights import load_weights
 
-from .executor import executor_log, feeding_layers, sentence_of, use_threads
+from .executor import executor_log, feeding_layers, keep_kernels, sentence_of, use_threads
 from .files.desk import JobFiles
 from .forward_report import TaskLine, calling
 from .shipping.user_code import importable
@@ -64,6 +64,7 @@ def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any, TaskLine]]:
     check_available(job.device)
     task = TaskContext.get()
     use_threads(task.cpus() if task else 1)
+    keep_kernels()
     with (
         _in_one_sentence(),
         executor_log(job.log_level),

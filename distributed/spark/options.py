@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from minicaffe.errors import ClusterError, did_you_mean
+from minicaffe.errors import ClusterError, CommunicationError, did_you_mean
 
+from ..ports import read_ports
 from ..transport import known_schemes
 
 # Words of -connection for transports; each other word is the scheme of one (distributed/transport).
@@ -22,7 +23,9 @@ OFF = ("false", "no", "off", "0")
 ON_NAN = ("stop", "go")  # when loss or gradients are not finite
 EFFECTS = ("stop", "snapshot", "none")  # of a signal, as in Caffe
 
-Kind = Literal["text", "number", "count", "top", "switch", "words", "connection", "effect", "nan"]
+Kind = Literal[
+    "text", "number", "count", "top", "switch", "words", "connection", "effect", "nan", "ports"
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ OPTIONS = {
     "timeout": Option("timeout", "number", "seconds without a sign of life of a rank (10)"),
     "minRanks": Option("minRanks", "count", "after a fault go on with so few (0: -clusterSize)"),
     "maxRestarts": Option("maxRestarts", "count", "faults in a row without progress (4)"),
+    "ports": Option("ports", "ports", "where ranks and driver listen: 7000-7099 (any free ones)"),
     "sigint_effect": Option("sigint_effect", "effect", "of Ctrl-C: stop (default), snapshot, none"),
     "on_nan": Option("on_nan", "nan", "when the loss is not finite: stop (default), go"),
     "store": Option("store", "text", "the folder where DataFrames are written for the ranks"),
@@ -108,6 +112,8 @@ def checked(attribute: str, value: Any) -> Any:
         return _connection(name, value)
     if kind in ("effect", "nan"):
         return _one_of(name, value, EFFECTS if kind == "effect" else ON_NAN)
+    if kind == "ports":
+        return _ports(name, value)
     return _text(name, value)
 
 
@@ -163,6 +169,14 @@ def _number(name: str, value: Any, kind: Kind) -> int:
 def _one_of(name: str, value: Any, words: Sequence[str]) -> str:
     if value not in words:
         raise ClusterError(f"{name} {value}: one of {', '.join(words)} is expected")
+    return str(value)
+
+
+def _ports(name: str, value: Any) -> str:
+    try:
+        read_ports(_text(name, value))
+    except CommunicationError as error:
+        raise ClusterError(f"{name} {error}") from None
     return str(value)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from minicaffe.data.database import open_database
 from minicaffe.data.source import source_class
-from minicaffe.device import known_families
+from minicaffe.device import folder, known_families
 from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
 from minicaffe.machine.file_system import is_far, local_path
@@ -29,6 +29,8 @@ from .shipping.user_code import Code, collect_code, tried_here
 from .slots import is_local
 from .stores import put_stores
 from .task_input import ForwardJob, Resume
+
+log = logging.getLogger("minicaffe.spark")
 
 MODEL_SUFFIXES = (".h5", ".caffemodel", ".model")
 
@@ -71,6 +73,7 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     scheme = _scheme(conf)
     sync = _sync(conf)
     known_families(conf.device)  # DeviceError for a device that nobody has
+    _say_device(conf)
     solver = pb.SolverParameter()
     solver.CopyFrom(conf.solverParameter)
     if not validate:
@@ -174,6 +177,19 @@ def _sync(conf: Config) -> str:
         text += f"{',' if ':' in text else ':'}bucket={conf.bucket}"
     read_sync(text)
     return text
+
+
+def _say_device(conf: Config) -> None:
+    """Caffe's solver_mode chooses no device here: say so where it asks for a card."""
+    solver = conf.solverParameter
+    asks = solver.HasField("solver_mode") and solver.solver_mode == pb.SolverParameter.GPU
+    if asks and folder(conf.device) != "cuda":
+        log.warning(
+            "%s: solver_mode: GPU, and the ranks compute on '%s': -device cuda takes the executors'"
+            " cards",
+            conf.protoFile,
+            conf.device,
+        )
 
 
 def _drop_tests(solver: pb.SolverParameter) -> None:

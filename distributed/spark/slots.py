@@ -100,10 +100,15 @@ def slots_after_fault(sc: Any, wanted: int, least: int, wait: float) -> int:
     return min(slots, wanted)
 
 
+def grows(sc: Any) -> bool:
+    """Whether Spark starts and ends executors as the work asks for (dynamic allocation)."""
+    return bool(sc.getConf().get("spark.dynamicAllocation.enabled", "false").lower() == "true")
+
+
 def check_settings(sc: Any) -> None:
     """Refuse the Spark settings with which a barrier job cannot live. Raises ClusterError."""
     conf = sc.getConf()
-    if conf.get("spark.dynamicAllocation.enabled", "false").lower() == "true":
+    if grows(sc):
         raise ClusterError(
             "spark.dynamicAllocation.enabled: ranks cannot come and go, a training needs a fixed"
             " number of executors: set it to false"
@@ -121,7 +126,8 @@ def driver_addresses(sc: Any) -> tuple[str, str]:
     """The address on which the driver listens, and the one under which executors know it."""
     conf = sc.getConf()
     host = conf.get("spark.driver.host")
-    return conf.get("spark.driver.bindAddress", host), host
+    bind = conf.get("spark.driver.bindAddress", host)
+    return bind.strip("[]"), host.strip("[]")  # Spark writes IPv6 in brackets
 
 
 @contextlib.contextmanager

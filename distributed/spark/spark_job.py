@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -105,6 +106,26 @@ def run_job(
         if debug:
             raise
         raise ClusterError(reason_of(error)) from None
+
+
+def wake_executors(sc: Any, wait: float) -> None:
+    """Where Spark starts executors only when there is work, get some with a job of no work.
+
+    Raises ClusterError where none has come within `wait` seconds.
+    """
+    what = "minicaffe asks for executors"
+    job = Job(sc, what, what, sc.parallelize(range(1), 1).count)
+    began = time.monotonic()
+    with screen() as stream, contextlib.closing(Waiting("waiting for executors", stream)) as line:
+        while not job.wait(0.1):
+            line.show("Spark starts them when there is work")
+            if time.monotonic() - began > wait:
+                job.cancel()
+                raise ClusterError(
+                    f"no executor has come within {wait:.0f} s: see the cluster's log, or wait"
+                    " longer (-wait)"
+                )
+    job.result()
 
 
 def tasks_done(sc: Any, group: str) -> str:

@@ -11,7 +11,7 @@ from minicaffe.data.source import DataSource, source_class
 from minicaffe.data.store import find_index
 from minicaffe.errors import ClusterError, DataError, Error
 from minicaffe.layer import layer_class, parameter_field
-from minicaffe.machine.java import cache_folder
+from minicaffe.machine.cache_folder import cache_folder
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.reflection import given_fields
 

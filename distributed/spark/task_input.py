@@ -40,6 +40,7 @@ class TrainJob:
     generation: int
     secret: bytes = field(repr=False)
     scheme: str  # of the ring's transport
+    ports: str  # on which the ring may listen, such as "7000-7099"; "" for any
     sync: str  # how the ranks stay together
     control: tuple[str, int]  # the driver's address
     model: str  # where the model goes; "" for none

@@ -7,23 +7,27 @@ never again after that: there is no door for strangers while a solver trains.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from urllib.parse import urlsplit
 
 from minicaffe.errors import CommunicationError
 
+from ..ports import listening_socket, read_ports
 from ._stream import StreamListener
 
 BACKLOG = 128
+_RANGE = re.compile(r"(tcp://.*:)(\d+-\d+)")
 
 
 def listen(url: str) -> StreamListener:
-    """Listen at a URL such as tcp://127.0.0.1:0; port 0 is any free one.
+    """Listen at a URL such as tcp://127.0.0.1:0; port 0 is any free one, 7000-7099 the first there.
 
     Raises CommunicationError.
     """
-    host, port = _host_and_port(url)
-    sock = _bind(host, port)
+    found = _RANGE.fullmatch(url)
+    host, port = _host_and_port(f"{found[1]}0" if found else url)
+    sock = _bind(host, read_ports(found[2]) if found else range(port, port + 1))
     shown = f"[{host}]" if ":" in host else host
     return StreamListener(sock, f"tcp://{shown}:{sock.getsockname()[1]}", dial)
 
@@ -33,16 +37,16 @@ def dial(address: str, timeout: float) -> socket.socket:
     return socket.create_connection(_host_and_port(address), timeout)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, ports: range) -> socket.socket:
     """A socket bound to one address. Raises CommunicationError."""
+    port = "-".join(map(str, dict.fromkeys((ports[0], ports[-1]))))
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, _, _, _, address = found[0]
-        if ipaddress.ip_address(address[0]).is_unspecified:
+        address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][4][0]
+        if ipaddress.ip_address(address).is_unspecified:
             raise CommunicationError(
                 f"tcp://{host}:{port} is every address of this machine; name the one to listen at"
             )
-        return socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG)
+        return listening_socket(host, ports, BACKLOG)
     except OSError as error:
         raise CommunicationError(f"cannot listen at tcp://{host}:{port}: {error}") from error
 

@@ -217,7 +217,7 @@ class Batches:
     def first(self) -> Sample:
         """The first sample that can be read, not transformed. Raises DataError."""
         if len(self.source) == 0:
-            raise DataError("the source holds no samples")
+            raise DataError(f"{self.source.place()}: holds no samples")
         for index in range(min(len(self.source), PROBED)):
             try:
                 return self.source.read(index)

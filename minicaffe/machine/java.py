@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import Error, MissingExtra
+from .cache_folder import cache_folder
 
 OLDEST = 17  # what Spark 4 needs
 
@@ -128,12 +129,6 @@ def _major(version: str) -> int:
     """17 of "17.0.15"; 8 of "1.8.0"."""
     parts = [int(part) for part in version.split(".") if part]
     return parts[1] if parts[0] == 1 and len(parts) > 1 else parts[0]
-
-
-def cache_folder() -> Path:
-    """For what can be made again: $XDG_CACHE_HOME/minicaffe or ~/.cache/minicaffe."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "minicaffe"
 
 
 def wrapped_home(jdk: Path, cache: Path) -> Path:

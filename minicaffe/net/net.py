@@ -21,6 +21,7 @@ from ..proto.places import places_of
 from ..python_blob import python_blobs
 from . import log as net_log
 from . import weights
+from .bad_values import check_values
 from .callbacks import NetCallbacks
 from .fusion import Group, find_groups, whole_groups
 from .graph import analyse_backward, filter_net, insert_splits, places_after
@@ -247,9 +248,7 @@ class Net:
     def _finish(self, start: int, last: int) -> float:
         """Read what a pass has found, all at once: wrong labels, and the weighted loss."""
         nodes = self.nodes[start : last + 1]
-        for node in nodes:
-            if node.kind.checked_bottom is not None:
-                node.check()
+        check_values(nodes, self.nodes)
         loss = np.float32(0)
         for node in nodes:
             for top in node.losses:

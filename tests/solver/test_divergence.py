@@ -199,7 +199,9 @@ def test_a_final_snapshot_without_a_prefix_is_refused_before_the_first_iteration
 def test_a_solver_that_stops_at_nan_keeps_the_state_before(tmp_path, warnings):
     solver = make(f"{RATE} snapshot_prefix: '{tmp_path}/s'")
     solver.stops_at_nan = True
-    with pytest.raises(SolverError, match=r"loss is inf since iteration 1: .*snapshot of iteration 1 .-on_nan go"):
+    with pytest.raises(
+        SolverError, match=r"loss is inf since iteration 1: .*snapshot of iteration 1 .-on_nan go"
+    ):
         solver.solve()
     assert solver.iter == 1
     again = make(f"snapshot_prefix: '{tmp_path}/s'")

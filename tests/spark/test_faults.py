@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 
 pytest.importorskip("pyspark")
 
+from benchmarks.spark_kills import Runs
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource, driver
+from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.errors import ClusterError
 from minicaffe.proto.files import read_net_binary
 from tests.spark_cluster import SmallSet, spark_context
@@ -132,3 +135,46 @@ def test_a_fault_that_comes_again_and_again_ends_the_run(
     with pytest.raises(ClusterError, match=r"was lost.* \(2 faults.*-maxRestarts is 1\)"):
         train(sc, small, trouble, "-maxRestarts", "1")
     assert capsys.readouterr().err.count("generation 1: 2 ranks") == 1
+
+
+@pytest.mark.parametrize("effect", ["stop", "snapshot"])
+def test_an_interrupt_writes_a_snapshot(
+    sc: Any, small: SmallSet, effect: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """... and ends the ranks, or goes on, as -sigint_effect says; the session can be used after."""
+    rounds = 1000000 if effect == "stop" else 1500
+    conf = Config(sc, ["-conf", small.solver(max_iter=rounds, more="snapshot: 1000000"),
+                       "-clusterSize", "2", "-train", "-model", str(small.folder / "m"),
+                       "-sigint_effect", effect])  # fmt: skip
+    training = driver.Training(conf, plan_training(conf, False))
+
+    def interrupt() -> None:
+        while not (training.attempt and training.attempt.reached > 5):
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    began = time.monotonic()
+    if effect == "stop":
+        with pytest.raises(KeyboardInterrupt):
+            training.run()
+        assert not (small.folder / "m").exists()
+        assert "to go on: -snapshot" in capsys.readouterr().err
+    else:
+        training.run()
+    assert time.monotonic() - began < 60
+    thread.join()
+    state = training.snapshots.newest().state
+    assert state is not None
+    assert state.iter > 5
+    train(sc, small, "pass")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ten_ranks_killed_at_any_moment(sc: Any, tmp_path: Path) -> None:
+    """The run ends with its bits, and the next iteration comes within five seconds, mostly."""
+    runs = Runs(sc, tmp_path, seed=time.time_ns())
+    assert all(runs.disturbed(kills=5) for _ in range(2))
+    assert runs.kills == 10

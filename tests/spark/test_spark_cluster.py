@@ -1,11 +1,11 @@
 """CaffeOnSpark on executors of their own: local-cluster, a standalone cluster, spark-submit."""
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ pytest.importorskip("pyspark")
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
 from minicaffe.distributed.spark.shipping.package_code import package_zip
 from minicaffe.errors import ClusterError
-from minicaffe.machine.java import find_java
 from minicaffe.proto.files import read_net_binary
 from tests.conftest import CHECKOUT
-from tests.spark_cluster import SETTINGS, SmallSet, spark_context
+from tests.spark_cluster import SETTINGS, SmallSet, Standalone, environment, spark_context
 
 pytestmark = [pytest.mark.xdist_group("spark"), pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -103,20 +102,6 @@ def test_fewer_executors_than_asked_for(sc: Any, small: SmallSet) -> None:
 
 
 # --- spark-submit ------------------------------------------------------------------------------
-
-
-def environment(folder: Path) -> dict[str, str]:
-    import pyspark
-
-    return os.environ | {
-        "JAVA_HOME": str(find_java().home),
-        "SPARK_HOME": str(Path(pyspark.__file__).parent),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_WORKER_DIR": str(folder / "work"),
-        "SPARK_NO_DAEMONIZE": "1",
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
-    }
 
 
 def submit(folder: Path, master: str, *args: str, spark: tuple[str, ...] = ()) -> Any:
@@ -203,39 +188,8 @@ def test_spark_submit_fails_with_one_line(small: SmallSet, args: list[str], line
 @pytest.fixture
 def standalone(tmp_path: Path) -> Iterator[str]:
     """A Master and two Workers of one core each; the master's URL."""
-    env = environment(tmp_path)
-    spark_class = f"{env['SPARK_HOME']}/bin/spark-class"
-    deploy = "org.apache.spark.deploy"
-    log = (tmp_path / "cluster.log").open("w")
-    processes = []
-
-    def start(*command: str) -> None:
-        processes.append(subprocess.Popen([spark_class, *command], env=env, stdout=log, stderr=log))
-
-    def wait_for(pattern: str, count: int = 1) -> list[str]:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            found = re.findall(pattern, (tmp_path / "cluster.log").read_text())
-            if len(found) >= count:
-                return found
-            time.sleep(0.1)
-        raise AssertionError((tmp_path / "cluster.log").read_text()[-3000:])
-
-    try:
-        start(f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
-        (url,) = wait_for(r"Starting Spark master at (spark://\S+)")
-        for number in range(2):
-            start(f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0",
-                  "--cores", "1", "--memory", "1200m", "-d", str(tmp_path / f"work{number}"),
-                  url)  # fmt: skip
-        wait_for("Successfully registered with master", 2)
-        yield url
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(30)
-        log.close()
+    with contextlib.closing(Standalone(tmp_path, workers=2)) as cluster:
+        yield cluster.url
 
 
 def test_a_standalone_cluster(small: SmallSet, standalone: str) -> None:

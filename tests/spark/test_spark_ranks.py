@@ -1,5 +1,6 @@
 """Ranks of a training without Spark: threads, a ring of memory, control lines that take notes."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from minicaffe import context
+from minicaffe.data.database import create_database, open_database
 from minicaffe.distributed import validation
 from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import ThreadRendezvous
@@ -24,7 +26,8 @@ from minicaffe.distributed.spark.training_report import TrainingReport
 from minicaffe.distributed.sync import known_syncs
 from minicaffe.distributed.sync.allreduce import AllreduceSync
 from minicaffe.distributed.validation import SharedTest
-from minicaffe.errors import ClusterError, SolverError
+from minicaffe.errors import ClusterError, LayerError, SolverError
+from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_solver
 from minicaffe.solver.create import create_solver
 from minicaffe.solver.newest_snapshot import newest_complete_snapshot
@@ -74,7 +77,7 @@ def train(
         files=plan.files, code=plan.code, weights=plan.weights,
         state=plan.state,
         seed=plan.solver.random_seed, world_size=ranks, devices=1, run="run", generation=0,
-        secret=b"s", scheme="inproc", sync=plan.sync, device=plan.device, control=("", 0),
+        secret=b"s", ports="", scheme="inproc", sync=plan.sync, device=plan.device, control=("", 0),
         model=plan.model, beacon="", stops_at_nan=conf.on_nan == "stop", log_level=(0, 0),
     )  # fmt: skip
     notes = [Notes() for _ in range(ranks)]
@@ -396,3 +399,39 @@ def test_a_training_that_diverges_stops_and_brings_no_model(small: SmallSet, ran
         train(small, str(solver), ranks)
     assert newest_complete_snapshot(str(small.folder / "small")) is not None
     assert not (small.folder / "m").exists()
+
+
+def test_a_record_with_a_wrong_label_is_named(small: SmallSet) -> None:
+    """By its key, with the layer and the source that it came from."""
+    with open_database(small.folder / "train") as old, create_database(small.folder / "bad") as new:
+        for key, value in old.items():
+            datum = pb.Datum.FromString(value)
+            datum.label = 9 if key == b"00000017" else datum.label
+            new.put(key, datum.SerializeToString())
+    solver = small.solver()
+    net = small.folder / "solver_net.prototxt"
+    net.write_text(net.read_text().replace(f"{small.folder}/train", f"{small.folder}/bad"))
+    with pytest.raises(LayerError, match=r"layer 'loss'.*label 9 of sample \d .*: record 00000017"
+                       rf" of layer 'data', source {small.folder}/bad"):  # fmt: skip
+        train(small, solver, 2)
+
+
+def test_kernels_are_kept_in_sparks_folder_where_the_home_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MINICAFFE_CACHE_DIR", str(tmp_path / "good"))
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/local,/other")
+    executor.keep_kernels()
+    assert os.environ["MINICAFFE_CACHE_DIR"] == str(tmp_path / "good")
+    monkeypatch.setenv("MINICAFFE_CACHE_DIR", str(tmp_path / "file" / "bad"))
+    executor.keep_kernels()
+    assert os.environ["MINICAFFE_CACHE_DIR"] == f"{tmp_path}/local/minicaffe"
+
+
+def test_a_solver_that_asks_for_a_card_is_told_where_it_computes(
+    small: SmallSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    conf = Config(Cluster(), ["-conf", small.solver(more="solver_mode: GPU")])
+    plan_training(conf, False)
+    assert "solver_mode: GPU, and the ranks compute on 'cpu': -device cuda" in caplog.text

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from minicaffe.machine.signals import Ended
 
+from ...ports import read_ports
 from ..config import Config
 from ..control import ControlServer, one_address
 from ..executor import Answer, train_partition
@@ -83,8 +84,9 @@ class Generation:
         ship_code(sc)
         bind, host = driver_addresses(sc)
         files = [*start.weights, *([start.state.file] if start.state else [])]
+        desk, ports = FileDesk(files, plan.model), read_ports(run.conf.ports)
         self.server = ControlServer(
-            one_address(bind, host), run.run_id, number, run.secret, FileDesk(files, plan.model)
+            one_address(bind, host), run.run_id, number, run.secret, desk, ports
         )
         self.job = TrainJob(
             solver=plan.solver.SerializeToString(),
@@ -100,6 +102,7 @@ class Generation:
             generation=number,
             secret=run.secret,
             scheme=plan.scheme,
+            ports=run.conf.ports,
             sync=plan.sync,
             device=plan.device,
             control=(host, self.server.address[1]),
