@@ -26,6 +26,7 @@ inference.py        a task of test or features
 task_input.py       what a rank or a task gets
 control.py          how the ranks talk to the driver
 shipping/           minicaffe itself, the user's modules, and files, on their way to the executors
+doctor.py           a table of what would fail on a cluster
 slots.py            what the driver asks of a SparkContext: slots, settings, addresses
 spark_job.py        a Spark job that can be cancelled, and why it failed
 tools/              data sets for the others: pictures, captions, databases

@@ -41,6 +41,7 @@ from .control import ControlLine, compilations_told
 from .files.desk import JobFiles
 from .files.model_home import ModelHome, check_alike
 from .shipping.user_code import importable
+from .supervision.checkup import versions
 from .supervision.heartbeat import beating
 from .supervision.members import run_members
 from .task_input import TrainJob, task_folder
@@ -78,7 +79,8 @@ def train_member(job: TrainJob, rank: int, device: str, rendezvous: Rendezvous) 
     with executor_log(job.log_level[0 if rank == 0 else 1]):
         line = ControlLine(job.control, job.run, job.generation, job.secret, rank)
         with contextlib.closing(line), beating(line):
-            line.say("hello", host=socket.gethostname(), pid=os.getpid())
+            here = {"host": socket.gethostname(), "pid": os.getpid()}
+            line.say("hello", **here, versions=versions())
             try:
                 yield from train_rank(job, rank, rendezvous, line)
             except GeneratorExit:

@@ -85,14 +85,18 @@ def usage() -> str:
 
 
 def _run(args: Sequence[str], debug: bool, work: Callable[[Any, Config], None]) -> None:
-    sc = _context(debug)
+    sc = start_spark(debug)
     try:
         work(sc, Config(sc, args))
     finally:
         sc.stop()
 
 
-def _context(debug: bool) -> Any:
+def start_spark(debug: bool, master: str = "") -> Any:
+    """A SparkContext with the user's settings, and ours where those say nothing.
+
+    Raises ClusterError in one sentence where Spark does not start; with `debug` as it comes.
+    """
     pyspark = extra("pyspark", "spark", "CaffeOnSpark")
     if os.environ.get("SPARK_REMOTE"):  # spark-submit --remote
         raise ClusterError(NO_CONNECT)
@@ -100,6 +104,8 @@ def _context(debug: bool) -> Any:
         with screen() as stream, waiting("Spark starts", stream):
             pyspark.SparkContext._ensure_initialized()  # a SparkConf then knows what the user set
             conf = pyspark.SparkConf()
+            if master:
+                conf.setMaster(master)
             for name, value in SETTINGS.items():
                 conf.setIfMissing(name, value)
             if not debug:

@@ -15,7 +15,9 @@ pytest.importorskip("pyspark")
 
 from benchmarks.spark_kills import Runs
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource, driver
+from minicaffe.distributed.spark.doctor import Finding, examine
 from minicaffe.distributed.spark.preflight import plan_training
+from minicaffe.distributed.spark.supervision.checkup import difference
 from minicaffe.errors import ClusterError
 from minicaffe.proto.files import read_net_binary
 from tests.spark_cluster import SmallSet, spark_context
@@ -178,3 +180,44 @@ def test_ten_ranks_killed_at_any_moment(sc: Any, tmp_path: Path) -> None:
     runs = Runs(sc, tmp_path, seed=time.time_ns())
     assert all(runs.disturbed(kills=5) for _ in range(2))
     assert runs.kills == 10
+
+
+# --- the doctor --------------------------------------------------------------------------------
+
+
+def table(sc: Any, small: SmallSet, solver: str, ranks: int = 2) -> dict[str, Finding]:
+    conf = Config(sc, ["-conf", solver, "-clusterSize", str(ranks)])
+    return {finding.subject: finding for finding in examine(sc, conf)}
+
+
+def test_the_doctor_finds_all_well(sc: Any, small: SmallSet) -> None:
+    found = table(sc, small, small.solver())
+    assert list(found) == [
+        "java", "spark", "settings", "training", "slots", "executors", "versions", "line", "data",
+        "cache", "memory",
+    ]  # fmt: skip
+    assert all(finding.well for finding in found.values()), list(map(str, found.values()))
+    assert "numpy" in found["versions"].words
+    assert str(found["slots"]) == "ok    slots     for 2 ranks, 2 are asked for"
+
+
+def test_the_doctor_names_what_is_wrong(sc: Any, small: SmallSet) -> None:
+    solver = small.solver()
+    net = small.folder / "solver_net.prototxt"
+    net.write_text(net.read_text().replace('/test"', '/nowhere"'))
+    found = table(sc, small, solver, ranks=3)
+    wrong = {subject: finding.words for subject, finding in found.items() if not finding.well}
+    assert list(wrong) == ["slots"]
+    assert wrong["slots"].startswith("3 ranks are asked for, local[2] has slots for 2: use")
+    net.write_text(net.read_text().replace('/train"', '/nowhere"'))
+    found = table(sc, small, solver)
+    assert str(found["training"]).startswith("FAIL  training  no LMDB at")
+
+
+def test_versions_that_differ_are_told() -> None:
+    same = {"python": "3.11.7", "numpy": "2.4.6"}
+    assert difference({"rank 0": same, "rank 1": dict(same)}) == ""
+    assert difference({"a": same, "b": same | {"numpy": "2.0.0"}, "c": same}).startswith(
+        "b has numpy 2.0.0, a has 2.4.6: ranks with different versions do not compute the same"
+    )
+    assert difference({"a": same, "b": {"python": "3.11.7"}}).startswith("b has numpy none, a has")

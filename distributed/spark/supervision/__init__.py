@@ -5,5 +5,6 @@ roster.py       the ranks as the driver knows them
 fault.py        faults that another attempt may mend, and errors that would come again
 generation.py   one attempt: a barrier job, watched
 recovery.py     from where, and with how many ranks, the next attempt begins
+checkup.py      what a rank's place is like: versions, memory, data
 interrupts.py   Ctrl-C while a job runs
 """

@@ -15,6 +15,7 @@ import sys
 import time
 from typing import Any, Protocol
 
+from minicaffe.errors import ClusterError
 from minicaffe.machine.signals import Ended
 
 from ...ports import read_ports
@@ -245,6 +246,8 @@ class Generation:
         except queue.Empty:
             return False
         self.roster.hear(message)
+        if message["kind"] == "hello" and (differs := self.roster.difference()):
+            raise ClusterError(differs)
         if message["kind"] == "snapshot":
             self.of.snapshots.add(message["path"])
         elif message["kind"] not in ("beat", "bye"):

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from ..control import Message
+from .checkup import difference
 
 PAUSE = 2.0  # seconds after which the driver itself, not a rank, may have been stopped
 
@@ -17,6 +18,7 @@ class Rank:
     number: int
     host: str
     pid: int
+    versions: dict[str, str] = field(default_factory=dict, repr=False)
     iteration: int | None = None
     doing: str = ""
     came: float = field(default_factory=time.monotonic)
@@ -43,7 +45,8 @@ class Roster:
         """Take in what a message tells of its rank."""
         number = message["rank"]
         if message["kind"] == "hello":
-            self.ranks[number] = Rank(number, message["host"], message["pid"])
+            versions = message.get("versions", {})
+            self.ranks[number] = Rank(number, message["host"], message["pid"], versions)
         rank = self.ranks.get(number)
         if rank is None or message["kind"] == "lost":
             return
@@ -60,6 +63,10 @@ class Roster:
     def name(self, number: int) -> str:
         """A rank in words, however much is known of it."""
         return str(self.ranks.get(number, f"rank {number}"))
+
+    def difference(self) -> str:
+        """What differs between the ranks' versions, in a sentence; "" where nothing does."""
+        return difference({str(rank): rank.versions for rank in self.ranks.values()})
 
     def silent(self, timeout: float) -> Rank | None:
         """The rank that has said nothing for the longest time above `timeout` seconds, if any.
