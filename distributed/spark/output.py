@@ -10,6 +10,8 @@ import secrets
 from typing import Any
 
 from minicaffe.errors import ClusterError, did_you_mean
+from minicaffe.machine.file_system import check_far, exists, is_far
+from minicaffe.machine.whole_file import whole_file
 
 from .config import Config
 from .frames.array_frame import array_frame
@@ -33,15 +35,18 @@ def check_output(conf: Config) -> None:
     """Refuse an -output that exists or cannot be written."""
     if not conf.outputPath:
         raise ClusterError("no place for the result is given: -output PATH")
+    if is_far(conf.outputPath) and not conf.isFeature:
+        check_far(conf.outputPath, ClusterError)
+        if exists(conf.outputPath):
+            raise _there_already(conf)
+        return
     path, system = output_place(conf)
     try:
-        exists = system.exists(path)
+        there = system.exists(path)
     except Exception as error:
         raise _bad_output(conf, error) from None
-    if exists:
-        raise ClusterError(
-            f"-output {conf.outputPath} exists already: give a new one, or remove it"
-        )
+    if there:
+        raise _there_already(conf)
     if system.getScheme() == "file":
         check_folder(os.path.dirname(path.toUri().getPath()), "-output")
 
@@ -87,6 +92,10 @@ def write_test(conf: Config, result: dict[str, list[float]]) -> None:
     lines = [f"{name}: {','.join(map(str, values))}" for name, values in result.items()]
     text = "\n".join(lines) + "\n"
     print(text, end="")
+    if is_far(conf.outputPath):  # without Hadoop's jars for it
+        with whole_file(conf.outputPath, ClusterError) as beside:
+            beside.write_text(text, encoding="utf-8")
+        return
     path, system = output_place(conf)
     if system.getScheme() == "file":  # Hadoop would lay a file of checksums beside it
         with open(path.toUri().getPath(), "x", encoding="utf-8") as file:
@@ -95,6 +104,10 @@ def write_test(conf: Config, result: dict[str, list[float]]) -> None:
     stream = system.create(path, False)
     stream.write(text.encode())
     stream.close()
+
+
+def _there_already(conf: Config) -> ClusterError:
+    return ClusterError(f"-output {conf.outputPath} exists already: give a new one, or remove it")
 
 
 def _bad_output(conf: Config, error: Exception) -> ClusterError:

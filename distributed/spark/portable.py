@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from minicaffe.errors import ClusterError, DataError, SolverError
 from minicaffe.layer import layer_class
-from minicaffe.machine.file_system import local_path
+from minicaffe.machine.file_system import at_hand, exists, is_far, local_path, read_file
 from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_solver
@@ -44,23 +44,24 @@ def load_solver(path: str, sc: Any = None) -> LoadedSolver:
 
     def find(*candidates: str) -> str | None:
         for candidate in candidates:
-            content = files[os.path.abspath(candidate)] = _content(candidate)
+            place = candidate if is_far(candidate) else os.path.abspath(candidate)
+            content = files[place] = _content(place)
             if content is not None:
                 return candidate
         return None
 
-    plain = local_path(path)
+    plain = _path(path)
     found = find(plain, *shipped(sc, path))
     if found is None:
         raise ClusterError(f"-conf: there is no solver prototxt {plain}")
-    solver = read_solver(found)
+    solver = _read_solver(found)
 
     def net(name: str) -> pb.NetParameter:
-        beside = os.path.join(os.path.dirname(found), name)
-        place = find(local_path(name), beside, *shipped(sc, name))
+        beside = name if is_far(name) else os.path.join(os.path.dirname(found), name)
+        place = find(_path(name), beside, *shipped(sc, name))
         if place is None:
             raise ClusterError(f"{found}: its net is missing: no {name}, no {beside}")
-        return read_net(place)
+        return _read_net(place)
 
     if solver.HasField("net"):
         solver.net_param.CopyFrom(net(solver.net))
@@ -74,12 +75,33 @@ def load_solver(path: str, sc: Any = None) -> LoadedSolver:
 
 
 def _content(path: str) -> bytes | None:
-    """What a file holds; None where there is none."""
+    """What a file holds; None where there is none. Raises DataError for a far one out of reach."""
+    if is_far(path):
+        return read_file(path) if exists(path) else None
     try:
         with open(path, "rb") as file:
             return file.read()
     except OSError:
         return None
+
+
+def _path(url: str) -> str:
+    return url if is_far(url) else local_path(url)
+
+
+def _read_solver(url: str) -> pb.SolverParameter:
+    """A solver; where its snapshot_prefix follows from its place, from that at the URL."""
+    with at_hand(url, ClusterError) as here:
+        solver = read_solver(here)
+    if is_far(url) and solver.snapshot_prefix.startswith(os.path.dirname(here)):
+        name = os.path.basename(solver.snapshot_prefix)
+        solver.snapshot_prefix = os.path.join(os.path.dirname(url), name)
+    return solver
+
+
+def _read_net(url: str) -> pb.NetParameter:
+    with at_hand(url, ClusterError) as here:
+        return read_net(here)
 
 
 def train_net(solver: pb.SolverParameter) -> pb.NetParameter:
@@ -180,16 +202,13 @@ def take_files(net: pb.NetParameter, files: dict[str, bytes], sc: Any = None) ->
     """
     for layer in net.layer:
         for message, field in given_fields(layer, layer_class(layer.type).small_files):
-            path = local_path(getattr(message, field))
-            if not os.path.exists(path):
+            path = _path(getattr(message, field))
+            if not is_far(path) and not os.path.exists(path):
                 path = next(iter(shipped(sc, path)), path)
             try:
-                with open(path, "rb") as file:
-                    content = file.read()
-            except OSError as error:
-                raise DataError(
-                    f"layer '{layer.name}': cannot read {field} {path}: {error.strerror}"
-                ) from error
+                content = read_file(path)
+            except DataError as error:
+                raise DataError(f"layer '{layer.name}': {field}: {error}") from error
             key = next((k for k, v in files.items() if v == content), f"{len(files)}-{field}")
             files[key] = content
             setattr(message, field, key)

@@ -9,12 +9,12 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 
-from minicaffe.data.database import open_database
+from minicaffe.data.database import look_at_far, open_database
 from minicaffe.data.source import source_class
 from minicaffe.device import folder, known_families
 from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
-from minicaffe.machine.file_system import is_far, local_path
+from minicaffe.machine.file_system import check_far, is_far, local_path
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.solver.settings import check_settings
 from minicaffe.solver.state_file import check_weights, load_state, weights_of_state
@@ -127,6 +127,9 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
 
 def model_path(path: str) -> str:
     """The absolute path of a -model that is to be written. Raises ClusterError."""
+    if is_far(path):
+        check_far(path, ClusterError)
+        return path
     try:
         absolute = os.path.abspath(local_path(path))
     except DataError as error:
@@ -139,6 +142,9 @@ def model_path(path: str) -> str:
 
 def check_folder(folder: str, option: str) -> None:
     """Raise ClusterError unless files can be made in a folder."""
+    if is_far(folder):
+        check_far(f"{folder}/minicaffe", ClusterError)
+        return
     if not os.path.isdir(folder):
         raise ClusterError(f"{option}: there is no folder {folder} (mkdir -p {folder})")
     try:
@@ -247,6 +253,9 @@ def _check_data(conf: Config, net: pb.NetParameter) -> None:
         name = source_class(name).__name__
         if not path:
             raise ClusterError(f"layer '{layer.name}' ({layer.type}): source must be given")
+        if name in ("LMDB", "LevelDB") and is_far(path):
+            look_at_far(path)
+            continue
         with contextlib.suppress(DataError):
             path = local_path(path)
         if name in ("LMDB", "LevelDB") and (os.path.exists(path) or is_local(conf.sc)):

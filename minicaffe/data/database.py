@@ -4,16 +4,29 @@ A record is a key and a value, nearly always a serialised `Datum`. Readers and w
 have the same methods, those of the two protocols below.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol, Self
 
 from google.protobuf.message import DecodeError
 
 from ..errors import DataError
+from ..machine.file_system import (
+    Entry,
+    download,
+    entry_of,
+    exists,
+    files_in,
+    is_far,
+    local_path,
+)
+from ..machine.host_copy import host_copy
 from ..proto import minicaffe_pb2 as pb
 
 BACKENDS = ("lmdb", "leveldb")
+LOCKS = ("lock.mdb", "LOCK")  # files of databases that hold no data
 
 
 class Reader(Protocol):
@@ -46,6 +59,40 @@ def open_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Reader
     from .leveldb_file import LeveldbReader
 
     return LeveldbReader(path)
+
+
+def look_at_far(url: str) -> list[Entry]:
+    """The files of a database at a far URL, a folder's or one. DataError where there are none."""
+    files = files_in(url) or ([entry_of(url)] if exists(url) else [])
+    kept = [each for each in files if each.name not in LOCKS]
+    if not kept:
+        raise DataError(f"no database at {url}: there is nothing of that name")
+    return kept
+
+
+@contextlib.contextmanager
+def database_at_hand(url: str) -> Iterator[str]:
+    """The path of a database for the length of a `with` block; a far one's is that of a copy.
+
+    Raises DataError.
+    """
+    if not is_far(url):
+        yield local_path(url)
+        return
+    files = look_at_far(url)
+    alone = len(files) == 1 and files[0].name == url.rpartition("/")[2]
+
+    def bring(path: Path) -> None:
+        if alone:
+            download(url, path)
+            return
+        path.mkdir()
+        for each in files:
+            download(f"{url.rstrip('/')}/{each.name}", path / each.name)
+
+    version = " ".join(f"{each.name}:{each.version}" for each in files)
+    with host_copy(url, version, sum(each.size for each in files), bring) as copy:
+        yield str(copy)
 
 
 def create_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Writer:

@@ -151,7 +151,7 @@ def upload(source: str | os.PathLike[str], url: str, error: type[Error] = DataEr
 
 
 def remove_file(url: str) -> None:
-    """Remove a file. Raises DataError where there is none."""
+    """Remove a file. Raises DataError where there is none; an object store does not tell."""
     if is_far(url):
         with _far(url, DataError, "removed") as (system, path):
             system.rm_file(path)
@@ -175,7 +175,19 @@ def at_hand(url: str, error: type[Error] = DataError) -> Iterator[str]:
             download(url, copy)
         except DataError as problem:
             raise error(str(problem)) from problem
-        yield copy
+        try:
+            yield copy
+        except Error as problem:
+            problem.args = (str(problem).replace(copy, url), *problem.args[1:])
+            raise
+
+
+def check_far(url: str, error: type[Error] = DataError) -> None:
+    """Raise `error` unless a file can be put at a far URL, which is left as it is."""
+    probe = f"{url}.probe-{os.urandom(6).hex()}"
+    with tempfile.NamedTemporaryFile() as empty:
+        upload(empty.name, probe, error)
+    remove_file(probe)
 
 
 def free_bytes(folder: str) -> int | None:

@@ -49,20 +49,19 @@ def host_copy(name: str, version: str, size: int, bring: Callable[[Path], None])
     digest = hashlib.sha256(f"{name}\n{version}\n{size}".encode()).hexdigest()[:16]
     last = re.sub(r"[^\w.-]", "_", name.rstrip("/").rpartition("/")[2])[-60:]
     copy = root / digest / last
-    with _locked(root / f"{digest}.lock") as lock:
-        while not copy.exists():  # again where it was cleared away before the lock was shared
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not copy.exists():
-                _clear(root, size)
-                _make(name, copy, size, bring)
-            fcntl.flock(lock, fcntl.LOCK_SH)
+    with _in_use(root / f"{digest}.lock"):
+        if not copy.exists():
+            with _alone(root / f"{digest}.making"):
+                if not copy.exists():
+                    _clear(root, size)
+                    _make(name, copy, size, bring)
         os.utime(root / f"{digest}.lock")
         yield copy
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    """A shared lock on a file, which is there as long as anybody has one."""
+def _in_use(path: Path) -> Iterator[None]:
+    """A shared lock on a file; as long as anybody has one, neither file nor copy is removed."""
     while True:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_SH)
@@ -71,7 +70,18 @@ def _locked(path: Path) -> Iterator[int]:
                 break
         os.close(lock)  # it was cleared away in between
     try:
-        yield lock
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """The lock of the one who makes a copy, apart from that of those who use it."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(lock)
 
@@ -125,6 +135,7 @@ def _remove(lock: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.with_suffix(".making").unlink(missing_ok=True)
             lock.unlink()
         finally:
             os.close(file)

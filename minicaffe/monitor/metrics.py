@@ -6,12 +6,12 @@ import csv
 import html
 import logging
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Error
+from ..machine.file_system import at_hand, exists, is_far
 from ..machine.whole_file import whole_file
 
 log = logging.getLogger("minicaffe.metrics")
@@ -44,7 +44,7 @@ class Metrics:
         self._tensorboard = tensorboard
         self._resume_at = resume_at
         self._events: Any = None
-        if csv_path and resume_at is not None and os.path.exists(csv_path):
+        if csv_path and resume_at is not None and exists(csv_path):
             self._read_rows(resume_at)
 
     def add(self, phase: str, iteration: int, seconds: float, values: Mapping[str, float]) -> None:
@@ -54,7 +54,7 @@ class Metrics:
         if self.csv_path:
             new = [name for name in row if name not in self._columns]
             self._columns = sorted([*self._columns, *new], key=_rank_of_column)
-            if new or not self._on_disk:
+            if new or not self._on_disk or is_far(self.csv_path):
                 self._write_all()
             else:
                 self._append(row)
@@ -113,7 +113,10 @@ class Metrics:
     # --- the file ----------------------------------------------------------------------------
 
     def _read_rows(self, last: int) -> None:
-        with open(self.csv_path, newline="", encoding="utf-8") as file:
+        with (
+            at_hand(self.csv_path, Error) as path,
+            open(path, newline="", encoding="utf-8") as file,
+        ):
             reader = csv.DictReader(file)
             if tuple(reader.fieldnames or ())[:3] != FIRST_COLUMNS:
                 raise Error(f"{self.csv_path} is there, but it is not a file of metrics")

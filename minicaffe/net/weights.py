@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..blob import Blob
 from ..data.hdf5_file import Hdf5File
 from ..errors import NetError, SnapshotError, extra
+from ..machine.file_system import at_hand
 from ..machine.whole_file import whole_file
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import array_to_blob_proto, blob_from_proto, shape_matches
@@ -158,10 +159,11 @@ def load_weights(net: TrainedNet, path: str) -> None:
     Raises SnapshotError when the file is not there, is not a weight file, or when a layer's blobs
     differ in number or shape; the net is then as it was.
     """
-    if is_hdf5(path):
-        _load_weights_hdf5(net, path)
-    else:
-        copy_trained(net.nodes, read_net_binary(path), path)
+    with at_hand(path, SnapshotError) as here:
+        if is_hdf5(here):
+            _load_weights_hdf5(net, here)
+        else:
+            copy_trained(net.nodes, read_net_binary(here), here)
 
 
 def _load_weights_hdf5(net: TrainedNet, path: str) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 
 from ..errors import Error, SnapshotError
+from ..machine.file_system import at_hand, files_in
 from ..net.weights import is_hdf5, reading_hdf5
 from ..proto.files import read_net_binary
 from .state_file import check_state, check_weights, load_state, weights_of_state
@@ -23,10 +24,7 @@ def newest_complete_snapshot(prefix: str) -> str | None:
     """
     folder, name = os.path.split(prefix)
     pattern = re.compile(rf"{re.escape(name)}_iter_(\d+)\.solverstate(\.h5)?")
-    try:
-        found = [match for each in os.listdir(folder or ".") if (match := pattern.fullmatch(each))]
-    except OSError:
-        return None
+    found = [match for each in files_in(folder) if (match := pattern.fullmatch(each.name))]
     for match in sorted(found, key=lambda match: int(match[1]), reverse=True):
         path = os.path.join(folder, match[0])
         try:
@@ -51,8 +49,9 @@ def check_complete(path: str) -> None:
 
 
 def _check_readable(weights: str) -> None:
-    if is_hdf5(weights):
-        with reading_hdf5(weights) as file:
+    with at_hand(weights, SnapshotError) as here:
+        if not is_hdf5(here):
+            read_net_binary(here)
+            return
+        with reading_hdf5(here) as file:
             file.names("data")
-    else:
-        read_net_binary(weights)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..data.hdf5_file import Hdf5File
 from ..errors import SnapshotError, extra
+from ..machine.file_system import at_hand, check_far, exists, is_far
 from ..machine.whole_file import whole_file
 from ..net.weights import HDF5_PURPOSE, is_hdf5, reading_hdf5, small_enough
 from ..proto import minicaffe_pb2 as pb
@@ -35,6 +36,9 @@ def snapshot_name(prefix: str, iteration: int, extension: str) -> str:
 
 def check_writable(prefix: str) -> None:
     """Raise SnapshotError unless files can be made at a snapshot prefix."""
+    if is_far(prefix):
+        check_far(prefix, SnapshotError)
+        return
     probe = f"{prefix}.probe-{os.getpid()}"
     try:
         with open(probe, "wb"):
@@ -78,7 +82,8 @@ def save_state_hdf5(state: pb.SolverState, path: str) -> None:
 
 def load_state(path: str) -> pb.SolverState:
     """Read a solver state of either format. Raises SnapshotError or ParseError if it is not one."""
-    state = _load_state_hdf5(path) if is_hdf5(path) else read_binary(path, pb.SolverState())
+    with at_hand(path, SnapshotError) as here:
+        state = _load_state_hdf5(here) if is_hdf5(here) else read_binary(here, pb.SolverState())
     if not state.HasField("iter"):
         raise SnapshotError(f"{path}: not a solver state (it has no iteration)")
     if state.iter < 0 or state.current_step < 0:
@@ -143,7 +148,7 @@ def weights_of_state(state: pb.SolverState, path: str) -> str | None:
     renamed = path.replace(".solverstate", ".caffemodel")
     candidates = list(dict.fromkeys((state.learned_net, beside, renamed)))
     for candidate in candidates:
-        if candidate != path and os.path.isfile(candidate):
+        if candidate != path and exists(candidate):
             return candidate
     raise SnapshotError(f"{path}: its weights are missing: no {', no '.join(candidates)}")
 
@@ -152,7 +157,7 @@ def file_checksum(path: str) -> int:
     """The CRC-32 of a file. Raises SnapshotError where it cannot be read."""
     found = 0
     try:
-        with open(path, "rb") as file:
+        with at_hand(path, SnapshotError) as here, open(here, "rb") as file:
             while block := file.read(BLOCK):
                 found = zlib.crc32(block, found)
     except OSError as error:

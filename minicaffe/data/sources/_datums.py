@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import ExitStack
 
 import numpy as np
 
 from ...errors import DataError
-from ...machine.file_system import local_path
 from ...proto import minicaffe_pb2 as pb
-from ..database import parse_datum
+from ..database import database_at_hand, parse_datum
 from ..datum import picture_of
 from ..source import DataSource, Sample, StoredPicture
 from ._pictures import Pictures
@@ -18,8 +18,9 @@ from ._pictures import Pictures
 class DatumDatabase(DataSource):
     """Datums under keys; the samples are in key order, a sample's id is its key.
 
-    The path is `memory_data_param.source` or `data_param.source`, plain or `file:`. A sample has
-    two values: the picture, decoded and scaled as Pictures says, and the label as float32.
+    The path is `memory_data_param.source` or `data_param.source`; what lies far away, at an `hdfs:`
+    or `s3a:` URL, is copied to this machine, once for all processes there. A sample has two values:
+    the picture, decoded and scaled as Pictures says, and the label as float32.
     """
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
@@ -27,12 +28,17 @@ class DatumDatabase(DataSource):
         source = param.memory_data_param.source or param.data_param.source
         if not source:
             raise DataError(f"layer '{param.name}': source must be given, the database's folder")
-        self.path = local_path(source)
+        self._copy = ExitStack()
+        self.path = self._copy.enter_context(database_at_hand(source))
         self.pictures = Pictures(param)
 
     @abstractmethod
     def record(self, index: int) -> tuple[bytes, bytes]:
         """Key and value of record `index`."""
+
+    def close(self) -> None:
+        """Let go of the copy of a database that lies far away."""
+        self._copy.close()
 
     def stored(self, index: int) -> StoredPicture:
         """Sample `index`, an encoded picture as it is. Raises DataError, with the key."""

@@ -26,3 +26,4 @@ class LevelDB(DatumDatabase):
     def close(self) -> None:
         """Close the database."""
         self._reader.close()
+        super().close()

@@ -34,3 +34,4 @@ class LMDB(DatumDatabase):
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
+        super().close()
