@@ -28,6 +28,7 @@ from minicaffe.proto.files import read_net
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
+LOG = HERE.parent / "mnist" / "log4j2.properties"
 NET = HERE / "captions_train_test.prototxt"
 SOLVER = HERE / "captions_solver.prototxt"
 RANKS = 2
@@ -41,6 +42,12 @@ def step(title: str) -> Iterator[None]:
     start = time.monotonic()
     yield
     print(f"   ({time.monotonic() - start:.1f} s)", flush=True)
+
+
+def given_captions() -> Path:
+    """The folder of the small set of captions."""
+    shared = os.environ.get("MINICAFFE_SHARED") or HERE.parent.parent.parent / "shared"
+    return Path(shared, "data", "captions", "tiny_coco_cc")
 
 
 def shrink(folder: Path, out: Path) -> int:
@@ -71,9 +78,10 @@ def start_spark() -> Any:
         .appName("minicaffe captions")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.log.level", "ERROR")
         .config("spark.sql.shuffle.partitions", str(RANKS))
-        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        .config(
+            "spark.driver.extraJavaOptions", f"-XX:+UseSerialGC -Dlog4j2.configurationFile={LOG}"
+        )
         .getOrCreate()
     )
     return session
@@ -138,11 +146,8 @@ def own_words(rows: list[Any], name: str) -> float:
     return sum(shares) / len(shares)
 
 
-def draw(rows: list[dict[str, Any]]) -> None:
-    """The loss over the iterations."""
-    import matplotlib
-
-    matplotlib.use("Agg")
+def draw(rows: list[dict[str, Any]]) -> Any:
+    """The loss over the iterations, as a figure of matplotlib."""
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
@@ -152,7 +157,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
     axes.set_yticks(marks, [str(mark) for mark in marks])
     axes.set_yticks([], minor=True)
     axes.grid(alpha=0.3)
-    figure.savefig(OUT / "loss.png", dpi=120)
+    return figure
 
 
 def run(folder: Path) -> bool:
@@ -174,7 +179,7 @@ def run(folder: Path) -> bool:
             rows = [row for row in train(sc) if row["phase"] == "train"]
             first, last = rows[0]["loss"], rows[-1]["loss"]
             print(f"   loss {first:.3f} -> {last:.3f}")
-            draw(rows)
+            draw(rows).savefig(OUT / "loss.png", dpi=120)
         with step("sentences for the pictures"):
             said = say(session, folder, vocab)
             (OUT / "captions.html").write_text(captions_table(said, 100), encoding="utf-8")
@@ -191,10 +196,9 @@ def run(folder: Path) -> bool:
 
 def main() -> int:
     """Run from the root of the checkout, to which the prototxts' paths are relative."""
-    shared = os.environ.get("MINICAFFE_SHARED") or HERE.parent.parent.parent / "shared"
-    given = sys.argv[1] if sys.argv[1:] else Path(shared, "data", "captions", "tiny_coco_cc")
-    folder = Path(given).resolve()
+    folder = Path(sys.argv[1] if sys.argv[1:] else given_captions()).resolve()
     os.chdir(HERE.parent.parent)
+    os.environ.setdefault("MPLBACKEND", "Agg")
     start = time.monotonic()
     try:
         reached = run(folder)

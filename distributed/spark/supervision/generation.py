@@ -24,6 +24,7 @@ from ..control import ControlServer, one_address
 from ..executor import Answer, train_partition
 from ..files.desk import FileDesk
 from ..live import LivePage
+from ..live.places import open_notebook
 from ..portable import get_places, nets_of
 from ..preflight import Plan
 from ..shipping.package_code import ship_code
@@ -289,7 +290,11 @@ def _linked(link: str) -> str:
 
 
 def _log_levels(sc: Any, terminal: bool) -> tuple[int, int]:
-    """On a cluster every executor has a log of its own; a local rank shares the user's screen."""
+    """On a cluster every executor has a log of its own; a local rank shares the user's screen.
+
+    On a terminal, or in a notebook, the course of the training stands there already.
+    """
     if not is_local(sc):
         return logging.INFO, logging.INFO
-    return logging.WARNING if terminal else logging.INFO, logging.WARNING
+    shown = terminal or open_notebook() is not None
+    return logging.WARNING if shown else logging.INFO, logging.WARNING
