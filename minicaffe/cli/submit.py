@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     spark, words = divide(args.words)
     program = find_program()
     if HELP.intersection(words):  # nothing of it needs Spark
-        os.execv(sys.executable, [sys.executable, str(program), "-help"])
+        os.execv(sys.executable, [sys.executable, str(program), *words])
     submit = find_spark_submit()
     use_java()
     if "PYSPARK_PYTHON" not in os.environ:

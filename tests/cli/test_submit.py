@@ -57,8 +57,8 @@ def test_spark_submit_is_found_on_the_path(spark: Path) -> None:
 
 
 def test_the_options_are_told_without_spark() -> None:
-    said = submit("--", "-help", SPARK_HOME="/nowhere").stdout
-    assert "-lmdb_partitions" in said
+    assert "-lmdb_partitions" in submit("--", "-help", SPARK_HOME="/nowhere").stdout
+    assert "-labelFile" in submit("Binary2DataFrame", "-help", SPARK_HOME="/nowhere").stdout
 
 
 @pytest.mark.parametrize(

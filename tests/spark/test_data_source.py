@@ -206,3 +206,44 @@ def test_samples_that_are_no_pictures_are_rows(sc: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a sample is .id, data, label."):
         test.nextBatch(ids, data)
     test.close()
+
+
+COS = """
+layer {{ name: "in" type: "CoSData" top: "data" top: "words" top: "label"
+        source_class: "com.yahoo.ml.caffe.DataFrameSource"
+        cos_data_param {{ source: "{folder}/frame" batch_size: 4
+          top {{ name: "data" type: RAW_IMAGE channels: 1 height: 2 width: 3
+                transform_param {{ scale: 0.5 }} }}
+          top {{ name: "words" type: INT_ARRAY channels: 3 sample_num_axes: 1 transpose: true }}
+          top {{ name: "label" type: INT sample_num_axes: 0 }} }} }}
+"""
+
+
+def test_a_cos_data_layer(sc: Any, tmp_path: Path) -> None:
+    """Rows with a value a top; words come time first, as the layer gives them."""
+    pytest.importorskip("pyarrow")
+    frame = CaffeOnSpark(sc).sqlContext.createDataFrame(
+        [(f"{i}", bytearray(range(i, i + 6)), [i, i + 1, i + 2], i) for i in range(5)],
+        "id string, data binary, words array<int>, label int",
+    )
+    frame.write.parquet(str(tmp_path / "frame"))
+    (tmp_path / "net.prototxt").write_text(COS.format(folder=tmp_path))
+    (tmp_path / "solver.prototxt").write_text(f'net: "{tmp_path}/net.prototxt" max_iter: 1')
+    test = source(sc, str(tmp_path / "solver.prototxt"))
+    assert (test.useCoSDataLayer(), test.getNumTops(), test.batchSize()) == (True, 3, 4)
+    assert test.getTopDataType(1) == pb.CoSDataParameter.INT_ARRAY
+    assert test.getTopTransformParam(0).scale == 0.5
+    assert test.getTopTransformParam(1) is None
+    rows = test.makeRDD(sc).collect()
+    assert [row.id for row in rows] == ["0", "1", "2", "3", "4"]
+    ids: list[str] = []
+    data: list[Any] = test.dummyDataHolder()
+    assert [each.shape for each in data] == [(4, 1, 2, 3), (3, 4), (4,)]
+    for row in rows:
+        test.offer(row)
+    assert test.nextBatch(ids, data)
+    assert ids == ["0", "1", "2", "3"]
+    np.testing.assert_array_equal(data[0][1].ravel(), np.arange(1, 7) / 2)
+    np.testing.assert_array_equal(data[1][:, 3], [3, 4, 5])
+    np.testing.assert_array_equal(data[2].ravel(), range(4))
+    test.close()
