@@ -14,6 +14,7 @@ from minicaffe.machine.file_system import files_in, read_file, upload
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.blob_proto import blob_from_proto
 from tests.far_files import object_store
+from tests.hdfs_server import hdfs
 from tests.spark.test_spark_ranks import Cluster, train
 from tests.spark_cluster import SmallSet
 
@@ -114,3 +115,15 @@ def test_the_output_of_a_test_lies_there_too(bucket: str) -> None:
     assert read_file(f"{bucket}/result.txt") == b"accuracy: 0.75\n"
     with pytest.raises(ClusterError, match="result.txt exists already"):
         check_output(conf)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_everything_may_lie_in_hdfs(
+    small: SmallSet, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pytest.importorskip("hdfs_native", reason="hdfs-native is not installed")
+    with hdfs(tmp_path_factory.mktemp("hdfs")) as url:
+        check_same_weights(small, f"{url}/run")
+        with pytest.raises(DataError, match=f"{url}/none: cannot be read: there is no such file"):
+            read_file(f"{url}/none")
