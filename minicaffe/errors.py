@@ -96,7 +96,7 @@ def extra(module: str, name: str, purpose: str) -> ModuleType:
 def shown(path: str) -> str:
     """A path as an error shows it: short where it lies below the working directory."""
     below = os.path.join(os.getcwd(), "")
-    return path.removeprefix(below)
+    return path if below == os.sep else path.removeprefix(below)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

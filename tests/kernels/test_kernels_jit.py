@@ -274,8 +274,8 @@ def test_a_checked_kernel_that_goes_astray_is_named(tmp_path: Path, threads: str
         MINICAFFE_NUM_THREADS=threads,
         MINICAFFE_CACHE_DIR=str(tmp_path / "cache"),
     )
-    place = f"{tmp_path / 'astray.py'}:6, kernel beyond: "
-    assert said == f"{place}it, or what it calls, reads or writes beyond the end of an array"
+    place = f"{tmp_path.name}/astray.py:6, kernel beyond: "
+    assert said.endswith(f"{place}it, or what it calls, reads or writes beyond the end of an array")
 
 
 def test_the_switch_of_the_commands_comes_before_the_kernels() -> None:

@@ -145,6 +145,7 @@ def test_the_state_in_hdf5_is_laid_out_like_caffes(goldens, monkeypatch, tmp_pat
     mine = contents(f"{tmp_path}/s_iter_3.solverstate.h5")
     theirs = contents("files/snapshots/h5_iter_3.solverstate.h5")
     assert mine.pop("random_state").shape == (1, 2506)
+    assert pb.TrainingRun.FromString(mine.pop("run").tobytes()).HasField("net")
     assert list(mine) == list(theirs)
     for name, wanted in theirs.items():
         if name == "learned_net":

@@ -350,9 +350,8 @@ def test_a_checked_kernel_that_goes_astray_in_a_rank(tmp_path: Path, threads: st
         NUMBA_BOUNDSCHECK="1",
         MINICAFFE_NUM_THREADS=threads,
     ).splitlines()
-    assert said[0].startswith(
-        f"{kernels / 'inner_product.py'}:8, kernel beyond: it, or what it calls,"
-    )
+    place, told, _ = said[0].partition(":8, kernel beyond: it, or what it calls,")
+    assert told and str(kernels / "inner_product.py").endswith(place)
     assert said[1] == "True False"
 
 
