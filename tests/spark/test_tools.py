@@ -119,11 +119,14 @@ def test_a_bad_line_is_refused(session: Any, tmp_path: Path, line: str, message:
     assert not (tmp_path / "o").exists()
 
 
-def test_binary2sequence(session: Any, pictures: Path, tmp_path: Path) -> None:
+def test_binary2sequence(
+    session: Any, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listed = tmp_path / "labels.txt"
     listed.write_text("67.jpg 3\na b.jpg 7\nempty.jpg 1\n126.jpg -2")
-    run(session, "Binary2Sequence", "-imageRoot", pictures, "-labelFile", listed,
-        "-output", f"file:{tmp_path}/sequence")  # fmt: skip
+    monkeypatch.chdir(tmp_path)  # where relative paths begin, not where Java was started
+    run(session, "Binary2Sequence", "-imageRoot", "pictures", "-labelFile", "labels.txt",
+        "-output", "file:sequence")  # fmt: skip
     records = sequence(tmp_path / "sequence")
     assert {(key.id, key.label, key.encoded) for key, _ in records} == {
         ("67.jpg", "3", True), ("a b.jpg", "7", True), ("126.jpg", "-2", True),
@@ -208,8 +211,11 @@ def test_lmdb2dataframe(
     assert "2 pictures cannot be read" in caplog.text
 
 
-def test_lmdb2sequence(session: Any, lmdb: Path, tmp_path: Path) -> None:
-    run(session, "LMDB2Sequence", "-imageRoot", lmdb, "-output", tmp_path / "sequence")
+def test_lmdb2sequence(
+    session: Any, lmdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(session, "LMDB2Sequence", "-imageRoot", "file:lmdb", "-output", "sequence")
     records = sorted(sequence(tmp_path / "sequence"))
     assert [key[:2] for key, _ in records] == [(f"{i:08d}", s) for i, s in enumerate("0128")]
     assert records[1][0][2:] == (2, 3, 4, False)
@@ -225,6 +231,22 @@ def test_a_sequence_of_a_database_is_the_same_data(session: Any, tmp_path: Path)
     sources = {"LMDB": "test", "SeqImageDataSource": "sequence"}
     read = []
     for name, folder in sources.items():
+        layer.memory_data_param.source = str(tmp_path / folder)
+        with open_source(name, layer, pb.TEST) as source:
+            read.append([source.read(index) for index in range(len(source))])
+    assert len(read[0]) == len(read[1]) == len(small.pictures["test"])
+    for one, other in zip(*read, strict=True):
+        assert one.id == other.id
+        assert all(map(np.array_equal, one.values, other.values))
+
+
+def test_a_frame_of_a_database_is_the_same_data(session: Any, tmp_path: Path) -> None:
+    small = SmallSet(tmp_path)
+    run(session, "LMDB2DataFrame", "-imageRoot", tmp_path / "test", "-output", tmp_path / "frame",
+        "-outputFormat", "parquet")  # fmt: skip
+    layer = pb.LayerParameter(name="data", type="MemoryData")
+    read = []
+    for name, folder in {"LMDB": "test", "ImageDataFrame": "frame"}.items():
         layer.memory_data_param.source = str(tmp_path / folder)
         with open_source(name, layer, pb.TEST) as source:
             read.append([source.read(index) for index in range(len(source))])
@@ -341,6 +363,32 @@ def test_a_sentence_is_as_long_as_the_net_wants(
         "-conf", tmp_path / "solver.prototxt")  # fmt: skip
     rows = session.read.json(f"{tmp_path}/out/e").collect()
     assert [len(row.target_sentence) for row in rows] == [9, 9]
+
+
+def test_the_captions_of_the_ancestor(session: Any, shared: Path, tmp_path: Path) -> None:
+    """CocoTest: 2 pictures, 2 captions, 23 words, sentences of 10."""
+    folder = shared / "data" / "captions" / "caffeonspark"
+    frame = conversions.Coco2ImageCaptionFile(session, f"{folder}/coco.json", 1)
+    vocab = Vocab(session)
+    vocab.genFromData(frame, "caption", 23)
+    vocab.save(str(tmp_path / "vocab"))
+    vocab = Vocab(session)
+    vocab.load(str(tmp_path / "vocab"))
+    assert len(vocab.word2indexMap()) > 10
+    assert vocab.word2indexMap()["butterfly"] > words.VALID_TOKEN_INDEX
+    embedded = conversions.ImageCaption2Embedding(str(folder), frame, vocab, 10).cache()
+    given = {str(row.id): row for row in frame.collect()}
+    for row in embedded.collect():
+        of = given[row.id]
+        assert (row.data.height, row.data.width) == (of.height, of.width)
+        assert len(row.data.image) == (folder / of.file).stat().st_size
+    for column in ("input_sentence", "target_sentence"):
+        back = conversions.Embedding2Caption(embedded, vocab, column, "words")
+        assert {row.id: row.words for row in back.collect()} == {
+            name: " ".join(words.sentence2Words(row.caption)[:9]) for name, row in given.items()
+        }
+    pictures = conversions.Coco2ImageCaptionFile(session, f"{folder}/coco_test.json", 1)
+    assert conversions.Image2Embedding(str(folder), pictures).count() == 1
 
 
 # --- words ---------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .listed_pictures import Listed, read_list, read_pictures
+from .listed_pictures import Listed, anchored, read_list, read_pictures
 from .tool import Tool
 
 SCHEMA = "SampleID string not null, label int not null, data binary not null"
@@ -25,7 +25,7 @@ class Binary2DataFrame(Tool):
     def makeRDD(self) -> Any:
         """An RDD of (SampleID, label, data), in the list's order. Raises DataError."""
         listed = read_list(self.session, self.conf.labelFile, with_ids=True)
-        rows = functools.partial(_rows, self.conf.imageRoot, self.bad)
+        rows = functools.partial(_rows, anchored(self.conf.imageRoot), self.bad)
         return self.sc.parallelize(listed, min(self.parts, len(listed))).mapPartitions(rows)
 
     def makeDF(self) -> Any:

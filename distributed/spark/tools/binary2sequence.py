@@ -8,7 +8,7 @@ from typing import Any
 
 from minicaffe.data.sample_key import SampleKey, write_sample_key
 
-from .listed_pictures import Listed, read_list, read_pictures
+from .listed_pictures import Listed, anchored, read_list, read_pictures
 from .tool import Tool
 
 
@@ -26,7 +26,7 @@ class Binary2Sequence(Tool):
     def makeRDD(self) -> Any:
         """An RDD of (key, value), both bytes, in the list's order. Raises DataError."""
         listed = read_list(self.session, self.conf.labelFile, with_ids=False)
-        rows = functools.partial(_rows, self.conf.imageRoot, self.bad)
+        rows = functools.partial(_rows, anchored(self.conf.imageRoot), self.bad)
         return self.sc.parallelize(listed, min(self.parts, len(listed))).mapPartitions(rows)
 
     def run(self) -> None:

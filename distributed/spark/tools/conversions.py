@@ -13,7 +13,7 @@ from minicaffe.errors import DataError, extra, shown
 
 from ..forward_report import left_out
 from ..session import session_of
-from .listed_pictures import picture_file, read_text
+from .listed_pictures import anchored, picture_file, read_text
 from .vocab import Vocab, caption_of, sentence_of
 
 PIECE = 32  # pictures that a task hands on at once
@@ -122,7 +122,7 @@ def _embed(
     session = session_of(frame)
     extra("pyarrow", "spark", "pictures in a DataFrame")
     bad = left_out(session.sparkContext) if bad is None else bad
-    return frame.mapInArrow(functools.partial(_batches, root, index, length, bad), schema)
+    return frame.mapInArrow(functools.partial(_batches, anchored(root), index, length, bad), schema)
 
 
 def _batches(

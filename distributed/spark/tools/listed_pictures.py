@@ -60,6 +60,11 @@ def read_list(session: Any, path: str, *, with_ids: bool) -> list[Listed]:
     return found
 
 
+def anchored(root: str) -> str:
+    """A folder as tasks find it: a relative one begins in the driver's working directory."""
+    return root if is_far(root) else os.path.abspath(local_path(root))
+
+
 def read_pictures(root: str, bad: Any, listed: Iterable[Listed]) -> Iterator[tuple[Listed, bytes]]:
     """The files of pictures below a root; what cannot be read, or is empty, is added to `bad`."""
     for each in listed:
@@ -70,7 +75,7 @@ def read_pictures(root: str, bad: Any, listed: Iterable[Listed]) -> Iterator[tup
 
 
 def picture_file(root: str, file: str, place: str) -> bytes:
-    """The bytes of a picture's file below a root. Raises DataError, also for one of 0 bytes."""
+    """The bytes of a picture's file below an anchored root. DataError, also for one of 0 bytes."""
     if is_far(root):
         path = f"{root.rstrip('/')}/{file}"
         try:
@@ -78,7 +83,7 @@ def picture_file(root: str, file: str, place: str) -> bytes:
         except DataError as error:
             raise DataError(f"{place}: {error}") from None
     else:
-        path = os.path.join(local_path(root), file)
+        path = os.path.join(root, file)
         content = read_file(path, place)
     if not content:
         raise DataError(f"{place}: {path}: a picture of 0 bytes")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from minicaffe.data.database import parse_datum
+from minicaffe.data.database import database_at_hand, parse_datum
 from minicaffe.data.datum import picture_of
 from minicaffe.data.lmdb_file import LmdbReader
-from minicaffe.data.source import local_path
 from minicaffe.errors import DataError
+
+from .listed_pictures import anchored
 
 
 class LmdbRecord(NamedTuple):
@@ -32,18 +34,20 @@ class LmdbRecord(NamedTuple):
 def lmdb_records(sc: Any, path: str, parts: int, bad: Any) -> Any:
     """An RDD of LmdbRecords in key order, in so many parts; none is lost, none is made up.
 
+    `path` may be in any file system that minicaffe reads; a machine copies a far database once.
     Raises DataError for what is no LMDB. A record that is no picture of bytes goes to `bad`.
     """
-    with LmdbReader(local_path(path)) as reader:
+    path = anchored(path)
+    with database_at_hand(path) as near, LmdbReader(near) as reader:
         count = len(reader)
     parts = max(min(parts, count), 1)
     bounds = [count * part // parts for part in range(parts + 1)]
     ranges = sc.parallelize(list(itertools.pairwise(bounds)), parts)
-    return ranges.mapPartitions(lambda given: _records(local_path(path), bad, given))
+    return ranges.mapPartitions(functools.partial(_records, path, bad))
 
 
 def _records(path: str, bad: Any, ranges: Iterable[tuple[int, int]]) -> Iterator[LmdbRecord]:
-    with LmdbReader(path) as reader:
+    with database_at_hand(path) as near, LmdbReader(near) as reader:
         for first, end in ranges:
             for record in itertools.islice(reader.records(), first, end):
                 try:
