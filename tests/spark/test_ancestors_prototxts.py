@@ -154,6 +154,7 @@ def test_they_run_as_they_are(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", LARGE)
 def test_large_nets_on_sequence_files(
     sc: Any, name: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
