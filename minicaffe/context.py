@@ -13,11 +13,13 @@ PRECISIONS = ("float32", "tf32")
 
 
 class Context:
-    """State of a thread: `rng`, `solver_rank`, `solver_count`, `device`, `precision`, `data_seed`.
+    """State of a thread: `rng`, `solver_rank`, `solver_count`, `device`, `precision`, `data_seed`,
+    `data_threads`.
 
     Each rank has random numbers of its own, but all shuffle the same samples: `data_seed` is equal
     on all of them (None: a lone rank draws one from `rng`). The precision is float32, or tf32: what
-    a GPU's tensor cores multiply with in products of matrices and convolutions.
+    a GPU's tensor cores multiply with in products of matrices and convolutions. Pictures are
+    decoded by as many threads as kernels run on, and by `data_threads` at least.
     """
 
     def __init__(self) -> None:
@@ -25,6 +27,7 @@ class Context:
         self.solver_rank = 0
         self.solver_count = 1
         self.data_seed: int | None = None
+        self.data_threads = 1
         self.device = "cpu"
         self.precision = "float32"
 

@@ -120,6 +120,7 @@ def train_rank(
     ):
         check_available(job.device)
         here.solver_rank, here.solver_count, here.data_seed = rank, job.world_size, job.seed
+        here.data_threads = job.data_threads
         communicator = connect(
             rendezvous,
             rank,

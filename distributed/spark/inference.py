@@ -69,11 +69,12 @@ def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any, TaskLine]]:
         _in_one_sentence(),
         executor_log(job.log_level),
         task_folder() as folder,
-        context.fresh(job.device),
+        context.fresh(job.device) as here,
         importable(job.code, folder),
         calling(job.call, task.partitionId() if task else 0) as line,
         JobFiles(job.call, task.partitionId() if task else 0) as files,
     ):
+        here.data_threads = job.data_threads
         param, weights = job.unpack(folder, files)
         net = Net(param, share_memory=param.state.phase == TEST, keep=job.blobs)
         with contextlib.closing(net):

@@ -122,6 +122,7 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
         blobs=blobs,
         log_level=level,
         device=conf.device,
+        data_threads=conf.transform_thread_per_device,
     )
 
 

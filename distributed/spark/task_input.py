@@ -48,6 +48,7 @@ class TrainJob:
     stops_at_nan: bool  # or trains on
     log_level: tuple[int, int]  # of rank 0 and of the others
     device: str  # whose kernels are used
+    data_threads: int  # that decode pictures, at least
 
     @property
     def call(self) -> Call:
@@ -82,6 +83,7 @@ class ForwardJob:
     blobs: tuple[str, ...]  # whose values are wanted; empty: the net's outputs
     log_level: int
     device: str
+    data_threads: int
     call: Call | None = None  # to the driver, who shows how far the tasks are
 
     def unpack(self, folder: str, files: JobFiles) -> tuple[pb.NetParameter, str]:

@@ -1,4 +1,4 @@
-"""Batches of a data source, read and transformed ahead of time by a thread."""
+"""Batches of a data source, read and transformed ahead of time by threads."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import context
 from ..errors import DataError
+from ..machine.threads import num_threads
 from ..random_stream.generator import Generator
 from .source import DataSource, Order, Place, Sample
 from .transformer import DataTransformer, Shape
@@ -23,6 +26,7 @@ log = logging.getLogger("minicaffe.data")
 PROBED = 16  # samples looked at for a first good one
 MAX_LEFT_OUT = 0.01  # of a source's samples, unless the environment says otherwise
 FEW = 3  # samples that may be left out of however small a source, unless it does
+WORTH_A_THREAD = 1 << 14  # values of a sample, from which on threads share a batch
 
 Draws = NDArray[np.uint32]  # (pictures, draws a picture)
 
@@ -104,7 +108,10 @@ class Batches:
     reason; a batch in which nothing can be read is a DataError. So is a number of samples left out
     beyond MAX_LEFT_OUT of the source's and FEW, or beyond the share MINICAFFE_MAX_LEFT_OUT.
 
-    One thread of its own makes up to `depth` batches in advance; `close()` ends it. It calls
+    One thread of its own makes up to `depth` batches in advance; `close()` ends it. Where a source
+    may be read by several threads (`DataSource.parallel`) and samples are large, as many as the
+    kernels run on (or the context's `data_threads`, if these are more) share the rows of a batch,
+    to decode and to transform them; what they make does not depend on their number. It calls
     `stage`, where there is one, with each top of a batch: to begin its way to a device.
     """
 
@@ -131,6 +138,9 @@ class Batches:
         self._next = 0
         self._ahead: deque[Future[Batch]] = deque()
         self._thread: ThreadPoolExecutor | None = None
+        threads = max(num_threads(), context.current().data_threads)
+        self._threads = threads if source.parallel else 1
+        self._makers: ThreadPoolExecutor | None = None
         # A batch in the caller's hands and `depth` in the making never share memory.
         self._memory: list[list[NDArray[np.float32]]] = [[] for _ in range(self.depth + 1)]
 
@@ -174,9 +184,10 @@ class Batches:
     def close(self) -> None:
         """End the thread and close the source."""
         self._drop_ahead()
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
+        for pool in (self._thread, self._makers):
+            if pool is not None:
+                pool.shutdown()
+        self._thread = self._makers = None
         self.source.close()
 
     def _drop_ahead(self) -> None:
@@ -235,41 +246,67 @@ class Batches:
     def _collect(
         self, places: list[Place], draws: Draws, memory: list[NDArray[np.float32]]
     ) -> Batch:
-        ids: list[str] = []
-        for place, chance in zip(places, draws, strict=True):
-            sample, shapes = self._read(place.index)
-            if sample is None:
-                continue
-            if not ids:
-                _allocate(memory, len(places), shapes)
-            elif any(top.shape[1:] != shape for top, shape in zip(memory, shapes, strict=True)):
-                raise DataError(
-                    f"sample {sample.id} has shape {shapes[0]}, the first of its batch"
-                    f" {memory[0].shape[1:]}: give a crop_size, or batch_size 1"
-                )
-            self._put(sample, memory, len(ids), chance)
-            ids.append(sample.id)
-        tops = [top[: len(ids)] for top in memory]
-        for number, axis in enumerate(self.axes):
+        made: list[str | DataError] = []
+        jobs = list(zip(range(len(places)), places, draws, strict=True))
+        if self.shapes is not None:
+            _allocate(memory, len(jobs), self.shapes)
+        else:  # the first that can be read says what shapes the others must have
+            while len(made) < len(jobs) and not any(isinstance(each, str) for each in made):
+                made.append(self._make_row(memory, len(jobs), *jobs[len(made)]))
+        made += self._make_rows(memory, jobs[len(made) :])
+        for place, each in zip(places, made, strict=True):
+            if isinstance(each, DataError) and place.index not in self.bad:
+                self.bad[place.index] = str(each)
+                name = self.source.param.name
+                log.warning("layer '%s': skipped sample number %d: %s", name, place.index, each)
+        rows = [row for row, each in enumerate(made) if isinstance(each, str)]
+        tops = [top if len(rows) == len(jobs) else top[rows] for top in memory]
+        for number, axis in enumerate(self.axes if tops else ()):
             if axis:
                 tops[number] = np.ascontiguousarray(np.moveaxis(tops[number], 0, axis))
-        return Batch(ids, tops)
+        return Batch([each for each in made if isinstance(each, str)], tops)
 
-    def _read(self, index: int) -> tuple[Sample | None, list[Shape]]:
-        """A sample and its tops' shapes; None for one that is left out."""
+    def _make_rows(self, memory: list[NDArray[np.float32]], jobs: list[Any]) -> list[Any]:
+        """Write samples into their rows, by several threads where that is worth it."""
+
+        def make(some: list[Any]) -> list[str | DataError]:
+            return [self._make_row(memory, 0, *job) for job in some]
+
+        threads = min(self._threads, len(jobs))
+        if threads < 2 or sum(top[0].size for top in memory) < WORTH_A_THREAD:
+            return make(jobs)
+        if self._makers is None:
+            self._makers = ThreadPoolExecutor(self._threads, thread_name_prefix="minicaffe-data")
+        ends = [len(jobs) * part // threads for part in range(threads + 1)]
+        parts = [jobs[start:end] for start, end in pairwise(ends)]
+        return [each for part in self._makers.map(make, parts) for each in part]
+
+    def _make_row(
+        self, memory: list[NDArray[np.float32]], rows: int, row: int, place: Place, chance: Draws
+    ) -> str | DataError:
+        """Write a sample into its row of the tops; its id, or why it is left out.
+
+        With `rows`, it is the first of so many, and says what shapes the others must have.
+        """
         try:
-            sample = self.source.read(index)
+            sample = self.source.read(place.index)
             shapes = self.output_shapes(sample)
-            if self.shapes is not None and shapes != list(self.shapes):
-                raise DataError(
-                    f"sample {sample.id} has shape {shapes[0]}, the net takes {self.shapes[0]}"
-                )
+            for number, shape in enumerate(self.shapes or ()):
+                if shapes[number] != shape:
+                    raise DataError(
+                        f"sample {sample.id} has shape {shapes[number]}, the net takes {shape}"
+                    )
         except DataError as error:
-            if index not in self.bad:
-                self.bad[index] = str(error)
-                log.warning("skipped sample number %d: %s", index, error)
-            return None, []
-        return sample, shapes
+            return error
+        if rows:
+            _allocate(memory, rows, shapes)
+        elif any(top.shape[1:] != shape for top, shape in zip(memory, shapes, strict=True)):
+            raise DataError(
+                f"sample {sample.id} has shape {shapes[0]}, the first of its batch"
+                f" {memory[0].shape[1:]}: give a crop_size, or batch_size 1"
+            )
+        self._put(sample, memory, row, chance)
+        return sample.id
 
     def _put(
         self, sample: Sample, tops: list[NDArray[np.float32]], row: int, chance: Draws

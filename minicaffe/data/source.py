@@ -66,7 +66,8 @@ class DataSource(ABC):
     An implementer of `class_name` in `sources/class_name.py` defines
         __init__(param, phase)   open what the LayerParameter names; DataError when it is not there
         __len__()                how many samples there are, unreadable ones included
-        read(index)              one Sample, at any index, from any one thread at a time
+        read(index)              one Sample, at any index, from any one thread at a time; with
+                                 `parallel`, from several at once
         close()                  give back files
     and, where it keeps encoded pictures, `stored`; it says in `by_name` if no `source_class` may
     name it, for its layer opens it itself, and in `groups` how its samples lie, where reading one
@@ -76,6 +77,7 @@ class DataSource(ABC):
     """
 
     by_name: ClassVar[bool] = True
+    parallel: ClassVar[bool] = False  # several threads may read at once: it decodes pictures
     groups: Groups | None = None
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:

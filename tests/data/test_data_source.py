@@ -1,11 +1,13 @@
 """Sources, the order of samples, and batches: nothing lost, nothing repeated, always the same."""
 
+import threading
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from minicaffe import context
 from minicaffe.data import leveldb_file
 from minicaffe.data.batches import Batches, HashedDraws, StreamDraws
 from minicaffe.data.database import create_database
@@ -260,6 +262,44 @@ def test_a_bad_sample_is_left_out_named_and_counted(caplog: pytest.LogCaptureFix
     made.close()
     assert made.bad == {i: f"sample {i} is broken" for i in (2, 5, 6)}
     assert len(caplog.records) == 3
+
+
+class Large(Squares):
+    """Pictures of 130 x 130, which several threads read at once; each waits for the others."""
+
+    parallel = True
+
+    def __init__(self, param: pb.LayerParameter, phase: int, readers: int) -> None:
+        super().__init__(param, phase, size=16, bad="3 9")
+        self.together = threading.Barrier(readers)
+
+    def read(self, index: int) -> Sample:
+        if index < 4:  # the first batch: a sample a thread
+            self.together.wait(timeout=30)
+        sample = super().read(index)
+        picture = np.arange(130 * 130, dtype=np.uint8).reshape(1, 130, 130) + np.uint8(index)
+        return Sample(sample.id, (picture, sample.values[1]))
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_threads_make_the_batches_of_one(stated: bool) -> None:
+    seen = []
+    for threads in (1, 4):
+        context.current().data_threads = threads
+        together = threads if stated else 1  # else the first sample is read alone
+        source = Large(pb.LayerParameter(), pb.TRAIN, together)
+        transformer = DataTransformer(
+            pb.TransformationParameter(mirror=True, crop_size=129), pb.TRAIN
+        )
+        order = Order(16, 4, shuffle=False)
+        made = Batches(source, order, [transformer, None], HashedDraws(9))
+        if stated:
+            made.shapes = [(1, 129, 129), ()]
+        seen.append([[top.copy() for top in made.next().tops] for _ in range(8)])
+        assert made.bad == {3: "sample 3 is broken", 9: "sample 9 is broken"}
+        made.close()
+    for one, four in zip(*seen, strict=True):
+        assert all(np.array_equal(left, right) for left, right in zip(one, four, strict=True))
 
 
 MANY = " ".join(str(i) for i in range(0, 1000, 90))  # 12 of 1000

@@ -238,7 +238,7 @@ BAD = [
 
 @pytest.mark.parametrize(("column", "values", "message"), BAD)
 def test_a_bad_value_drops_its_row_and_is_named(
-    tmp_path: Path, column: str, values: Any, message: str
+    tmp_path: Path, column: str, values: Any, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """... with row, column, top and layer; the columns beside it never slip by one."""
     path = write(tmp_path / "a", x=values, label=[10, 11, 12])
@@ -246,14 +246,19 @@ def test_a_bad_value_drops_its_row_and_is_named(
     param = parse_text(cos_data(path, columns, 3), pb.NetParameter()).layer[0]
     param.top[0] = "blob"
     with open_source("DataFrameSource", param, pb.TEST) as source:
-        where = rf"layer 'rows', source {path}: row 00000001, column 'x' for top 'blob': "
+        where = rf"row 00000001 of {path}, column 'x' for top 'blob': "
         with pytest.raises(DataError, match=f"^{where}.*({message})"):
             source.read(1)
     good = isinstance(values, pa.Array) or message.startswith(("there", "1 numbers"))
     if good:
-        tops = batch_of(cos_data(path, columns, 3))
-        assert tops["label"].tolist() == [12, 10]
-        assert len(tops["x"]) == 2
+        net = net_of(cos_data(path, columns, 3))
+        net.forward_pass()
+        assert np.array(net.blob_dict["label"].data).tolist() == [12, 10]
+        assert len(np.array(net.blob_dict["x"].data)) == 2
+        layer: Any = net.layers[0]
+        assert layer.batches.bad[1].startswith("row 00000001 of ")
+        assert "layer 'rows': skipped sample number 1: row 00000001 of" in caplog.text
+        net.close()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from minicaffe.data.sample_key import SampleKey, read_sample_key, write_sample_k
 from minicaffe.data.sequence_file import SequenceFileReader
 from minicaffe.data.sequence_writer import SequenceFileWriter
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
+from minicaffe.distributed.spark.preflight import plan_forward
 from minicaffe.proto.files import read_net_binary
 from tests.spark_cluster import SmallSet, spark_context
 
@@ -267,4 +268,6 @@ def test_matrices_from_hdf5(sc: Any, small: SmallSet) -> None:
     labels = np.linspace(-1, 1, 30, dtype=np.float32)
     assert np.array_equal(np.array([row.label[0] for row in found], np.float32), labels)
     conf = config(sc, solver)
+    conf.transform_thread_per_device = 3
+    assert plan_forward(conf, ("ip",)).data_threads == 3
     assert CaffeOnSpark(sc).test(DataSource.getSource(conf, False))["loss"][0] > 0

@@ -77,7 +77,8 @@ def train(
         files=plan.files, code=plan.code, weights=plan.weights,
         state=plan.state,
         seed=plan.solver.random_seed, world_size=ranks, devices=1, run="run", generation=0,
-        secret=b"s", ports="", scheme="inproc", sync=plan.sync, device=plan.device, control=("", 0),
+        secret=b"s", ports="", scheme="inproc", sync=plan.sync, device=plan.device, data_threads=1,
+        control=("", 0),
         model=plan.model, beacon="", stops_at_nan=conf.on_nan == "stop", log_level=(0, 0),
     )  # fmt: skip
     notes = [Notes() for _ in range(ranks)]

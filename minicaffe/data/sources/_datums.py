@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from contextlib import ExitStack
 
@@ -23,6 +24,8 @@ class DatumDatabase(DataSource):
     the picture, decoded and scaled as Pictures says, and the label as float32.
     """
 
+    parallel = True
+
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         super().__init__(param, phase)
         source = param.memory_data_param.source or param.data_param.source
@@ -31,6 +34,7 @@ class DatumDatabase(DataSource):
         self._copy = ExitStack()
         self.path = self._copy.enter_context(database_at_hand(source))
         self.pictures = Pictures(param)
+        self._reading = threading.Lock()
 
     @abstractmethod
     def record(self, index: int) -> tuple[bytes, bytes]:
@@ -51,7 +55,8 @@ class DatumDatabase(DataSource):
 
     def read(self, index: int) -> Sample:
         """Sample `index`. Raises DataError, with the key, for a damaged one."""
-        key, value = self.record(index)
+        with self._reading:
+            key, value = self.record(index)
         datum = parse_datum(value, key, self.path)
         try:
             picture = self.pictures.scaled(picture_of(datum, self.pictures.channels))

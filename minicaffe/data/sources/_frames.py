@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class FrameRows:
 
     def __init__(self, path: str, form: str, select: Sequence[str], place: str) -> None:
         self.place = place
+        self._reading = threading.Lock()
         self._names: dict[str, str] | None = None  # name -> column
         if find_index(path) is not None:
             self.store = Store(path)
@@ -66,7 +68,8 @@ class FrameRows:
 
     def read(self, index: int) -> tuple[str, Row]:
         """The id of row `index`, and the row. Raises DataError."""
-        row = self.store.read(index)
+        with self._reading:
+            row = self.store.read(index)
         name = self.store.id(row, index)
         if self._names is not None:
             row = {name: row[column] for name, column in self._names.items()}

@@ -18,6 +18,8 @@ class DataFrameSource(DataSource):
     read as it is, and a store; a row that has a value which cannot be used is damaged as a whole.
     """
 
+    parallel = True
+
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         super().__init__(param, phase)
         wanted = param.cos_data_param
@@ -49,9 +51,8 @@ class DataFrameSource(DataSource):
             try:
                 values.append(column.value(row[column.name]))
             except DataError as error:
-                raise DataError(
-                    f"{self.place()}: row {name}, column '{column.name}' for top '{top}': {error}"
-                ) from error
+                where = f"row {name} of {self.rows.store.folder}, column '{column.name}'"
+                raise DataError(f"{where} for top '{top}': {error}") from error
         return Sample(name, tuple(values))
 
     def close(self) -> None:

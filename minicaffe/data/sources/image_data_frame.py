@@ -30,6 +30,8 @@ class ImageDataFrame(DataSource):
     folder is read as it is.
     """
 
+    parallel = True
+
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         super().__init__(param, phase)
         memory = param.memory_data_param

@@ -18,6 +18,7 @@ class ListedImages(DataSource):
     """The pictures that `image_data_param.source` lists; a sample's id is its path in the list."""
 
     by_name = False  # an ImageData layer opens it
+    parallel = True
 
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         super().__init__(param, phase)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ class SeqImageDataSource(DataSource):
     the files have the order of the ids.
     """
 
+    parallel = True
+
     def __init__(self, param: pb.LayerParameter, phase: int) -> None:
         super().__init__(param, phase)
         source = param.memory_data_param.source
@@ -45,6 +48,7 @@ class SeqImageDataSource(DataSource):
         self.files = part_files(local_path(source))
         self.pictures = Pictures(param)
         self._readers: OrderedDict[int, SequenceFileReader] = OrderedDict()
+        self._reading = threading.Lock()
         self._blocks = Blocks()
         self._faults: list[str] = []
         ids: list[str] = []
@@ -118,7 +122,8 @@ class SeqImageDataSource(DataSource):
         file, offset, size, row, fault, label, *known = self._index[index].item()
         if fault != GOOD:
             raise DataError(self._faults[fault])
-        data = self._reader(file).value(Record(b"", offset, size, row))
+        with self._reading:
+            data = self._reader(file).value(Record(b"", offset, size, row))
         channels, height, width, encoded = known
         name = self._ids[index]
         return StoredPicture(name, f"{label:.9g}", channels, height, width, encoded, data)
