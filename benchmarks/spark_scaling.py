@@ -2,10 +2,11 @@
 
     python -m benchmarks.spark_scaling --rounds 5 --iterations 200
 
-LeNet with 64 samples a rank, in one Spark session (local[2]); one rank, two ranks, and two ranks
-with buckets that go during backward have their turns in every round, in an order that is turned
-round each time. Prints samples/s (medians over the rounds, of a run's last display), the share of
-communication, and the processor time of an iteration by process: rank, driver, JVM.
+LeNet with 64 samples a rank, in one Spark session (local[2]). One rank has its turn in every round,
+and two do: over TCP, over shared memory, with buckets that go during backward, and as two devices
+of one rank; the order is turned round each time. Prints samples/s (medians over the rounds, of the
+displays of a run but its first), the share of communication, and the processor time of an iteration
+by process: rank, driver, JVM.
 """
 
 from __future__ import annotations
@@ -45,14 +46,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=200)
     options = parser.parse_args()
-    contenders = {"1 rank": (1, "auto"), "2 ranks": (2, "auto"),
-                  "2 ranks, buckets early": (2, str(1 << 20))}  # fmt: skip
+    contenders = {
+        "1 rank": {},
+        "2 ranks": {"clusterSize": 2},
+        "2 ranks, shared memory": {"clusterSize": 2, "connection": "shm"},
+        "2 ranks, buckets early": {"clusterSize": 2, "bucket": str(1 << 20)},
+        "1 rank, 2 devices": {"devices": 2},
+    }
     turns: dict[str, list[Turn]] = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as folder, session() as sc:
         solver = prepare(Path(folder), options.iterations)
         for number in range(-1, options.rounds):  # the first round warms up
             for name in list(contenders)[:: 1 if number % 2 else -1]:
-                turn = train(sc, solver, *contenders[name])
+                turn = train(sc, solver, contenders[name])
                 print(name, *(f"{value:.3g}" for value in turn), flush=True)
                 if number >= 0:
                     turns[name].append(turn)
@@ -95,12 +101,12 @@ def prepare(folder: Path, iterations: int) -> str:
     return str(folder / "solver.prototxt")
 
 
-def train(sc: Any, solver: str, ranks: int, bucket: str) -> Turn:
-    """One training."""
+def train(sc: Any, solver: str, words: dict[str, Any]) -> Turn:
+    """One training with these options."""
     from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
 
-    words = {"conf": solver, "clusterSize": ranks, "bucket": bucket}
-    conf = Config(sc, words)
+    conf = Config(sc, {"conf": solver, **words})
+    ranks = conf.clusterSize * conf.devices
     jvm = sc._gateway.proc.pid
     before = processor_ms(os.getpid()), processor_ms(jvm), ranks_ms(jvm)
     with open(os.devnull, "w") as nothing, contextlib.redirect_stderr(nothing):
