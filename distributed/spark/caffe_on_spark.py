@@ -20,8 +20,8 @@ from .data_source import Source
 from .driver import Training
 from .files.desk import FileDesk
 from .forward_report import ForwardReport, left_out, tell
-from .frames.array_frame import array_frame, first_of, vector_of
-from .inference import count_samples, extract_partition, test_partition
+from .frames.array_frame import array_frame, array_schema, first_of, vector_of
+from .inference import KEY, count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
 from .session import context_of, running_session
 from .shipping.package_code import ship_code
@@ -164,10 +164,10 @@ class CaffeOnSpark:
     ) -> Any:
         from pyspark import StorageLevel
 
-        rows = _ranges(sc, job, partitions, report).mapPartitions(
-            functools.partial(extract_partition, job, bad)
-        )
-        frame = array_frame(rows, list(job.blobs), key="SampleID")
+        ranges = _ranges(sc, job, partitions, report)
+        frame = running_session().createDataFrame(ranges, "first long, end long")
+        body = functools.partial(extract_partition, job, bad)
+        frame = frame.mapInArrow(body, array_schema(job.blobs, KEY))
         frame.persist(StorageLevel.DISK_ONLY).count()
         return frame
 

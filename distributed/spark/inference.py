@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicaffe import TEST, context
 from minicaffe.device import check_available
-from minicaffe.errors import DataError, Error, LayerError
+from minicaffe.errors import DataError, Error, LayerError, extra
 from minicaffe.net.batch_axis import batch_axes
 from minicaffe.net.net import Net
 from minicaffe.net.weights import load_weights
@@ -22,6 +22,8 @@ from .forward_report import TaskLine, calling
 from .shipping.user_code import importable
 from .task_input import ForwardJob, task_folder
 
+KEY = "SampleID"  # the column of the samples' ids
+
 
 def count_samples(job: ForwardJob, rows: Iterator[Any]) -> Iterator[int]:
     """How many samples the TEST net's source has."""
@@ -29,15 +31,25 @@ def count_samples(job: ForwardJob, rows: Iterator[Any]) -> Iterator[int]:
         yield len(layer.batches.source)
 
 
-def extract_partition(
-    job: ForwardJob, bad: Any, ranges: Iterator[tuple[int, int]]
-) -> Iterator[tuple[str, ...]]:
-    """(sample id, values of each blob) of the samples in the ranges, each once."""
+def extract_partition(job: ForwardJob, bad: Any, parts: Iterator[Any]) -> Iterator[Any]:
+    """Arrow batches of (sample id, values of each blob), a batch of the net each.
+
+    `parts` are Arrow batches too, with the columns `first` and `end` of ranges of samples. Values
+    go from the net's arrays to Spark without becoming Python's numbers, which would take as long
+    as a small net.
+    """
+    pa = extra("pyarrow", "spark", "features")
+    ranges = (tuple(row.values()) for part in parts for row in part.to_pylist())
     with forward_net(job) as (net, layer, line):
         for ids in passes(net, layer, ranges, bad):
             line.done(len(ids))
-            columns = [rows_of(net, name, len(ids)).tolist() for name in job.blobs]
-            yield from zip(ids, *columns, strict=True)
+            columns = [pa.array(ids, pa.string())]
+            for name in job.blobs:
+                rows = rows_of(net, name, len(ids))
+                bounds = np.arange(len(ids) + 1, dtype=np.int32) * np.int32(rows.shape[1])
+                values = pa.array(np.array(rows).reshape(-1))  # the net will write over its own
+                columns.append(pa.ListArray.from_arrays(bounds, values))
+            yield pa.RecordBatch.from_arrays(columns, [KEY, *job.blobs])
 
 
 def test_partition(

@@ -25,17 +25,20 @@ def picture_of(datum: pb.Datum, channels: int = AS_STORED) -> Picture:
     if datum.encoded:
         return decode(datum.data, channels)
     shape = (datum.channels, datum.height, datum.width)
-    stored = "x".join(str(dim) for dim in shape)
     if min(shape) <= 0:
-        raise DataError(f"a picture of {stored}")
+        raise DataError(f"a picture of {_stored(shape)}")
     picture: Picture
     if datum.data:
         picture = np.frombuffer(datum.data, np.uint8)
     else:
         picture = np.array(datum.float_data, np.float32)
     if picture.size != shape[0] * shape[1] * shape[2]:
-        raise DataError(f"{picture.size} values for a picture of {stored}")
+        raise DataError(f"{picture.size} values for a picture of {_stored(shape)}")
     return picture.reshape(shape)
+
+
+def _stored(shape: tuple[int, ...]) -> str:
+    return "x".join(str(dim) for dim in shape)
 
 
 def decode(file: bytes, channels: int = AS_STORED) -> Picture:

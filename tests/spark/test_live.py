@@ -18,6 +18,7 @@ import pytest
 
 pytest.importorskip("pyspark")
 
+from minicaffe.data.database import create_database
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource, driver
 from minicaffe.distributed.spark.live import EVERY, LivePage
 from minicaffe.distributed.spark.live.course import MOST, Course
@@ -27,6 +28,7 @@ from minicaffe.distributed.spark.supervision.members import device_of, run_membe
 from minicaffe.distributed.spark.supervision.roster import Roster
 from minicaffe.distributed.spark.training_report import TrainingReport
 from minicaffe.errors import ClusterError
+from minicaffe.proto import minicaffe_pb2 as pb
 from tests.spark_cluster import SmallSet, spark_context
 
 pytestmark = pytest.mark.xdist_group("spark")
@@ -375,3 +377,27 @@ def test_each_member_has_a_card_of_its_own() -> None:
     assert [device_of("cpu", number) for number in range(2)] == ["cpu", "cpu"]
     assert [device_of("cuda", number) for number in range(2)] == ["cuda:0", "cuda:1"]
     assert device_of("cuda:2", 1) == "cuda:3"
+
+
+# --- features of many samples --------------------------------------------------------------------
+
+
+def test_features_of_10003_samples_come_whole_and_in_order(sc: Any, small: SmallSet) -> None:
+    """In batches of 64, of which no task has a whole number."""
+    count = 10_003
+    with create_database(small.folder / "many") as out:
+        for number in range(count):
+            datum = pb.Datum(channels=1, height=6, width=6, label=number % 4)
+            datum.data = number.to_bytes(36, "little")
+            out.put(f"{number:08d}".encode(), datum.SerializeToString())
+    solver = small.solver(max_iter=1)
+    train(sc, small, solver, ranks=1)
+    net = small.folder / "solver_net.prototxt"
+    text = net.read_text().replace(f"{small.folder}/test", f"{small.folder}/many")
+    net.write_text(text.replace("batch_size: 8", "batch_size: 64"))
+    words = ["-conf", solver, "-features", "data,label", "-model", f"{small.folder}/m.caffemodel"]
+    rows = CaffeOnSpark(sc).features(DataSource.getSource(Config(sc, words), False)).collect()
+    assert [row.SampleID for row in rows] == [f"{number:08d}" for number in range(count)]
+    assert [row.label for row in rows] == [[number % 4] for number in range(count)]
+    first = [row.data[0] * 256 + row.data[1] * 65536 for row in rows]
+    assert first == list(range(count))

@@ -11,15 +11,17 @@ from ..session import running_session
 
 
 def array_frame(rows: Any, names: Iterable[str], key: str = "") -> Any:
-    """A DataFrame of rows, an RDD or a list: a column array<float> a name, none of them null.
+    """A DataFrame of rows, an RDD or a list, with the columns of `array_schema`."""
+    return running_session().createDataFrame(rows, array_schema(names, key), verifySchema=False)
 
-    With `key`, a string column of this name comes first.
-    """
+
+def array_schema(names: Iterable[str], key: str = "") -> Any:
+    """A column array<float> a name, none of them null. With `key`, a string column comes first."""
     types = extra("pyspark.sql.types", "spark", "CaffeOnSpark")
     fields = [types.StructField(key, types.StringType(), nullable=False)] if key else []
     values = types.ArrayType(types.FloatType(), containsNull=False)
     fields += [types.StructField(name, values, nullable=False) for name in names]
-    return running_session().createDataFrame(rows, types.StructType(fields), verifySchema=False)
+    return types.StructType(fields)
 
 
 def first_of(column: Any) -> Any:
