@@ -60,6 +60,7 @@ class Config:
         self.maxRestarts = 4
         self.sigint_effect = self.on_nan = "stop"
         self.ports = ""
+        self.resume = False
         self.debug = False
         self.imageRoot = self.labelFile = self.captionFile = ""
         self.captionLength = 20

@@ -50,6 +50,7 @@ OPTIONS = {
     "device": Option("device", "text", "with whose kernels: cpu (default), reference, ..."),
     "persistent": Option("isRddPersistent", "switch", "for CaffeOnSpark's sake, without effect"),
     "snapshot": Option("snapshotStateFile", "text", "the .solverstate[.h5] to go on from"),
+    "resume": Option("resume", "switch", "go on from the newest whole snapshot, if there is one"),
     "weights": Option("snapshotModelFile", "text", "the .caffemodel[.h5] to start from"),
     "connection": Option(
         "connection", "connection", "between the ranks: ethernet (default), or a transport"

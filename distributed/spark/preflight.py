@@ -16,6 +16,7 @@ from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
 from minicaffe.machine.file_system import check_far, is_far, local_path
 from minicaffe.proto import minicaffe_pb2 as pb
+from minicaffe.solver.newest_snapshot import newest_complete_snapshot
 from minicaffe.solver.settings import check_settings
 from minicaffe.solver.state_file import check_weights, load_state, weights_of_state
 
@@ -85,10 +86,10 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     check_settings(solver)
     files, code = prepare_nets(conf, solver)
     model = model_path(conf.modelPath) if conf.modelPath else ""
+    snapshots = _place_snapshots(solver, model)
     weights, state = _starting_point(conf, solver)
     if solver.random_seed < 0:
         solver.random_seed = secrets.randbelow(1 << 31)
-    snapshots = _place_snapshots(solver, model)
     used = [portable.train_net(solver), *([portable.test_net(solver)] if validate else [])]
     with tried_here(code):
         put_stores(conf, used, portable.nets_of(solver))
@@ -268,8 +269,7 @@ def _starting_point(
     conf: Config, solver: pb.SolverParameter
 ) -> tuple[tuple[JobFile, ...], Resume | None]:
     """The weights to start from, and the state to go on from, whose seed the solver takes."""
-    if conf.snapshotStateFile:
-        path = conf.snapshotStateFile
+    if path := _snapshot(conf, solver):
         state = load_state(path)
         if state.iter >= solver.max_iter:
             raise ClusterError(
@@ -286,6 +286,22 @@ def _starting_point(
     given = [conf.snapshotModelFile] if conf.snapshotModelFile else list(solver.weights)
     names = [name.strip() for entry in given for name in entry.split(",") if name.strip()]
     return tuple(_file("-weights", name) for name in names), None
+
+
+def _snapshot(conf: Config, solver: pb.SolverParameter) -> str:
+    """The state to go on from: that of -snapshot, or with -resume the newest; "" for none."""
+    if not conf.resume:
+        return conf.snapshotStateFile
+    if conf.snapshotStateFile:
+        raise ClusterError("-resume finds the newest snapshot itself: leave out -snapshot, or it")
+    if not solver.snapshot and not solver.snapshot_after_train:
+        raise ClusterError(f"-resume: {conf.protoFile} writes no snapshots (snapshot: N)")
+    found = newest_complete_snapshot(solver.snapshot_prefix)
+    if found:
+        log.warning("-resume: goes on from %s", found)
+        return found
+    log.warning("-resume: no whole snapshot at %s: begins anew", solver.snapshot_prefix)
+    return ""
 
 
 def _file(option: str, url: str) -> JobFile:

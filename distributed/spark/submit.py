@@ -104,8 +104,8 @@ def start_spark(debug: bool, master: str = "") -> Any:
         with screen() as stream, waiting("Spark starts", stream):
             pyspark.SparkContext._ensure_initialized()  # a SparkConf then knows what the user set
             conf = pyspark.SparkConf()
-            if master:
-                conf.setMaster(master)
+            if master:  # no spark-submit has come before: what it sets for shells is not the user's
+                conf.setMaster(master).set("spark.ui.showConsoleProgress", "false")
             for name, value in SETTINGS.items():
                 conf.setIfMissing(name, value)
             if not debug:

@@ -4,6 +4,7 @@ import contextlib
 import queue
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from minicaffe.distributed.spark.slots import driver_addresses
 from minicaffe.distributed.spark.supervision.heartbeat import whereabouts
 from minicaffe.distributed.spark.supervision.roster import Roster
 from minicaffe.distributed.transport import open_transport
-from minicaffe.errors import CommunicationError
+from minicaffe.errors import ClusterError, CommunicationError
 from minicaffe.machine.whole_file import fenced, whole_file
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
@@ -116,6 +117,61 @@ def test_behind_the_address_of_another_machine(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(socket, "gethostname", lambda: "203.0.113.8")
     with pytest.raises(CommunicationError, match="finds no address of its own to listen on"):
         control.one_address("0.0.0.0", "203.0.113.7")
+
+
+# --- those who are refused ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "seat", [("run", 3, b"guess"), ("run", 2, b"secret"), ("old", 3, b"secret")]
+)
+def test_a_wrong_key_or_generation_is_refused_at_once(
+    server: control.ControlServer, seat: tuple[str, int, bytes]
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(ClusterError, match="it hung up"):
+        control.ControlLine(server.address, *seat, rank=0)
+    assert time.monotonic() - began < 3
+
+
+def test_a_talk_that_is_played_again_is_refused(server: control.ControlServer) -> None:
+    """Every challenge is a new one."""
+    said: list[bytes] = []
+
+    class Recording:
+        """A way to the server on which what the rank says is written down."""
+
+        def __init__(self) -> None:
+            self.door = socket.create_server(("127.0.0.1", 0))
+            self.thread = threading.Thread(target=self.pass_on)
+            self.thread.start()
+
+        def pass_on(self) -> None:
+            rank, _ = self.door.accept()
+            with rank, socket.create_connection(server.address) as there:
+                rank.sendall(there.recv(4096))
+                said.append(rank.recv(4096))
+                there.sendall(said[0])
+                rank.sendall(there.recv(4096))
+                said.append(rank.recv(4096))
+                there.sendall(said[1])
+
+    way = Recording()
+    line = control.ControlLine(way.door.getsockname(), "run", 3, b"secret", rank=0)
+    line.say("hello")
+    assert server.messages.get(timeout=5)["kind"] == "hello"
+    way.thread.join()
+    line.close()
+    way.door.close()
+    with socket.create_connection(server.address, 5) as again:
+        again.recv(4096)
+        again.sendall(b"".join(said))
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            assert again.recv(4096) == b""  # no proof in return
+        assert time.monotonic() - began < 3
+    while not server.messages.empty():
+        assert server.messages.get()["kind"] == "lost"  # of the line that was passed on
 
 
 # --- ports -------------------------------------------------------------------------------------

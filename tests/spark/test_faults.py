@@ -162,7 +162,7 @@ def test_an_interrupt_writes_a_snapshot(
         with pytest.raises(KeyboardInterrupt):
             training.run()
         assert not (small.folder / "m").exists()
-        assert "to go on: -snapshot" in capsys.readouterr().err
+        assert "to go on: -resume, from " in capsys.readouterr().err
     else:
         training.run()
     assert time.monotonic() - began < 60

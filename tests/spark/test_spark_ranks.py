@@ -205,6 +205,22 @@ def test_a_way_that_is_none_is_refused(small: SmallSet, words: list[str], said: 
         train(small, small.solver(), 1, *words)
 
 
+def test_resume_finds_the_newest_snapshot_or_begins(
+    small: SmallSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And a run that was ended in between comes to the same bits."""
+    straight, _ = train(small, small.solver("straight", max_iter=14), 2)
+    train(small, small.solver("begun", max_iter=9, more="snapshot: 4"), 2, "-resume")
+    assert f"no whole snapshot at {small.folder}/small: begins anew" in caplog.text
+    (small.folder / "small_iter_9.solverstate").write_bytes(b"cut short")
+    solver = small.solver("begun", max_iter=14, more="snapshot: 4")
+    resumed, _ = train(small, solver, 2, "-resume")
+    assert f"goes on from {small.folder}/small_iter_8.solverstate" in caplog.text
+    assert resumed[0].rows("weights") == straight[0].rows("weights")[-2:]
+    with pytest.raises(ClusterError, match="-resume finds the newest snapshot itself"):
+        train(small, solver, 2, "-resume", "-snapshot", "x")
+
+
 @pytest.mark.parametrize(("ranks", "seekable"), [(2, True), (3, True), (5, True), (2, False)])
 def test_ranks_share_a_test_and_get_what_one_rank_gets(
     small: SmallSet, ranks: int, seekable: bool, monkeypatch: pytest.MonkeyPatch

@@ -47,7 +47,7 @@ class Snapshots:
         """How the run may go on after its end."""
         if not self._states:
             return "there is no snapshot of this run"
-        return f"to go on: -snapshot {self._states[-1]}"
+        return f"to go on: -resume, from {self._states[-1]}"
 
     def newest(self) -> Start:
         """The newest that can be read and whose parts belong together, or else where it began."""
