@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import logging
+import math
 import os
 import re
 import shutil
@@ -112,7 +113,7 @@ def _size_of(path: Path) -> int:
 def _clear(root: Path, size: int) -> None:
     """Remove what is old; then, while `size` bytes find no room, what is not in use."""
     now = time.time()
-    idle = sorted((lock.stat().st_mtime, lock) for lock in root.glob("*.lock"))
+    idle = sorted((_last_use(lock), lock) for lock in root.glob("*.lock"))
     for used, lock in idle:
         if now - used > KEPT or _free(root) < size + SPARE:
             _remove(lock)
@@ -122,6 +123,12 @@ def _clear(root: Path, size: int) -> None:
             f"no room for a copy of {size / 1e6:.1f} MB in {root}: {free / 1e6:.1f} MB are free"
             " (MINICAFFE_COPIES names another folder)"
         )
+
+
+def _last_use(lock: Path) -> float:
+    with contextlib.suppress(OSError):  # another process has removed it
+        return lock.stat().st_mtime
+    return math.inf
 
 
 def _free(root: Path) -> int:
