@@ -90,12 +90,12 @@ class Case(NamedTuple):
 SHORT = {"max_iter": 6, "test_iter": 2, "test_interval": 3}
 CASES = {
     "lenet of the tests": Case("27affce4", "b84a6e20", mnist_lmdb),
-    "lenet on LMDB": Case("abd8f9fc", "25566491", mnist_lmdb, SHORT),
     "lenet on a DataFrame": Case("9817aafa", "8df80913", mnist_frame, SHORT),
     "lenet on CoSData": Case("49a47387", "1845c299", mnist_frame, SHORT),
     "cifar10 quick": Case("a4eb2228", "48008a0d", cifar_lmdb, SHORT),
 }
-LARGE = {  # CaffeNet
+MORE = {
+    "lenet on LMDB": Case("abd8f9fc", "25566491", mnist_lmdb, SHORT),
     "bvlc reference": Case("6b49f034", "2fba7f33", sequence_files, {"max_iter": 2},
                            {"resize": True}),
     "caffenet of the tests": Case("a1a56bf4", "6f412971", sequence_files, SHORT | {"max_iter": 4},
@@ -155,9 +155,9 @@ def test_they_run_as_they_are(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", LARGE)
-def test_large_nets_on_sequence_files(
+@pytest.mark.parametrize("name", MORE)
+def test_others_and_large_nets_run_too(
     sc: Any, name: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run(sc, LARGE[name], tmp_path, shared)
+    run(sc, MORE[name], tmp_path, shared)
