@@ -255,7 +255,7 @@ def _check_data(conf: Config, net: pb.NetParameter) -> None:
         name = source_class(name).__name__
         if not path:
             raise ClusterError(f"layer '{layer.name}' ({layer.type}): source must be given")
-        if name in ("LMDB", "LevelDB") and is_far(path):
+        if name in ("LMDB", "LevelDB", "SeqImageDataSource") and is_far(path):
             look_at_far(path)
             continue
         with contextlib.suppress(DataError):

@@ -18,9 +18,11 @@ from minicaffe.data.sequence_writer import SequenceFileWriter
 from minicaffe.data.source import Order, open_source
 from minicaffe.data.sources import seq_image_data_source
 from minicaffe.errors import DataError
+from minicaffe.machine.file_system import upload
 from minicaffe.net.net import Net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
+from tests.far_files import object_store
 
 cv2 = pytest.importorskip("cv2")
 
@@ -48,7 +50,9 @@ def write(path: Path, items: list[Item], compression: str = "NONE") -> Path:
     return path
 
 
-def memory(path: Path, batch: int = 4, more: str = "", kind: str = "SeqImageDataSource") -> str:
+def memory(
+    path: Path | str, batch: int = 4, more: str = "", kind: str = "SeqImageDataSource"
+) -> str:
     return (
         'name: "m" type: "MemoryData" top: "data" top: "label"'
         f' source_class: "com.yahoo.ml.caffe.{kind}" transform_param {{ mirror: true }}'
@@ -64,7 +68,7 @@ def opened() -> Iterator[Opened]:
     """Opens sources, and closes them after the test."""
     sources = ExitStack()
 
-    def opened(path: Path, more: str = "") -> Any:
+    def opened(path: Path | str, more: str = "") -> Any:
         param = parse_text(memory(path, more=more), pb.LayerParameter())
         return sources.enter_context(open_source(param.source_class, param, pb.TEST))
 
@@ -211,6 +215,16 @@ def test_an_epoch_of_many_blocks_unpacks_each_once(
     write(tmp_path / "part-", items[::2], "BLOCK")
     write(tmp_path / "part-0", items[1::2], "BLOCK")
     assert opened(tmp_path).groups is None  # any place, then, is shuffled to any other
+
+
+def test_files_in_an_object_store(tmp_path: Path, opened: Opened) -> None:
+    local = write(tmp_path / "part", [raw(i) for i in range(5)], "BLOCK")
+    with object_store() as bucket:
+        upload(local, f"{bucket}/seq/part-00000")
+        source = opened(f"{bucket}/seq")
+        assert [float(source.read(i).values[1]) for i in range(5)] == [0, 1, 2, 3, 4]
+        with pytest.raises(DataError, match=f"no database at {bucket}/nothing"):
+            opened(f"{bucket}/nothing")
 
 
 def test_many_files_are_not_open_at_once(tmp_path: Path, opened: Opened) -> None:

@@ -6,16 +6,18 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
+from ..database import database_at_hand
 from ..sample_key import SampleKey, read_sample_key
 from ..sequence_file import KEPT, Blocks, Record, SequenceFileReader
 from ..shuffle import Groups
-from ..source import DataSource, Sample, StoredPicture, local_path
+from ..source import DataSource, Sample, StoredPicture
 from ._pictures import Pictures, number_in
 
 OPEN_FILES = 32
@@ -45,14 +47,15 @@ class SeqImageDataSource(DataSource):
         source = param.memory_data_param.source
         if not source:
             raise DataError(f"layer '{param.name}': memory_data_param.source must be given")
-        self.files = part_files(local_path(source))
         self.pictures = Pictures(param)
         self._readers: OrderedDict[int, SequenceFileReader] = OrderedDict()
         self._reading = threading.Lock()
         self._blocks = Blocks()
         self._faults: list[str] = []
         ids: list[str] = []
+        self._copy = ExitStack()
         try:
+            self.files = part_files(self._copy.enter_context(database_at_hand(source)))
             index = np.fromiter(self._entries(ids), INDEX)
         except BaseException:
             self.close()
@@ -138,9 +141,10 @@ class SeqImageDataSource(DataSource):
             raise DataError(f"sample {self._ids[index]} in {file}: {error}") from error
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and let go of the copy of those that lie far away."""
         while self._readers:
             self._readers.popitem()[1].close()
+        self._copy.close()
 
 
 def part_files(path: str) -> list[Path]:
