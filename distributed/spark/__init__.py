@@ -29,6 +29,9 @@ shipping/           minicaffe itself, the user's modules, and files, on their wa
 doctor.py           a table of what would fail on a cluster
 slots.py            what the driver asks of a SparkContext: slots, settings, addresses
 spark_job.py        a Spark job that can be cancelled, and why it failed
+ml/                 CaffeEstimator and CaffeModel, for Spark ML
+store_writer.py     DataFrames into stores
+stores.py           stores in place of sources that Spark alone can read
 tools/              data sets for the others: pictures, captions, databases
 """
 

@@ -15,7 +15,7 @@ from typing import Any
 from minicaffe.data.store import INDEX, WINDOW, Index, find_index, index_of
 from minicaffe.errors import ClusterError
 
-from .session import context_of
+from .session import context_of, hadoop_place
 from .slots import screen
 from .spark_job import run_job
 
@@ -27,6 +27,7 @@ SETTINGS = {
     "parquet.block.size": str(GROUP),
     "parquet.page.size.row.check.min": "1",  # big rows too do not make bigger groups
 }
+CHUNK = 1 << 20  # bytes that go to Java in one call
 ORDER = "minicaffe order"  # a column: where a row stands in the frame
 
 
@@ -125,7 +126,7 @@ def digest_of_path(sc: Any, path: str, *words: str) -> str:
     The path may have a pattern of Hadoop in its parts. "" where it leads to no files: what Spark
     reads there may be another tomorrow.
     """
-    there, system = hadoop_path(sc, path)
+    there, system = hadoop_place(sc, path)
     files = []
     for status in system.globStatus(there) or ():
         found = system.listFiles(status.getPath(), True)
@@ -136,18 +137,12 @@ def digest_of_path(sc: Any, path: str, *words: str) -> str:
     return digest_of(sorted(files), *words) if files else ""
 
 
-def hadoop_path(sc: Any, path: str) -> tuple[Any, Any]:
-    """A path of Hadoop, and the file system that it lies in."""
-    there = sc._jvm.org.apache.hadoop.fs.Path(path)
-    return there, there.getFileSystem(sc._jsc.hadoopConfiguration())
-
-
 class HadoopFolder:
     """A folder in any file system that Spark knows."""
 
     def __init__(self, sc: Any, folder: str) -> None:
         self.sc = sc
-        there, self.system = hadoop_path(sc, folder)
+        there, self.system = hadoop_place(sc, folder)
         self.there = self.system.makeQualified(there)
 
     def path(self, name: str) -> str:
@@ -155,20 +150,31 @@ class HadoopFolder:
         return str(self.there.toString()) + "/" + name
 
     def names(self, below: str) -> list[str]:
-        """What lies in a folder of it."""
-        found = self.system.listStatus(hadoop_path(self.sc, self.path(below))[0])
-        return [str(status.getPath().getName()) for status in found]
+        """What lies in a folder of it; nothing where there is no such folder."""
+        place = hadoop_place(self.sc, self.path(below))[0]
+        if not self.system.exists(place):
+            return []
+        return [str(status.getPath().getName()) for status in self.system.listStatus(place)]
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file."""
+        stream = self.system.open(hadoop_place(self.sc, self.path(name))[0])
+        try:
+            return bytes(self.sc._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+        finally:
+            stream.close()
 
     def remove(self, name: str) -> None:
         """Remove something in it, with all that it holds; it need not be there."""
-        self.system.delete(hadoop_path(self.sc, self.path(name))[0], True)
+        self.system.delete(hadoop_place(self.sc, self.path(name))[0], True)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole: beside its place, then into it, where it replaces what was there."""
-        beside = hadoop_path(self.sc, self.path(f".{name}.{secrets.token_hex(4)}"))[0]
+        beside = hadoop_place(self.sc, self.path(f"{name}.{secrets.token_hex(4)}"))[0]
         stream = self.system.create(beside, True)
         try:
-            stream.write(content)
+            for first in range(0, len(content), CHUNK):
+                stream.write(content[first : first + CHUNK])
         finally:
             stream.close()
         options = self.sc._jvm.org.apache.hadoop.fs.Options
@@ -176,7 +182,7 @@ class HadoopFolder:
         overwrite[0] = options.Rename.OVERWRITE
         context = self.sc._jvm.org.apache.hadoop.fs.FileContext
         files = context.getFileContext(self.there.toUri(), self.sc._jsc.hadoopConfiguration())
-        files.rename(beside, hadoop_path(self.sc, self.path(name))[0], overwrite)
+        files.rename(beside, hadoop_place(self.sc, self.path(name))[0], overwrite)
 
 
 def _count(index: Index) -> str:

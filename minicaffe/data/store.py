@@ -244,6 +244,13 @@ def _parquet_files(path: str) -> Iterator[str]:
             yield from _parquet_files(entry.path)
 
 
+def rows_of_struct(array: Any) -> Iterator[Row]:
+    """The rows of one of Arrow's arrays of structs."""
+    names, columns = [field.name for field in array.type], array.flatten()
+    for row in range(len(array)):
+        yield {name: _value(column[row]) for name, column in zip(names, columns, strict=True)}
+
+
 def _value(scalar: Any) -> Any:
     """A value of Arrow's as one of Python's or, lists, of NumPy's; in structs too."""
     parts: Any = scalar

@@ -46,6 +46,7 @@ def test_rows_are_samples_in_the_order_of_their_ids(tmp_path: Path) -> None:
 
 
 RAW = PICTURE.tobytes()
+SHAPE = "channels: 3 height: 3 width: 4"
 DIMS = {"channels": [3], "height": [3], "width": [4]}
 
 
@@ -53,11 +54,13 @@ DIMS = {"channels": [3], "height": [3], "width": [4]}
     ("row", "more", "shape"),
     [
         ({"data": [RAW], **DIMS}, "", (3, 3, 4)),
-        ({"data": [RAW]}, "channels: 3 height: 3 width: 4", (3, 3, 4)),
+        ({"data": [RAW]}, SHAPE, (3, 3, 4)),
         ({"data": [PNG], **DIMS}, "image_encoded: true", (3, 3, 4)),
         ({"data": [PNG], "encoded": [True]}, "channels: 1", (1, 3, 4)),
         ({"data": [PNG]}, "image_encoded: true", (3, 3, 4)),
         ({"data": [RAW], **DIMS}, "height: 6 width: 8 resize: true", (3, 6, 8)),
+        ({"data": [[float(v) for v in PICTURE.transpose(2, 0, 1).ravel()]]}, SHAPE, (3, 3, 4)),
+        ({"data": [[0.5, 1.5]]}, "", (2, 1, 1)),
         ({"data": ["abcdefghijkl"]}, "channels: 1 height: 3 width: 4", (1, 3, 4)),
     ],
 )
@@ -76,7 +79,8 @@ def test_how_bytes_become_pictures(
         ({"label": ["cat"], "data": [RAW]}, "its label must be a number, not 'cat'"),
         ({"label": pyarrow.array([None], "string"), "data": [RAW]}, "it has no label"),
         ({"label": [1], "data": pyarrow.array([None], "binary")}, "it has no data"),
-        ({"label": [1], "data": [[1, 2]]}, "its data must be bytes or text, not ndarray"),
+        ({"label": [1], "data": [[1, 2]]}, "2 numbers for a picture of 3 x 3 x 4"),
+        ({"label": [1], "data": [True]}, "its data must be bytes, text or numbers, not bool"),
         ({"label": [1], "data": [b"123"]}, "3 bytes for a picture of 3 x 3 x 4"),
         ({"label": [1], "data": [RAW], "encoded": [True]}, "cannot be decoded"),
     ],

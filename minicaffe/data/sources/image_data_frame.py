@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
+from ..datum import Picture
 from ..source import DataSource, Sample, StoredPicture
 from ..store import Row
 from ._frames import FrameRows, check_columns, frame_of
@@ -20,7 +23,7 @@ OPTIONAL = ("id", "channels", "height", "width", "encoded")
 
 
 class ImageDataFrame(DataSource):
-    """Rows with a column `label` (a number, or text that says one) and `data` (bytes, or text).
+    """Rows with a column `label` (a number, or text that says one) and `data` (bytes or numbers).
 
     Others may be there: `id`, by which the samples are sorted, `channels`, `height` and `width` of
     pictures that are not encoded (else the layer's), and `encoded` (else
@@ -59,16 +62,12 @@ class ImageDataFrame(DataSource):
     def read(self, index: int) -> Sample:
         """Sample `index`. Raises DataError, with its id, for one that cannot be read."""
         with self._named(index) as (name, row):
-            kept = self._kept(name, row)
-            shape = (kept.channels, kept.height, kept.width)
-            picture = self.pictures.picture(kept.data, kept.encoded, shape)
-            label = number_in(kept.label, "its label")
-        return Sample(name, (picture, np.array(label, np.float32)))
+            return picture_sample(self.pictures, name, row)
 
     def stored(self, index: int) -> StoredPicture:
         """Sample `index`, as it is. Raises DataError, with its id, for one that cannot be read."""
         with self._named(index) as (name, row):
-            return self._kept(name, row)
+            return _stored(self.pictures, name, row)
 
     @contextlib.contextmanager
     def _named(self, index: int) -> Iterator[tuple[str, Row]]:
@@ -79,19 +78,45 @@ class ImageDataFrame(DataSource):
         except DataError as error:
             raise DataError(f"sample {name} of {self.rows.store.folder}: {error}") from error
 
-    def _kept(self, name: str, row: Row) -> StoredPicture:
-        for column in NEEDED:
-            if row[column] is None:
-                raise DataError(f"it has no {column}")
-        data = row["data"].encode() if isinstance(row["data"], str) else row["data"]
-        if not isinstance(data, bytes):
-            raise DataError(f"its data must be bytes or text, not {type(data).__name__}")
-        channels, height, width = (row.get(word) or 0 for word in ("channels", "height", "width"))
-        encoded = row.get("encoded")
-        if encoded is None:
-            encoded = self.param.memory_data_param.image_encoded
-        return StoredPicture(name, str(row["label"]), channels, height, width, bool(encoded), data)
-
     def close(self) -> None:
         """Let go of the rows in memory."""
         self.rows.close()
+
+
+def picture_sample(pictures: Pictures, name: str, row: Row) -> Sample:
+    """The picture (C, H, W) and the label () of a row, as a layer wants them. Raises DataError.
+
+    Data that are an array of numbers are the picture's values, channel by channel; its shape is
+    then the layer's, or (numbers, 1, 1) where the layer has none.
+    """
+    data = row["data"]
+    if isinstance(data, np.ndarray) and data.dtype.kind in "fiub":
+        picture = pictures.scaled(_numbers(pictures.wanted, data))
+        label = number_in(str(row["label"]), "its label")
+    else:
+        kept = _stored(pictures, name, row)
+        shape = (kept.channels, kept.height, kept.width)
+        picture = pictures.picture(kept.data, kept.encoded, shape)
+        label = number_in(kept.label, "its label")
+    return Sample(name, (picture, np.array(label, np.float32)))
+
+
+def _numbers(memory: pb.MemoryDataParameter, data: NDArray[Any]) -> Picture:
+    shape = (memory.channels, memory.height, memory.width)
+    shape = shape if all(shape) else (data.size, 1, 1)
+    if data.size != math.prod(shape):
+        raise DataError(f"{data.size} numbers for a picture of {' x '.join(map(str, shape))}")
+    return data.astype(np.float32).reshape(shape)
+
+
+def _stored(pictures: Pictures, name: str, row: Row) -> StoredPicture:
+    for column in NEEDED:
+        if row[column] is None:
+            raise DataError(f"it has no {column}")
+    data = row["data"].encode() if isinstance(row["data"], str) else row["data"]
+    if not isinstance(data, bytes):
+        raise DataError(f"its data must be bytes, text or numbers, not {type(data).__name__}")
+    channels, height, width = (row.get(word) or 0 for word in ("channels", "height", "width"))
+    encoded = row.get("encoded")
+    encoded = pictures.wanted.image_encoded if encoded is None else encoded
+    return StoredPicture(name, str(row["label"]), channels, height, width, bool(encoded), data)
