@@ -141,7 +141,7 @@ class _Writer(MLWriter):
         self.model = model
 
     def saveImpl(self, path: str) -> None:
-        DefaultParamsWriter.saveMetadata(self.model, path, self.sparkSession)
+        DefaultParamsWriter.saveMetadata(self.model, path, context_of(self.sparkSession))
         folder = HadoopFolder(context_of(self.sparkSession), path)
         folder.write(NET, self.model.net_text.encode())
         folder.write(WEIGHTS, self.model.weights_bytes)
@@ -152,7 +152,7 @@ class _Writer(MLWriter):
 class _Reader(MLReader[CaffeModel]):
     def load(self, path: str) -> CaffeModel:
         kind = f"{CaffeModel.__module__}.{CaffeModel.__name__}"
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession, kind)
+        metadata = DefaultParamsReader.loadMetadata(path, context_of(self.sparkSession), kind)
         folder = HadoopFolder(context_of(self.sparkSession), path)
         files = {name: folder.read(f"{FILES}/{name}") for name in folder.names(FILES)}
         model = CaffeModel(folder.read(NET).decode(), folder.read(WEIGHTS), files)
