@@ -12,7 +12,7 @@ import pytest
 def object_store() -> Iterator[str]:
     """An S3 with one bucket for the length of a `with` block; the URL of the bucket."""
     bucket = f"lab-{os.urandom(4).hex()}"  # all stores of a process have the same content
-    server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    server = pytest.importorskip("moto.server", reason="moto and flask-cors are not installed")
     s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
     store = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     store.start()
