@@ -15,11 +15,11 @@ import posixpath
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import DataError, extra
+from ..machine.file_system import exists, local_path, open_file, read_file
 from .shuffle import Groups
-from .source import local_path
 
 INDEX = "index.json"
 FORMAT = 1  # of the index
@@ -76,20 +76,13 @@ class Index:
 def find_index(folder: str) -> Index | None:
     """The index of a store; None where there is no whole store. Raises DataError."""
     path = posixpath.join(folder, INDEX)
-    try:
-        with open_file(path) as file:
-            return Index.from_json(file.read().decode())
-    except FileNotFoundError:
+    if not exists(path):
         return None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    content = read_file(path)
+    try:
+        return Index.from_json(content.decode())
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not the index of a store: {error}") from error
-
-
-def open_file(path: str) -> BinaryIO:
-    """A file for reading. Raises OSError."""
-    return open(local_path(path), "rb")
 
 
 class Store:

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from ..errors import DataError, Error, extra
@@ -120,6 +120,16 @@ def read_file(url: str) -> bytes:
             return content
     with _here(url):
         return Path(local_path(url)).read_bytes()
+
+
+def open_file(url: str) -> BinaryIO:
+    """A file for reading, from any place in it. Raises DataError."""
+    if is_far(url):
+        with _far(url) as (system, path):
+            far: BinaryIO = system.open(path, "rb")
+            return far
+    with _here(url):
+        return open(local_path(url), "rb")
 
 
 def download(url: str, target: str | os.PathLike[str]) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from minicaffe.data.store import Index, Store, find_index, index_of
 from minicaffe.errors import DataError
+from minicaffe.machine.file_system import upload
+from tests.far_files import object_store
 
 pyarrow = pytest.importorskip("pyarrow")
 
@@ -163,3 +165,18 @@ def test_a_parquet_folder_is_sorted_by_id_if_it_fits(tmp_path: Path) -> None:
     assert [rows.id(row, i) for i, row in enumerate(found)] == ["00000000", "a", "b", "b", "z", "é"]
     large = Store.of_parquet(str(tmp_path), ["n"], window=1)
     assert [large.read(i)["n"] for i in range(6)] == list(range(6))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_a_store_in_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINICAFFE_COPIES", str(tmp_path / "copies"))
+    write(tmp_path / "here", [6, 3], 4)
+    near = store(tmp_path / "here")
+    with object_store() as bucket:
+        assert find_index(f"{bucket}/store") is None
+        for path in (tmp_path / "here").iterdir():
+            upload(path, f"{bucket}/store/{path.name}")
+        far = Store(f"{bucket}/store", ["label"])
+        assert [far.read(i)["label"] for i in range(9)] == [near.read(i)["label"] for i in range(9)]
+        with pytest.raises(DataError, match=r"nowhere: there is no store here"):
+            Store(f"{bucket}/nowhere")
