@@ -49,11 +49,12 @@ def current() -> Context:
 
 
 @contextmanager
-def fresh(device: str | None = None) -> Iterator[Context]:
+def fresh(device: str | None = None, precision: str = "float32") -> Iterator[Context]:
     """A new context for the length of a `with` block; the former one comes back after it."""
     former = current()
     _local.context = Context()
     _local.context.device = device or former.device
+    _local.context.precision = precision
     try:
         yield _local.context
     finally:

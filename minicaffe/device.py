@@ -84,6 +84,12 @@ def check_available(device: str) -> None:
         raise DeviceError(why)
 
 
+def check_precision(precision: str, device: str) -> None:
+    """Raise DeviceError for a precision that the device does not have."""
+    if precision != "float32" and folder(device) != "cuda":
+        raise DeviceError(f"-precision {precision} is for the device cuda, not for {device}")
+
+
 def synchronize(device: str) -> None:
     """Wait until all kernels that a device was given are done; on the host they are."""
     if place(device) != "host":

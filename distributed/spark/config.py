@@ -45,6 +45,7 @@ class Config:
         self.modelPath = ""
         self.devices = 1
         self.device = "cpu"
+        self.precision = "float32"
         self.isRddPersistent = False
         self.snapshotStateFile = self.snapshotModelFile = ""
         self.connection = "ethernet"

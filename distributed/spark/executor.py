@@ -115,7 +115,7 @@ def train_rank(
     """Train as one rank, and bring the model home as rank 0; gives what the rank has come to."""
     with (
         task_folder() as folder,
-        context.fresh(job.device) as here,
+        context.fresh(job.device, job.precision) as here,
         contextlib.ExitStack() as at_end,
     ):
         check_available(job.device)

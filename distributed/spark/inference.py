@@ -81,7 +81,7 @@ def forward_net(job: ForwardJob) -> Iterator[tuple[Net, Any, TaskLine]]:
         _in_one_sentence(),
         executor_log(job.log_level),
         task_folder() as folder,
-        context.fresh(job.device) as here,
+        context.fresh(job.device, job.precision) as here,
         importable(job.code, folder),
         calling(job.call, task.partitionId() if task else 0) as line,
         JobFiles(job.call, task.partitionId() if task else 0) as files,

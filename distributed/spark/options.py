@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from minicaffe.context import PRECISIONS
 from minicaffe.errors import ClusterError, CommunicationError, did_you_mean
 
 from ..ports import read_ports
@@ -22,9 +23,20 @@ OFF = ("false", "no", "off", "0")
 
 ON_NAN = ("stop", "go")  # when loss or gradients are not finite
 EFFECTS = ("stop", "snapshot", "none")  # of a signal, as in Caffe
+WORDS: dict[str, Sequence[str]] = {"effect": EFFECTS, "nan": ON_NAN, "precision": PRECISIONS}
 
 Kind = Literal[
-    "text", "number", "count", "top", "switch", "words", "connection", "effect", "nan", "ports"
+    "text",
+    "number",
+    "count",
+    "top",
+    "switch",
+    "words",
+    "connection",
+    "effect",
+    "nan",
+    "ports",
+    "precision",
 ]
 
 
@@ -48,6 +60,9 @@ OPTIONS = {
     "output": Option("outputPath", "text", "where the result is written; must not exist yet"),
     "devices": Option("devices", "number", "devices a rank (1): a member of the ring for each"),
     "device": Option("device", "text", "with whose kernels: cpu (default), reference, ..."),
+    "precision": Option(
+        "precision", "precision", "of products on the device cuda: float32 (default), tf32"
+    ),
     "persistent": Option("isRddPersistent", "switch", "for CaffeOnSpark's sake, without effect"),
     "snapshot": Option("snapshotStateFile", "text", "the .solverstate[.h5] to go on from"),
     "resume": Option("resume", "switch", "go on from the newest whole snapshot, if there is one"),
@@ -111,8 +126,8 @@ def checked(attribute: str, value: Any) -> Any:
         return _words(name, value)
     if kind == "connection":
         return _connection(name, value)
-    if kind in ("effect", "nan"):
-        return _one_of(name, value, EFFECTS if kind == "effect" else ON_NAN)
+    if kind in WORDS:
+        return _one_of(name, value, WORDS[kind])
     if kind == "ports":
         return _ports(name, value)
     return _text(name, value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from minicaffe.data.database import look_at_far, open_database
 from minicaffe.data.source import source_class
-from minicaffe.device import folder, known_families
+from minicaffe.device import check_precision, folder, known_families
 from minicaffe.errors import ClusterError, DataError, SnapshotError
 from minicaffe.layer import create_layer, layer_class, layer_type_list
 from minicaffe.machine.file_system import check_far, is_far, local_path
@@ -48,6 +48,7 @@ class Plan:
     scheme: str
     sync: str
     device: str
+    precision: str
     devices: int
     model: str  # path of the final model; "" for none
     snapshot_folder: str  # "" without snapshots
@@ -73,7 +74,7 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     """
     scheme = _scheme(conf)
     sync = _sync(conf)
-    known_families(conf.device)  # DeviceError for a device that nobody has
+    _check_device(conf)
     _say_device(conf)
     solver = pb.SolverParameter()
     solver.CopyFrom(conf.solverParameter)
@@ -93,13 +94,13 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     used = [portable.train_net(solver), *([portable.test_net(solver)] if validate else [])]
     with tried_here(code):
         put_stores(conf, used, portable.nets_of(solver))
-    ring = scheme, sync, conf.device, conf.devices
+    ring = scheme, sync, conf.device, conf.precision, conf.devices
     return Plan(solver, files, code, weights, state, *ring, model, snapshots)
 
 
 def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
     """Check everything about a test or a feature job. Raises an error of minicaffe, in one line."""
-    known_families(conf.device)
+    _check_device(conf)
     if not conf.modelPath:
         raise ClusterError("no model is given: -model FILE")
     solver = pb.SolverParameter()
@@ -123,6 +124,7 @@ def plan_forward(conf: Config, blobs: tuple[str, ...]) -> ForwardJob:
         blobs=blobs,
         log_level=level,
         device=conf.device,
+        precision=conf.precision,
         data_threads=conf.transform_thread_per_device,
     )
 
@@ -157,6 +159,12 @@ def check_folder(folder: str, option: str) -> None:
 
 
 # --- the parts of a plan ---------------------------------------------------------------------
+
+
+def _check_device(conf: Config) -> None:
+    """Raise DeviceError for a device that nobody has, or that lacks the precision."""
+    known_families(conf.device)
+    check_precision(conf.precision, conf.device)
 
 
 def _scheme(conf: Config) -> str:

@@ -48,6 +48,7 @@ class TrainJob:
     stops_at_nan: bool  # or trains on
     log_level: tuple[int, int]  # of rank 0 and of the others
     device: str  # whose kernels are used
+    precision: str  # of their products
     data_threads: int  # that decode pictures, at least
 
     @property
@@ -83,6 +84,7 @@ class ForwardJob:
     blobs: tuple[str, ...]  # whose values are wanted; empty: the net's outputs
     log_level: int
     device: str
+    precision: str
     data_threads: int
     call: Call | None = None  # to the driver, who shows how far the tasks are
 

@@ -107,7 +107,7 @@ def choose_device(args: argparse.Namespace, solver_gpu: int | None = None) -> st
     use it, that is a warning, while a flag for one raises DeviceError.
     """
     from .. import context
-    from ..device import available, check_available, folder
+    from ..device import available, check_available, check_precision
 
     if getattr(args, "check", False):
         check_kernels()
@@ -122,8 +122,7 @@ def choose_device(args: argparse.Namespace, solver_gpu: int | None = None) -> st
     device = device or "cpu"
     check_available(device)
     precision = getattr(args, "precision", "float32")
-    if precision != "float32" and folder(device) != "cuda":
-        raise DeviceError(f"-precision {precision} is for the device cuda, not for {device}")
+    check_precision(precision, device)
     context.current().device, context.current().precision = device, precision
     log.info("Use %s.", device.upper() if device == "cpu" else device)
     return device

@@ -164,22 +164,25 @@ def test_what_a_plan_refuses(
 @pytest.mark.parametrize(
     ("args", "plan"),
     [
-        ([], ("tcp", "cpu")),
-        (["-connection", "Ethernet", "-device", "reference"], ("tcp", "reference")),
-        (["-connection", "inproc"], ("inproc", "cpu")),
+        ([], ("tcp", "cpu", "float32")),
+        (["-connection", "Ethernet", "-device", "reference"], ("tcp", "reference", "float32")),
+        (["-connection", "inproc"], ("inproc", "cpu", "float32")),
+        (["-connection", "shm", "-device", "cuda:1"], ("shm", "cuda:1", "float32")),
+        (["-device", "cuda", "-precision", "tf32"], ("tcp", "cuda", "tf32")),
     ],
 )
 def test_transports_and_devices_are_found_by_name(
-    solver: str, args: list[str], plan: tuple[str, str]
+    solver: str, args: list[str], plan: tuple[str, str, str]
 ) -> None:
     made = plan_training(Config(Cluster(), ["-conf", solver, *args]), validate=False)
-    assert (made.scheme, made.device) == plan
+    assert (made.scheme, made.device, made.precision) == plan
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["-connection", "infiniband"], "no transport 'rdma' yet"),
+        (["-precision", "tf32"], "-precision tf32 is for the device cuda, not for cpu"),
         (["-device", "quantum"], "no device 'quantum' .there are: .*cpu"),
         (["-model", "none/m"], "no folder .*none"),
         (["-model", "."], "is a folder"),

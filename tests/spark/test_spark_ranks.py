@@ -14,7 +14,7 @@ from minicaffe.data.database import create_database, open_database
 from minicaffe.distributed import validation
 from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import ThreadRendezvous
-from minicaffe.distributed.spark import driver, executor
+from minicaffe.distributed.spark import driver, executor, preflight
 from minicaffe.distributed.spark.config import Config
 from minicaffe.distributed.spark.control import Message
 from minicaffe.distributed.spark.portable import get_places, nets_of
@@ -77,7 +77,8 @@ def train(
         files=plan.files, code=plan.code, weights=plan.weights,
         state=plan.state,
         seed=plan.solver.random_seed, world_size=ranks, devices=1, run="run", generation=0,
-        secret=b"s", ports="", scheme="inproc", sync=plan.sync, device=plan.device, data_threads=1,
+        secret=b"s", ports="", scheme="inproc", sync=plan.sync, device=plan.device,
+        precision=plan.precision, data_threads=1,
         control=("", 0),
         model=plan.model, beacon="", stops_at_nan=conf.on_nan == "stop", log_level=(0, 0),
     )  # fmt: skip
@@ -106,6 +107,23 @@ def test_weights_are_bit_equal_after_every_update(small: SmallSet, ranks: int) -
     assert len(set(notes[0].rows("weights"))) == 12
     assert results == [[(rank, 12, notes[0].rows("weights")[-1])] for rank in range(ranks)]
     assert (small.folder / "m").exists()
+
+
+def test_a_rank_has_the_precision_of_its_job(
+    small: SmallSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noting(*args: Any) -> Any:
+        seen.append(context.current().precision)
+        return create_solver(*args)
+
+    monkeypatch.setattr(executor, "create_solver", noting)
+    monkeypatch.setattr(preflight, "check_precision", lambda precision, device: None)
+    for words in ([], ["-precision", "tf32"]):
+        train(small, small.solver(max_iter=2), 2, *words)
+    assert seen == ["float32"] * 2 + ["tf32"] * 2
+    assert context.current().precision == "float32"
 
 
 DROPOUT = 'layer { name: "drop" type: "Dropout" bottom: "ip1" top: "ip1" }'

@@ -107,6 +107,7 @@ class Generation:
             ports=run.conf.ports,
             sync=plan.sync,
             device=plan.device,
+            precision=plan.precision,
             data_threads=run.conf.transform_thread_per_device,
             control=(host, self.server.address[1]),
             model=plan.model,
