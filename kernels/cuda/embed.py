@@ -6,7 +6,7 @@ import numpy as np
 
 from ._array import DeviceArray
 from ._compile.jit import inner
-from ._labels import IGNORED, OUTSIDE, class_of
+from ._labels import OUTSIDE, class_of
 from ._means import NONE, write_mean
 from ._rows import add_rows
 from .inner_product import backward_bias as sum_columns
@@ -46,7 +46,7 @@ def backward_bias(dy: DeviceArray, dbias: DeviceArray) -> None:
 def _look_up(i: int, args: Any) -> Any:
     index, y, weight = args
     position, row, column = _place(i, index, weight)
-    y[position, column] = ZERO if row == IGNORED else weight[max(row, 0), column]
+    y[position, column] = weight[row, column] if row >= 0 else ZERO
     return 0.0, 0, position if row == OUTSIDE else NONE
 
 
@@ -54,8 +54,7 @@ def _look_up(i: int, args: Any) -> Any:
 def _look_up_and_add(i: int, args: Any) -> Any:
     index, y, weight, bias = args
     position, row, column = _place(i, index, weight)
-    found = ZERO if row == IGNORED else weight[max(row, 0), column]
-    y[position, column] = found + bias[column]
+    y[position, column] = bias[column] + (weight[row, column] if row >= 0 else ZERO)
     return 0.0, 0, position if row == OUTSIDE else NONE
 
 

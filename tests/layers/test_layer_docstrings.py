@@ -142,7 +142,7 @@ def test_devices_agree(layer_type: str) -> None:
 
 def test_which_examples_need_files() -> None:
     """Every data layer's does but DummyData's; none that has a kernel to be tested here does."""
-    fed = {"Data", "HDF5Data", "ImageData", "MemoryData", "WindowData"}
+    fed = {"CoSData", "Data", "HDF5Data", "ImageData", "MemoryData", "WindowData"}
     assert fed | {"HDF5Output"} == FROM_FILES
 
 

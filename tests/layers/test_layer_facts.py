@@ -26,10 +26,13 @@ def test_the_fields_that_a_class_names_are_there(layer_type: str) -> None:
     if kind.parameters is not None:
         assert f"{kind.parameters}_param" in FIELDS
     for path in (*kind.reads, *kind.small_files, *kind.writes):
-        holder, field = path.split(".")
-        message = FIELDS[holder].message_type
-        assert message is not None
-        assert message.fields_by_name[field].type == FIELDS["name"].type  # a string
+        fields = FIELDS
+        *holders, field = path.split(".")
+        for holder in holders:
+            message = fields[holder].message_type
+            assert message is not None
+            fields = message.fields_by_name
+        assert fields[field].type == FIELDS["name"].type  # a string
 
 
 def test_relatives_read_one_message() -> None:

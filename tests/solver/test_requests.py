@@ -42,7 +42,7 @@ def test_a_snapshot_can_be_asked_for(tmp_path):
 
 
 def test_other_requests_are_refused():
-    with pytest.raises(SolverError, match="no request 'pause' .there are: snapshot, stop"):
+    with pytest.raises(SolverError, match="no request 'pause' .there are: diverged, snapshot, stop"):
         make().request("pause")
 
 
