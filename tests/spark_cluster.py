@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -28,14 +29,18 @@ SETTINGS = {
 
 @contextmanager
 def spark_context(master: str, **settings: str) -> Iterator[Any]:
-    """A SparkContext for the length of a `with` block; settings with _ for the dots."""
+    """A SparkContext for the length of a `with` block; settings with _ for the dots.
+
+    Executors, wherever they are, run the Python of the tests.
+    """
     from pyspark import SparkConf, SparkContext
 
     use_java()
     conf = SparkConf().setMaster(master).setAppName("minicaffe tests")
     given = {name.replace("_", "."): value for name, value in settings.items()}
     conf.setAll(list((SETTINGS | {"spark.ui.enabled": "false"} | given).items()))
-    sc = SparkContext(conf=conf)
+    with mock.patch.dict(os.environ, PYSPARK_PYTHON=sys.executable):
+        sc = SparkContext(conf=conf)
     try:
         yield sc
     finally:
