@@ -75,6 +75,7 @@ def train_once(api: SimpleNamespace) -> None:
         api.cos.train(api.train)
 
 
+@pytest.mark.slow
 def test_train_then_features_then_test(api: SimpleNamespace) -> None:
     api.cos.train(api.train)
     assert os.path.isfile(api.args.get("-model").split(":")[1][3:])
@@ -224,6 +225,7 @@ def solver(solver_path: Path, net_path: Path, max_iter: int, learning_rate: floa
     solver_path.write_text(str(s))
 
 
+@pytest.mark.slow
 def test_a_grid_of_nets_and_solvers_by_one_config(sc: Any, folder: Path, tmp_path: Path) -> None:
     """Each turn writes another net and solver under the same names, and trains those."""
     net_path, solver_path = tmp_path / "net.prototxt", tmp_path / "solver.prototxt"

@@ -199,6 +199,7 @@ def test_a_net_of_another_kind(model: str, old: str, new: str, message: str) -> 
 # --- in Spark ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_predictions_in_spark(model: str) -> None:
     with spark_context("local[2]") as sc:
         from pyspark.sql import SparkSession

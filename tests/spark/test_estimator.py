@@ -143,6 +143,7 @@ def test_a_saved_model_is_the_model(spark: Any, small: SmallSet, model: CaffeMod
     assert again.extractParamMap() == trained.extractParamMap()
 
 
+@pytest.mark.slow
 def test_data_of_any_kind(spark: Any, small: SmallSet, model: CaffeModel) -> None:
     from pyspark.ml.functions import array_to_vector
     from pyspark.sql import functions

@@ -130,6 +130,7 @@ def test_what_would_come_again_is_not_tried_again(
     assert not (small.folder / "m").exists()
 
 
+@pytest.mark.slow
 def test_a_fault_that_comes_again_and_again_ends_the_run(
     sc: Any, small: SmallSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_fault_that_comes_again_and_again_ends_the_run(
     assert capsys.readouterr().err.count("generation 1: 2 ranks") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effect", ["stop", "snapshot"])
 def test_an_interrupt_writes_a_snapshot(
     sc: Any, small: SmallSet, effect: str, capsys: pytest.CaptureFixture[str]

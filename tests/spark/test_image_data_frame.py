@@ -95,6 +95,7 @@ def trained(sc: Any, solver: str) -> str:
     return digest(Path(conf.modelPath))
 
 
+@pytest.mark.slow
 def test_an_lmdb_and_a_parquet_folder_give_the_same(
     sc: Any, small: SmallSet, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -222,6 +222,7 @@ layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "predict" bottom: "cont" t
 """
 
 
+@pytest.mark.slow
 def test_each_sample_has_its_own_values_of_a_sequence(sc: Any, small: SmallSet) -> None:
     """4 rows to a batch, as many as a blob's third axis has; of 10, so that one is not full."""
     from pyspark.sql import SparkSession
@@ -250,6 +251,7 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "label" top: "lo
 """
 
 
+@pytest.mark.slow
 def test_matrices_from_hdf5(sc: Any, small: SmallSet) -> None:
     h5py = pytest.importorskip("h5py")
     rng = np.random.default_rng(1)

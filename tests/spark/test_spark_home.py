@@ -55,6 +55,7 @@ def test_a_training_leaves_nothing_in_the_temporary_folder(
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_leaves_no_weights_in_the_temporary_folder(
     sc: Any, small: SmallSet, temporary: Path
 ) -> None:
