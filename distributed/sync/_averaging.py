@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..communicator import Array, Communicator
 from . import Sync
 
 
-class AveragingSync(Sync):
+class AveragingSync(Sync, ABC):
     """Local updates; the weights are averaged after every iteration whose number `every` divides.
 
     They are also averaged at a test, a snapshot and the end, so that what is tested and written is
@@ -30,9 +31,9 @@ class AveragingSync(Sync):
         self._apart = False  # whether the ranks have made updates of their own
         self._histories_apart = False
 
+    @abstractmethod
     def add_up(self, array: Array) -> None:
         """Leave the sum of all ranks' arrays on rank 0, in an order that is always the same."""
-        raise NotImplementedError
 
     @property
     def equal(self) -> bool:
