@@ -6,13 +6,17 @@ from typing import Any, TypeVar
 
 from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import ThreadRendezvous, connect
-from minicaffe.distributed.transport import known_schemes
+from minicaffe.distributed.transport import known_schemes, missing
 
 T = TypeVar("T")
 
-# Where a rank listens, for every transport that there is; those of MINICAFFE_PATH come last.
+# Where a rank listens, for every transport that this machine can use; those of MINICAFFE_PATH too.
 URLS = ("inproc://test", "tcp://127.0.0.1:0")
-URLS += tuple(f"{name}://127.0.0.1:0" for name in known_schemes() if name not in ("inproc", "tcp"))
+URLS += tuple(
+    f"{name}://127.0.0.1:0"
+    for name in known_schemes()
+    if name not in ("inproc", "tcp") and not missing(name)
+)
 SECRET = b"the secret of the tests"
 
 

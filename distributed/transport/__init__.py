@@ -3,7 +3,8 @@
 `open_transport("tcp://10.0.0.7:0")` finds `transport/tcp.py` by the scheme of the URL and asks its
 `listen(url)` for a Listener. Its address goes to the other ranks (see rendezvous.py); `join` then
 connects to the right neighbour, lets the left one in, and returns the Transport. A new transport
-is one new file with these three things.
+is one new file with these three things. If it needs what not every machine has, such as a card, it
+also brings `missing() -> str`: "", or one line that names what is missing and the remedy.
 """
 
 from __future__ import annotations
@@ -73,6 +74,17 @@ def known_schemes() -> list[str]:
     """The transports that have a file here."""
     names = (found.name for found in pkgutil.iter_modules(__path__))
     return sorted(name for name in names if not name.startswith("_"))
+
+
+def missing(scheme: str) -> str:
+    """What this machine lacks for a transport: "", or one line that names it and the remedy.
+
+    That is the answer of the `missing()` of the transport's file; one without it lacks nothing.
+    """
+    if scheme not in known_schemes():
+        return f"there is no transport '{scheme}' (there is: {', '.join(known_schemes())})"
+    ask = getattr(importlib.import_module(f"{__name__}.{scheme}"), "missing", None)
+    return str(ask()) if ask else ""
 
 
 def open_transport(url: str) -> Listener:

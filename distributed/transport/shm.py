@@ -56,13 +56,20 @@ class ShmListener(UnixListener):
         return _Writer(right, me.right), _Reader(left, me.left)
 
 
+def missing() -> str:
+    """What this system lacks for it; see transport.missing."""
+    if hasattr(os, "memfd_create"):
+        return ""
+    return "memory without a name needs Linux; take unix or tcp"
+
+
 def listen(url: str) -> UnixListener:
     """Listen under a new name; what else the URL says is of no use here.
 
     Raises CommunicationError.
     """
-    if not hasattr(os, "memfd_create"):
-        raise CommunicationError(f"'{url}': memory without a name needs Linux; take unix or tcp")
+    if missing():
+        raise CommunicationError(f"'{url}': {missing()}")
     return listener_for(url, "shm", ShmListener)
 
 

@@ -48,6 +48,13 @@ class UnixListener(StreamListener):
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def missing() -> str:
+    """What this system lacks for it; see transport.missing."""
+    if hasattr(socket, "AF_UNIX"):
+        return ""
+    return "this system has no sockets for the ranks of one host; take tcp"
+
+
 def listen(url: str) -> UnixListener:
     """Listen under a new name; what else the URL says is of no use here.
 
@@ -58,8 +65,8 @@ def listen(url: str) -> UnixListener:
 
 def listener_for(url: str, scheme: str, kind: type[UnixListener]) -> UnixListener:
     """A listener of a kind under a new name. Raises CommunicationError."""
-    if not hasattr(socket, "AF_UNIX"):
-        raise CommunicationError(f"'{url}': this system has no sockets for the ranks of one host")
+    if missing():
+        raise CommunicationError(f"'{url}': {missing()}")
     folder = ""
     name = f"minicaffe-{secrets.token_hex(8)}"
     sock = socket.socket(socket.AF_UNIX)

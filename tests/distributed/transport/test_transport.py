@@ -23,7 +23,7 @@ from minicaffe.distributed.frames import (
     seal,
 )
 from minicaffe.distributed.rendezvous import ThreadRendezvous, connect
-from minicaffe.distributed.transport import known_schemes, open_transport
+from minicaffe.distributed.transport import known_schemes, missing, open_transport
 from minicaffe.errors import CommunicationError
 from tests.ranks import SECRET, URLS, at_once, outcomes, run_ranks, scheme_of
 
@@ -48,6 +48,17 @@ def test_an_unknown_scheme_is_answered_with_the_known_ones() -> None:
         CommunicationError, match=r"pigeon://roof.*inproc://, shm://, tcp://, unix://"
     ):
         open_transport("pigeon://roof")
+    assert missing("pigeon").startswith("there is no transport 'pigeon' (there is: ")
+
+
+def test_what_a_transport_lacks_here_is_one_line_and_listening_says_it_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert missing("inproc") == missing("tcp") == ""
+    monkeypatch.delattr("os.memfd_create", raising=False)
+    assert missing("shm") == "memory without a name needs Linux; take unix or tcp"
+    with pytest.raises(CommunicationError, match=missing("shm")):
+        open_transport("shm://")
 
 
 # --- frames ------------------------------------------------------------------------------------
