@@ -39,6 +39,9 @@ DTYPES = {
     np.dtype(np.uint8): 4,
 }
 
+#: float32 that travels in 2 bytes (compression.py); `dtype` says so, where the ranks disagree.
+ROUNDED = {"bf16": 5, "fp16": 6}
+
 
 class Kind(IntEnum):
     """The collective that a frame belongs to."""
@@ -77,7 +80,10 @@ def make_frame(
     iteration: int,
     payload: memoryview,
 ) -> Frame:
-    """A frame of these fields; `kind` may carry the CHECKED bit, `dtype` is a value of DTYPES."""
+    """A frame of these fields; `kind` may carry the CHECKED bit.
+
+    `dtype` is a value of DTYPES or of ROUNDED.
+    """
     header = _HEADER.pack(
         MAGIC, kind, dtype, chunk, number, sequence & 0xFFFFFFFF, iteration, len(payload)
     )

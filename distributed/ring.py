@@ -15,6 +15,11 @@ Chunks travel as segments; a segment is reduced and sent on as soon as it is the
 of its chunk still arrives. The sum of chunk c is ((x[c+1] + x[c+2]) + ...) + x[c]: a fixed order,
 computed on one rank and copied to the others, so that all ranks hold the same bits, every time.
 
+With `compress` the terms and sums of float32 travel in 2 bytes (compression.py). They are added in
+float32 and rounded for each link: r(r(r(x[c+1]) + x[c+2]) + ...) + x[c] is what rank c comes to,
+and it rounds this once more, for itself and all others. What then walks on is copied, not rounded
+again, so that all ranks hold the same bits here too.
+
 After Patarasuk and Yuan, Bandwidth optimal all-reduce algorithms (2009).
 """
 
@@ -28,7 +33,8 @@ import numpy as np
 from minicaffe.errors import CommunicationError
 
 from .communicator import Array, Communicator, chunk_bounds
-from .frames import CHECKED, DTYPES, Frame, Kind, make_frame
+from .compression import COMPRESSIONS, WAYS, Rounding
+from .frames import CHECKED, DTYPES, ROUNDED, Frame, Kind, make_frame
 from .transport import Transport
 
 SEGMENT_BYTES = 512 * 1024
@@ -40,22 +46,33 @@ Segment = tuple[int, int, int]
 class RingCommunicator(Communicator):
     """The collectives over a transport to the right and from the left; owns the transport.
 
-    With `crc` every payload carries its CRC-32 and is checked; all ranks must agree on it. What is
-    kept between calls is one segment of scratch memory.
+    With `crc` every payload carries its CRC-32 and is checked; all ranks must agree on it, and on
+    `segment_bytes`. What is kept between calls is one segment of scratch memory; once `compress`
+    has been asked for, a second one and half the memory of the largest array too.
     """
 
     def __init__(
-        self, transport: Transport, rank: int, world_size: int, *, crc: bool = False
+        self,
+        transport: Transport,
+        rank: int,
+        world_size: int,
+        *,
+        crc: bool = False,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
+        """`segment_bytes` is a multiple of 8, the largest element."""
         self.rank = rank
         self.world_size = world_size
         self._transport = transport
         self._flags = CHECKED if crc else 0
-        self._scratch = np.empty(SEGMENT_BYTES, np.uint8)
+        self._segment_bytes = segment_bytes
+        self._scratch = np.empty(segment_bytes, np.uint8)
+        self._roundings: dict[str, Rounding] = {}
+        self._halves = np.empty(0, np.uint16)
         self._sequence = 0
 
-    def allreduce(self, array: Array, cuts: Sequence[int] = ()) -> None:
-        """2 (P - 1) steps; each rank sends 2 S (P - 1) / P bytes.
+    def allreduce(self, array: Array, cuts: Sequence[int] = (), compress: str = "none") -> None:
+        """2 (P - 1) steps; each rank sends 2 S (P - 1) / P bytes, half of that with `compress`.
 
         With `cuts` chunk c is made of chunk c of every part.
         """
@@ -65,7 +82,9 @@ class RingCommunicator(Communicator):
             [start + bound for bound in chunk_bounds(end - start, self.world_size)]
             for start, end in pairwise(edges)
         ]
-        self._pass_round(Kind.ALLREDUCE, flat, parts, self.rank - 1, 2 * (self.world_size - 1))
+        rounding = self._rounding(compress) if flat.dtype == np.float32 else None
+        steps = 2 * (self.world_size - 1)
+        self._pass_round(Kind.ALLREDUCE, flat, parts, self.rank - 1, steps, rounding)
 
     def reduce_scatter(self, array: Array) -> Array:
         """P - 1 steps; each rank sends S (P - 1) / P bytes."""
@@ -100,7 +119,7 @@ class RingCommunicator(Communicator):
                 f"rank {self.rank}: no rank {root} to broadcast from (there are {self.world_size})"
             )
         flat = _flat(array)
-        segments = _segments(flat, [chunk_bounds(flat.size, 1)], [0])
+        segments = self._segments(flat, [chunk_bounds(flat.size, 1)], [0])
         to_right = [] if self.rank == (root - 1) % self.world_size else segments
         from_left = [] if self.rank == root else segments
         self._run(Kind.BROADCAST, flat, to_right, from_left, len(segments) - len(from_left))
@@ -110,7 +129,7 @@ class RingCommunicator(Communicator):
         hops = (target - source) % self.world_size
         place = (self.rank - source) % self.world_size
         flat = _flat(array)
-        segments = _segments(flat, [chunk_bounds(flat.size, 1)], [0]) if place <= hops else []
+        segments = self._segments(flat, [chunk_bounds(flat.size, 1)], [0]) if place <= hops else []
         to_right = segments if place < hops else []
         from_left = segments if place > 0 else []
         if 0 < place < hops:
@@ -128,7 +147,13 @@ class RingCommunicator(Communicator):
         self._transport.close()
 
     def _pass_round(
-        self, kind: Kind, flat: Array, parts: Sequence[Sequence[int]], first: int, steps: int
+        self,
+        kind: Kind,
+        flat: Array,
+        parts: Sequence[Sequence[int]],
+        first: int,
+        steps: int,
+        rounding: Rounding | None = None,
     ) -> None:
         """Send chunks first, first - 1, ... while chunks first - 1, first - 2, ... arrive.
 
@@ -136,13 +161,13 @@ class RingCommunicator(Communicator):
         so that this rank's own chunk is the last that it adds to, in step P - 2.
         """
         chunks = [(first - step) % self.world_size for step in range(steps + 1)]
-        lead = _segments(flat, parts, chunks[:1])
-        passing = _segments(flat, parts, chunks[1:-1])
-        last = _segments(flat, parts, chunks[-1:])
+        lead = self._segments(flat, parts, chunks[:1])
+        passing = self._segments(flat, parts, chunks[1:-1])
+        last = self._segments(flat, parts, chunks[-1:])
         reduced = 0
         if kind is not Kind.ALLGATHER:
-            reduced = len(_segments(flat, parts, chunks[1 : self.world_size]))
-        self._run(kind, flat, lead + passing, passing + last, len(lead), reduced)
+            reduced = len(self._segments(flat, parts, chunks[1 : self.world_size]))
+        self._run(kind, flat, lead + passing, passing + last, len(lead), reduced, rounding)
 
     def _run(
         self,
@@ -152,16 +177,27 @@ class RingCommunicator(Communicator):
         from_left: Sequence[Segment],
         lead: int,
         reduced: int = 0,
+        rounding: Rounding | None = None,
     ) -> None:
         """One collective: the first `reduced` segments that arrive are added, the rest replace."""
-        scratch = self._scratch.view(flat.dtype)
-        outgoing = self._frames(kind, flat, to_right)
-        awaited = self._frames(kind, flat, from_left, reduced)
+        carried, dtype = flat, DTYPES[flat.dtype]
+        if rounding is not None:
+            carried, dtype = self._rounded(flat, to_right[:lead], rounding), ROUNDED[rounding.name]
+        scratch = self._scratch.view(carried.dtype)
+        outgoing = self._frames(kind, dtype, carried, to_right)
+        awaited = self._frames(kind, dtype, carried, from_left, reduced)
         try:
             for arrived in self._transport.sendrecv(outgoing, awaited, lead):
-                if arrived < reduced:
-                    _, start, end = from_left[arrived]
-                    here = flat[start:end]
+                chunk, start, end = from_left[arrived]
+                here = flat[start:end]
+                if rounding is not None:
+                    there = carried[start:end]
+                    if arrived < reduced:
+                        rounding.add(scratch[: end - start], here)
+                        rounding.encode(here, there)
+                    if arrived >= reduced or chunk == self.rank:
+                        rounding.decode(there, here)
+                elif arrived < reduced:
                     np.add(here, scratch[: end - start], out=here)
         except BaseException:
             self.close()
@@ -170,11 +206,11 @@ class RingCommunicator(Communicator):
         self._sequence += 1
 
     def _frames(
-        self, kind: Kind, flat: Array, segments: Iterable[Segment], reduced: int = 0
+        self, kind: Kind, dtype: int, carried: Array, segments: Iterable[Segment], reduced: int = 0
     ) -> list[Frame]:
         """The frames of these segments; the first `reduced` of them lie in the scratch memory."""
-        memory, size = flat.view(np.uint8).data, flat.itemsize
-        tag = kind | self._flags, DTYPES[flat.dtype]
+        memory, size = carried.view(np.uint8).data, carried.itemsize
+        tag = kind | self._flags, dtype
         turn = self._sequence, self.iteration
         frames = []
         for number, (chunk, start, end) in enumerate(segments):
@@ -183,6 +219,37 @@ class RingCommunicator(Communicator):
                 payload = self._scratch.data[: len(payload)]
             frames.append(make_frame(*tag, chunk, number, *turn, payload))
         return frames
+
+    def _segments(
+        self, flat: Array, parts: Sequence[Sequence[int]], chunks: Iterable[int]
+    ) -> list[Segment]:
+        """The segments of these chunks, in order, in parts with these bounds."""
+        step = self._segment_bytes // flat.itemsize
+        return [
+            (chunk, start, min(start + step, bounds[chunk + 1]))
+            for chunk in chunks
+            for bounds in parts
+            for start in range(bounds[chunk], bounds[chunk + 1], step)
+        ]
+
+    def _rounding(self, compress: str) -> Rounding | None:
+        """What rounds, with its scratch memory. Raises CommunicationError."""
+        if compress == "none":
+            return None
+        if compress not in WAYS:
+            known = ", ".join(COMPRESSIONS)
+            raise CommunicationError(f"compress={compress}: one of {known} is expected")
+        if compress not in self._roundings:
+            self._roundings[compress] = WAYS[compress](self._segment_bytes // 4)
+        return self._roundings[compress]
+
+    def _rounded(self, flat: Array, lead: Sequence[Segment], rounding: Rounding) -> Array:
+        """Memory for all of `flat` in halves, with those of the first segments to go."""
+        if self._halves.size < flat.size:
+            self._halves = np.empty(flat.size, np.uint16)
+        for _, start, end in lead:
+            rounding.encode(flat[start:end], self._halves[start:end])
+        return self._halves[: flat.size]
 
 
 def _flat(array: Array) -> Array:
@@ -193,14 +260,3 @@ def _flat(array: Array) -> Array:
     if not (array.flags.c_contiguous and array.flags.writeable):
         raise CommunicationError("only a C-contiguous, writable array can be reduced in place")
     return array.reshape(-1)
-
-
-def _segments(flat: Array, parts: Sequence[Sequence[int]], chunks: Iterable[int]) -> list[Segment]:
-    """The segments of these chunks, in order, in parts with these bounds; an empty one has none."""
-    step = SEGMENT_BYTES // flat.itemsize
-    return [
-        (chunk, start, min(start + step, bounds[chunk + 1]))
-        for chunk in chunks
-        for bounds in parts
-        for start in range(bounds[chunk], bounds[chunk + 1], step)
-    ]

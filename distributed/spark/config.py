@@ -50,7 +50,7 @@ class Config:
         self.snapshotStateFile = self.snapshotModelFile = ""
         self.connection = "ethernet"
         self.sync = DEFAULT
-        self.bucket = ""
+        self.bucket = self.compress = ""
         self.resize = False
         self.clusterSize = 1
         object.__setattr__(self, "lmdb_partitions", 0)

@@ -74,6 +74,7 @@ OPTIONS = {
         "sync", "text", "how the ranks stay together: allreduce (default), sparknet ..."
     ),
     "bucket": Option("bucket", "text", "of the allreduce: auto (default), one, or bytes"),
+    "compress": Option("compress", "text", "gradients on the wire: none (default), bf16, fp16"),
     "resize": Option("resize", "switch", "scale pictures to the data layer's height x width"),
     "clusterSize": Option("clusterSize", "number", "how many ranks train (1)"),
     "lmdb_partitions": Option(

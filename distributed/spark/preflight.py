@@ -184,13 +184,16 @@ def _scheme(conf: Config) -> str:
 
 
 def _sync(conf: Config) -> str:
-    """The way of -sync, with -bucket as its parameter."""
+    """The way of -sync, with -bucket and -compress as its parameters."""
     text = conf.sync
-    if conf.bucket:
+    given = {"bucket": (conf.bucket, "buckets"), "compress": (conf.compress, "compression")}
+    for name, (value, what) in given.items():
+        if not value:
+            continue
         kind, _ = read_sync(text)
-        if "bucket" not in kind.parameters:
-            raise ClusterError(f"-bucket {conf.bucket}: -sync {text} has no buckets, allreduce has")
-        text += f"{',' if ':' in text else ':'}bucket={conf.bucket}"
+        if name not in kind.parameters:
+            raise ClusterError(f"-{name} {value}: -sync {text} has no {what}, allreduce has")
+        text += f"{',' if ':' in text else ':'}{name}={value}"
     read_sync(text)
     return text
 

@@ -32,6 +32,7 @@ from minicaffe.net.net import Net
 from minicaffe.solver.solver import Solver
 
 from ..communicator import Communicator
+from ..compression import COMPRESSIONS
 from . import Parameter, Sync, whole_number
 
 BUCKET_BYTES = 1 << 20
@@ -55,6 +56,13 @@ def bucket_size(text: str) -> int | str:
         raise ValueError("auto, one, or a number of bytes") from None
 
 
+def compression(text: str) -> str:
+    """The value of the parameter `compress`. Raises ValueError with what is expected."""
+    if text not in COMPRESSIONS:
+        raise ValueError(f"one of {', '.join(COMPRESSIONS)}")
+    return text
+
+
 class AllreduceSync(Sync):
     """The mean of all gradients before every update; see the file.
 
@@ -62,13 +70,20 @@ class AllreduceSync(Sync):
     `has_room`), and else at the end; "one" sends them at the end; a number of bytes is the least
     size of buckets that go during backward. A net on a device with memory of its own has one,
     which is copied to the host and back. All ranks must agree on it.
+    compress: "bf16" or "fp16", how gradients travel in 2 bytes, or "none" (see compression.py).
     """
 
-    parameters: ClassVar = {"bucket": Parameter("auto", bucket_size)}
+    parameters: ClassVar = {
+        "bucket": Parameter("auto", bucket_size),
+        "compress": Parameter("none", compression),
+    }
 
-    def __init__(self, communicator: Communicator, bucket: int | str = "auto") -> None:
+    def __init__(
+        self, communicator: Communicator, bucket: int | str = "auto", compress: str = "none"
+    ) -> None:
         super().__init__(communicator)
         self._bucket = bucket
+        self._compress = compress
         self._buckets: list[Bucket] = []
         self._sent = 0
         self._thread: ThreadPoolExecutor | None = None
@@ -128,7 +143,7 @@ class AllreduceSync(Sync):
     def _reduce(self, part: NDArray[np.float32], cuts: Sequence[int] = ()) -> None:
         """Replace a slice of the diff by its mean over the ranks."""
         with self._counting():
-            self.communicator.allreduce(part, cuts)
+            self.communicator.allreduce(part, cuts, self._compress)
         part *= np.float32(1 / self.communicator.world_size)
 
 

@@ -215,6 +215,8 @@ def test_every_way_learns(small: SmallSet, way: str) -> None:
     [
         (["-sync", "dl4"], "there is no such way; did you mean 'dl4j'?"),
         (["-sync", "dl4j", "-bucket", "one"], "-sync dl4j has no buckets, allreduce has"),
+        (["-sync", "dl4j", "-compress", "bf16"], "-sync dl4j has no compression, allreduce has"),
+        (["-compress", "bf8"], "compress=bf8: one of none, bf16, fp16 is expected"),
         (["-bucket", "big"], "bucket=big: auto, one, or a number of bytes is expected"),
     ],
 )

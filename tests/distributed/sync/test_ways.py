@@ -279,3 +279,19 @@ def test_threshold_sends_what_it_says() -> None:
     for sent in run_ranks(2, partial(bytes_sent, way="threshold:threshold=2", scale=0.1)):
         assert sent[0] == 8 + lengths, "nothing is above it yet"
         assert max(sent) < 100
+
+
+@pytest.mark.parametrize("bucket", ["one", "4096"])
+def test_compression_halves_the_bytes_of_gradients_and_of_nothing_else(bucket: str) -> None:
+    """The first weights and history travel whole: ranks begin with the bits of rank 0."""
+
+    def work(ring: Communicator) -> tuple[Any, int]:
+        found = train(ring, f"allreduce:bucket={bucket},compress=bf16")
+        return found[-1][1], ring.bytes_sent
+
+    by_rank = run_ranks(3, work)
+    assert all(np.array_equal(weights, by_rank[0][0]) for weights, _ in by_rank)
+    assert sum(sent for _, sent in by_rank) == 2 * (2 * S + ITERATIONS * S)
+    whole = run_ranks(3, lambda ring: train(ring, f"allreduce:bucket={bucket}")[-1][1])
+    np.testing.assert_allclose(by_rank[0][0], whole[0], rtol=0.1, atol=0.1)
+    assert not np.array_equal(by_rank[0][0], whole[0])
