@@ -13,12 +13,15 @@ import uuid
 from functools import cache
 
 _FACTS = ("/proc/sys/kernel/random/boot_id", "/etc/machine-id")
+DRAWN = 1 << 40  # a process that finds no network card draws a number, and marks it so
 
 
 @cache
 def host_id() -> str:
     """16 hexadecimal digits that all processes of this host have in common, and no other host."""
-    facts = [socket.gethostname(), str(uuid.getnode())]
+    facts = [socket.gethostname()]
+    if not (card := uuid.getnode()) & DRAWN:
+        facts.append(str(card))
     for path in _FACTS:
         try:
             with open(path, encoding="ascii") as file:

@@ -39,6 +39,17 @@ def frame(payload: bytes | bytearray, number: int = 0) -> Frame:
 # --- addresses -----------------------------------------------------------------------------------
 
 
+def test_processes_without_a_network_card_are_of_one_host(monkeypatch):
+    identity = host_id.__wrapped__
+    monkeypatch.setattr("uuid.getnode", lambda: 0x0200_0000_0001)
+    with_a_card = identity()
+    drawn = []
+    for number in (0x0100_0000_0001, 0x0100_0000_0002):  # each process draws its own
+        monkeypatch.setattr("uuid.getnode", lambda number=number: number)
+        drawn.append(identity())
+    assert drawn[0] == drawn[1] != with_a_card
+
+
 @pytest.mark.parametrize("scheme", ["unix", "shm"])
 def test_an_address_of_another_host_is_refused_at_once(scheme: str) -> None:
     door = open_transport(f"{scheme}://127.0.0.1:0")
