@@ -17,11 +17,12 @@ from typing import Any
 from .._array import DeviceArray
 from .._compile.jit import kernel as compiled
 from .._compile.words import F32, blockIdx, grid, threadIdx
+from .._parts import add_parts
 from .._reduce import block_sum
 from .._tiles import as_wanted
 from . import depthwise
 from .plan import Extents, Plan
-from .product import DATA, FORWARD, WEIGHT, add_parts, product
+from .product import DATA, FORWARD, WEIGHT, product
 
 THREADS = 256
 
@@ -102,7 +103,7 @@ def backward_weight(
     apart = (*a, plan.channels * plan.pixels, *c, plan.x_shape[2:])
     layers = plan.parts, share, dweight.size
     _launch(plan, WEIGHT, (dy, x, None, scratch), (plan.outputs, columns, depth), layers, apart)
-    add_parts.over(dweight.size)(scratch, plan.parts, dweight.reshape(-1))
+    add_parts.over(dweight.size)(scratch, plan.parts, dweight.reshape(-1), 1.0, 1.0)
 
 
 def backward_bias(dy: DeviceArray, dbias: DeviceArray) -> None:

@@ -7,12 +7,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from .._tiles import BUSY, FLAT, LARGE, MIDDLE, Tile, tile_for
+from .._parts import parts_for
+from .._tiles import FLAT, LARGE, MIDDLE, Tile, tile_for
 
 Extents = tuple[int, ...]
 Window = tuple[Extents, Extents, Extents, Extents]  # kernel, stride, pad, dilation
-
-SHORTEST = 256  # what is left of a depth that is cut into parts
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,6 @@ class Plan:
 
     @cached_property
     def parts(self) -> int:
-        """Into how many parts the sums over images and pixels are cut for the filters' gradient.
-
-        Each part is a sum of its own; a second pass adds the parts up, in their order.
-        """
+        """Into how many parts the sums over images and pixels are cut for the filters' gradient."""
         down, right = self.weight_tile.cover(self.outputs, self.channels * self.taps)
-        most = self.images * self.places // SHORTEST
-        return max(1, min(BUSY // max(1, down * right * self.groups), most))
+        return parts_for(down * right * self.groups, self.images * self.places)

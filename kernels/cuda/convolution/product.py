@@ -11,14 +11,14 @@ and a comparison an axis, and no division. Nothing like im2col's matrix is writt
 
 The images' gradient is taken phase by phase: pixels that are the same modulo the stride are reached
 by the same taps, so that none is multiplied in vain. The filters' gradient is cut along its depth
-into parts, each a matrix in the scratch; `add_parts` sums them in their order.
+into parts (`_parts.py`), each a matrix in the scratch.
 """
 
 from functools import cache
 from typing import Any
 
 from .._compile.jit import Kernel, inner, kernel
-from .._compile.words import F32, blockIdx, grid, local, shared, syncthreads, threadIdx
+from .._compile.words import F32, blockIdx, local, shared, syncthreads, threadIdx
 from .._tiles import STEP, THREADS, Tile, multiply, places
 from . import geometry
 from .geometry import COUNT, OTHER, OWN, PIXELS, POSITION, STRIDE
@@ -212,14 +212,3 @@ def _write_result(tile: Tile) -> Any:
                         c[at + i * c_row] = value
 
     return write_result
-
-
-@kernel
-def add_parts(parts: F32, count: int, dweight: F32) -> None:
-    """Add matrices that lie one behind the other to dweight, in their order."""
-    i = grid()
-    if i < dweight.size:
-        total = 0.0
-        for part in range(count):
-            total += parts[part * dweight.size + i]
-        dweight[i] += total
