@@ -177,7 +177,7 @@ def test_data_of_any_kind(spark: Any, small: SmallSet, model: CaffeModel) -> Non
         ({"inputCols": ["id", "label"]}, "column 'id' is string: bytes, an image, a vector"),
         ({"solver": "no.prototxt"}, "no solver prototxt no.prototxt"),
         ({"solver": "base_lr: 0.1 net_param { layer { type: 'Input' name: 'x' top: 'x' } }"},
-         "the net has no layer of type MemoryData or Data in phase TRAIN"),
+         "the net has no layer of type MemoryData, Data or CoSData in phase TRAIN"),
         ({"device": "abacus"}, "abacus"),
     ],
 )  # fmt: skip

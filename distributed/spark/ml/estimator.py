@@ -26,9 +26,9 @@ from ..data_source import DataSource
 from ..session import context_of
 from ..slots import is_local
 from ..store_writer import digest_of, write_store
-from .columns import quoted, sample_columns
+from .columns import ID, quoted
 from .model import CaffeModel
-from .nets import data_layer, feed, forward_net, read_solver, scores_of
+from .nets import batch_size, data_layer, feed, forward_net, read_solver, scores_of
 from .params import CaffeTrainingParams
 
 OPTIONS = {"device": "device", "sync": "sync", "connection": "connection", "weights": "weights"}
@@ -40,11 +40,12 @@ class CaffeEstimator(
 ):  # fmt: skip
     """Trains the net of a solver: `CaffeEstimator(solver="lenet_solver.prototxt").fit(df)`.
 
-    The DataFrame takes the place of what the net's data layer (MemoryData or Data) names: its
-    inputCols become the first top, its labelCol the second. Transformations, batch size and shape
-    are the layer's. The data are written into a store once, by Spark, and read by `ranks` tasks
-    that train together. There is no validation and there are no snapshots: a CrossValidator, or
-    CaffeOnSpark, has them. Raises ClusterError, in one line.
+    The DataFrame takes the place of what the net's data layer names. Of MemoryData or Data the
+    inputCols become the first top, the labelCol the second; a CoSData layer has a column a top
+    (topCols). Transformations, batch size and shape are the layer's. The data are written into a
+    store once, by Spark, and read by `ranks` tasks that train together. There is no validation and
+    there are no snapshots: a CrossValidator, or CaffeOnSpark, has them. Raises ClusterError, in one
+    line.
     """
 
     @keyword_only
@@ -66,12 +67,16 @@ class CaffeEstimator(
         for net in portable.nets_of(solver):
             portable.make_paths_absolute(net)
         self._tune(solver)
-        with self._store(dataset, sc) as store, tempfile.TemporaryDirectory() as folder:
-            net = solver.train_net_param if solver.HasField("train_net_param") else solver.net_param
-            data_layer(net, pb.TRAIN)
+        forward = forward_net(solver)
+        net = solver.train_net_param if solver.HasField("train_net_param") else solver.net_param
+        columns = self.columns_for(data_layer(net, pb.TRAIN), dataset, True)
+        with (
+            self._store(dataset, columns, sc) as store,
+            tempfile.TemporaryDirectory() as folder,
+        ):
             feed(net, pb.TRAIN, store, self.given(self.batchSize) or 0, self.given(self.encoded))
             self._count(solver, net, store)
-            return self._train(sc, solver, folder)
+            return self._train(sc, solver, forward, folder)
 
     def _tune(self, solver: pb.SolverParameter) -> None:
         """Put what was set into the solver."""
@@ -89,20 +94,18 @@ class CaffeEstimator(
         if rows == 0:
             raise ClusterError("the DataFrame has no rows to train with")
         if self.given(self.epochs) is not None:
-            batch = data_layer(net, pb.TRAIN).memory_data_param.batch_size
+            batch = batch_size(data_layer(net, pb.TRAIN))
             step = batch * max(solver.iter_size, 1) * self.getOrDefault(self.ranks)
             solver.max_iter = math.ceil(self.given(self.epochs) * rows / max(step, 1))
 
     @contextmanager
-    def _store(self, dataset: Any, sc: Any) -> Iterator[str]:
+    def _store(self, dataset: Any, columns: list[Any], sc: Any) -> Iterator[str]:
         """The samples in a store; a temporary one is removed at the end."""
         from pyspark.sql import functions
 
-        inputs = self.getOrDefault(self.inputCols)
-        columns = sample_columns(dataset, inputs, self.getOrDefault(self.labelCol), True)
         key = self.getOrDefault(self.idCol)
         if key in dataset.columns:
-            columns.append(functions.col(quoted(key)).alias("id"))
+            columns = [*columns, functions.col(quoted(key)).alias(ID)]
         frame = dataset.select(*columns)
         home = self.given(self.store)
         if home is not None:
@@ -119,7 +122,10 @@ class CaffeEstimator(
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _train(self, sc: Any, solver: pb.SolverParameter, folder: str) -> CaffeModel:
+    def _train(
+        self, sc: Any, solver: pb.SolverParameter, net: pb.NetParameter, folder: str
+    ) -> CaffeModel:
+        """Train the solver's net; the model has `net`, which is that of phase TEST."""
         path, model = os.path.join(folder, "solver.prototxt"), os.path.join(folder, "m.caffemodel")
         with open(path, "w", encoding="utf-8") as file:
             file.write(format_text(solver))
@@ -130,7 +136,6 @@ class CaffeEstimator(
         conf = Config(sc, args)
         training = CaffeOnSpark(sc).train(DataSource.getSource(conf, True))
         files: dict[str, bytes] = {}
-        net = forward_net(solver)
         portable.take_files(net, files, sc)
         with open(model, "rb") as weights:
             fitted = CaffeModel(format_text(net), weights.read(), files)

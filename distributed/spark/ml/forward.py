@@ -13,21 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe import TEST, context
-from minicaffe.data.batches import Batches, HashedDraws
-from minicaffe.data.source import Order
-from minicaffe.data.sources.picture_rows import PictureRows
+from minicaffe.data.sources.given_rows import NAME, GivenRows, rows_given
 from minicaffe.data.store import Row, rows_of_struct
-from minicaffe.data.transformer import DataTransformer
 from minicaffe.device import check_available
 from minicaffe.net.net import Net
 from minicaffe.net.weights import load_weights
 from minicaffe.proto import minicaffe_pb2 as pb
 
-from ..executor import executor_log, use_threads
+from ..executor import executor_log, feeding_layers, use_threads
 from ..inference import rows_of
 from ..portable import Places, give_files, put_places
 from ..shipping.user_code import Code, importable
 from ..task_input import task_folder, unpack_files
+from .nets import batch_size
 
 WEIGHTS = "weights.caffemodel"
 INPUT = "minicaffe input"  # a column: a row's sample, as a struct
@@ -54,20 +52,16 @@ class TransformJob:
 
 
 class Forward:
-    """A net without its data layer, which is fed with rows."""
+    """A net whose data layer is fed with rows; it is built with the first row that can be read."""
 
     def __init__(self, job: TransformJob, param: pb.NetParameter, weights: str) -> None:
         self.job = job
         self.param = param
         self.weights = weights
-        data = pb.LayerParameter()
-        data.CopyFrom(param.layer[0])
-        self.tops = list(data.top)
-        self.size: int = data.memory_data_param.batch_size
-        self.source = PictureRows(data, TEST)
-        order = Order(1, self.size, shuffle=False)
-        transformer = DataTransformer(data.transform_param, TEST)
-        self.batches = Batches(self.source, order, [transformer, None], HashedDraws(0))
+        data = param.layer[0]
+        data.source_class = NAME
+        self.size = batch_size(data)
+        self.source = GivenRows(data, TEST)
         self.net: Net | None = None
 
     def __call__(self, rows: Sequence[Row]) -> list[NDArray[np.float32] | None]:
@@ -75,36 +69,31 @@ class Forward:
         answers: list[NDArray[np.float32] | None] = [None] * len(rows)
         for first in range(0, len(rows), self.size):
             self.source.given = rows[first : first + self.size]
-            self.batches.bad.clear()
-            batch = self.batches.read(range(len(self.source.given)))
-            if not batch.ids:
+            net = self.net or self._built()
+            if net is None:
                 continue
-            net = self._reshaped(batch.tops)
+            [layer] = feeding_layers(net)
+            layer.batches.bad.clear()
+            layer.batches.source.given = self.source.given
+            ids = layer.load(range(len(self.source.given)))
+            if not ids:
+                continue
             net.forward_pass()
             # (copies: the blobs are overwritten by the next batch)
-            found = [rows_of(net, name, len(batch.ids)).copy() for name in self.job.blobs]
-            for at, name in enumerate(batch.ids):
+            found = [rows_of(net, name, len(ids)).copy() for name in self.job.blobs]
+            for at, name in enumerate(ids):
                 answers[first + int(name)] = [values[at] for values in found]  # type: ignore[call-overload]
         return answers
 
-    def _reshaped(self, tops: Sequence[NDArray[np.float32]]) -> Net:
-        if self.net is None:
-            self.net = self._built(tops)
-        for name, values in zip(self.tops, tops, strict=True):
-            blob = self.net.blob_dict[name]
-            blob.reshape(values.shape)
-            blob.data.write("cpu")[...] = values
+    def _built(self) -> Net | None:
+        """The net; None where no row can be read, which would tell the shapes."""
+        good = self.source.first_good()
+        if good is None:
+            return None
+        with rows_given(self.source.given[good:]):
+            self.net = Net(self.param, share_memory=True, keep=self.job.blobs)
+        load_weights(self.net, self.weights)
         return self.net
-
-    def _built(self, tops: Sequence[NDArray[np.float32]]) -> Net:
-        inputs = pb.LayerParameter(name=self.param.layer[0].name, type="Input", top=self.tops)
-        for values in tops:
-            inputs.input_param.shape.add().dim.extend(values.shape)
-        self.param.layer[0].CopyFrom(inputs)
-        net = Net(self.param, share_memory=True, keep=self.job.blobs)
-        load_weights(net, self.weights)
-        self.batches.shapes = [values.shape[1:] for values in tops]
-        return net
 
     def close(self) -> None:
         """Give the net's memory back."""

@@ -25,9 +25,9 @@ from ..session import context_of
 from ..shipping.package_code import ship_code
 from ..shipping.user_code import collect_code
 from ..store_writer import HadoopFolder
-from .columns import quoted, sample_columns
+from .columns import quoted
 from .forward import INPUT, WEIGHTS, TransformJob, transform_batches
-from .nets import data_layer, feed, part_for
+from .nets import batch_size, data_layer, feed, part_for
 from .params import CaffeParams
 
 NET, FILES = "net.prototxt", "files"  # what a saved model has, beside WEIGHTS
@@ -63,10 +63,9 @@ class CaffeModel(Model, CaffeParams, MLWritable, MLReadable["CaffeModel"]):
         blobs = list(dict.fromkeys(self.getOrDefault(self.featuresCols)))
         names = self._names(blobs, dataset.columns)
         job = self._job(tuple(blobs))
-        inputs, label = self.getOrDefault(self.inputCols), self.getOrDefault(self.labelCol)
-        data = pb.NetParameter.FromString(job.net).layer
-        used = {name for layer in data[1:] for name in layer.bottom}
-        columns = sample_columns(dataset, inputs, label, data[0].top[1] in used)
+        data, *others = pb.NetParameter.FromString(job.net).layer
+        used = {name for layer in others for name in layer.bottom}
+        columns = self.columns_for(data, dataset, data.top[-1] in used)
         ship_code(sc)
         floats = types.ArrayType(types.FloatType())
         fields = [types.StructField(f"{INPUT} {blob}", floats) for blob in blobs]
@@ -103,10 +102,8 @@ class CaffeModel(Model, CaffeParams, MLWritable, MLReadable["CaffeModel"]):
         device = self.getOrDefault(self.device)
         known_families(device)
         net = part_for(parse_text(self.net_text, pb.NetParameter(), NET), blobs)
-        batch = self.getOrDefault(self.batchSize) if self.isDefined(self.batchSize) else 0
-        encoded = self.getOrDefault(self.encoded) if self.isDefined(self.encoded) else None
-        feed(net, pb.TEST, "rows", batch, encoded)
-        if data_layer(net, pb.TEST).memory_data_param.batch_size == 0:
+        feed(net, pb.TEST, "rows", self.given(self.batchSize) or 0, self.given(self.encoded))
+        if batch_size(data_layer(net, pb.TEST)) == 0:
             raise ClusterError("the net's data layer has no batch_size: set batchSize")
         return TransformJob(
             net=net.SerializeToString(),

@@ -14,8 +14,7 @@ from minicaffe.proto.text import format_text, parse_text
 
 from .. import portable
 
-SOURCE = "ImageDataFrame"
-FED = ("MemoryData", "Data")  # types of data layers whose place a DataFrame takes
+FED = ("MemoryData", "Data", "CoSData")  # types of data layers whose place a DataFrame takes
 
 
 def solver_text(given: str) -> str:
@@ -50,14 +49,20 @@ def read_solver(solver: str, net: str) -> pb.SolverParameter:
 
 
 def feed(net: pb.NetParameter, phase: int, folder: str, batch: int, encoded: bool | None) -> None:
-    """Let a net's data layer of a phase read a store; `batch` above 0 is its batch size."""
+    """Let a net's data layer of a phase read a store; `batch` above 0 is its batch size.
+
+    The store has the columns of columns.py. Raises ClusterError.
+    """
     layer = data_layer(net, phase)
+    if layer.type == "CoSData":
+        _feed_tops(layer, folder, batch, encoded)
+        return
     param = layer.memory_data_param
     if layer.type == "Data":
         param.batch_size = layer.data_param.batch_size
         layer.ClearField("data_param")
         layer.type = "MemoryData"
-    layer.source_class = SOURCE
+    layer.source_class = "ImageDataFrame"
     param.source = folder
     del param.dataframe_column_select[:]
     if batch:
@@ -66,19 +71,41 @@ def feed(net: pb.NetParameter, phase: int, folder: str, batch: int, encoded: boo
         param.image_encoded = encoded
 
 
+def _feed_tops(layer: pb.LayerParameter, folder: str, batch: int, encoded: bool | None) -> None:
+    if encoded is not None:
+        raise ClusterError(
+            f"encoded is not for layer '{layer.name}' (CoSData): the types of its tops say it"
+        )
+    param = layer.cos_data_param
+    layer.source_class = "DataFrameSource"
+    param.source = folder
+    if batch:
+        param.batch_size = batch
+    for top, column in zip(layer.top, param.top, strict=True):
+        column.name = top
+
+
+def batch_size(layer: pb.LayerParameter) -> int:
+    """The samples a batch of a data layer; 0 where it does not say."""
+    field = {"CoSData": "cos_data_param", "Data": "data_param"}.get(layer.type, "memory_data_param")
+    return int(getattr(layer, field).batch_size)
+
+
 def data_layer(net: pb.NetParameter, phase: int) -> pb.LayerParameter:
     """The layer of a net that brings its samples in, in this phase. Raises ClusterError."""
     for layer in net.layer:
         if layer.type in FED and _is_of(layer, phase):
-            if len(layer.top) != 2:
+            many, own = layer.type == "CoSData", len(layer.cos_data_param.top)
+            if len(layer.top) != (own if many else 2):
+                wanted = f"the {own} of cos_data_param" if many else "two, data and label"
                 raise ClusterError(
-                    f"layer '{layer.name}' ({layer.type}): two tops are expected where a DataFrame"
-                    f" feeds it, data and label, not {len(layer.top)}"
+                    f"layer '{layer.name}' ({layer.type}): as tops {wanted} are expected where a"
+                    f" DataFrame feeds it, not {len(layer.top)}"
                 )
             return layer
     raise ClusterError(
-        f"the net has no layer of type {' or '.join(FED)} in phase {pb.Phase.Name(phase)},"
-        " whose place a DataFrame could take"
+        f"the net has no layer of type {', '.join(FED[:-1])} or {FED[-1]} in phase"
+        f" {pb.Phase.Name(phase)}, whose place a DataFrame could take"
     )
 
 
@@ -114,7 +141,8 @@ def scores_of(net: pb.NetParameter) -> str:
 def part_for(net: pb.NetParameter, blobs: Iterable[str]) -> pb.NetParameter:
     """The layers that these blobs need, the data layer first. Raises ClusterError.
 
-    A layer that works in place on a blob belongs to it.
+    A layer that works in place on a blob belongs to it. A CoSData layer keeps only the tops that
+    are needed.
     """
     data = data_layer(net, pb.TEST)
     needed = set(blobs)
@@ -130,4 +158,11 @@ def part_for(net: pb.NetParameter, blobs: Iterable[str]) -> pb.NetParameter:
     part = pb.NetParameter(name=net.name, state=net.state)
     part.layer.append(data)
     part.layer.extend(reversed(kept))
+    if data.type == "CoSData":
+        columns = zip(data.top, data.cos_data_param.top, strict=True)
+        wanted = [(top, column) for top, column in columns if top in needed]
+        first = part.layer[0]
+        del first.top[:], first.cos_data_param.top[:]
+        first.top.extend(top for top, _ in wanted)
+        first.cos_data_param.top.extend(column for _, column in wanted)
     return part

@@ -6,6 +6,10 @@ from typing import Any
 
 from pyspark.ml.param import Param, Params, TypeConverters
 
+from minicaffe.errors import ClusterError
+from minicaffe.proto import minicaffe_pb2 as pb
+
+from .columns import sample_columns, top_columns
 from .nets import net_text, solver_text
 
 
@@ -15,6 +19,12 @@ def _solver(value: Any) -> str:
 
 def _net(value: Any) -> str:
     return net_text(TypeConverters.toString(value))
+
+
+def _by_top(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise TypeError(f"a dict of columns by top is expected, not {value!r}")
+    return {TypeConverters.toString(top): TypeConverters.toString(value[top]) for top in value}
 
 
 def _param(name: str, doc: str, convert: Any) -> Param[Any]:
@@ -33,6 +43,12 @@ class CaffeParams(Params):
     labelCol = _param("labelCol", "column of the label, a number", TypeConverters.toString)
     idCol = _param(
         "idCol", "column by which the samples are sorted, if it is there", TypeConverters.toString
+    )
+    topCols = _param(
+        "topCols",
+        "for a CoSData layer, in place of inputCols and labelCol: the columns of tops, as a dict; a"
+        " top that is not in it has the column that the net names",
+        _by_top,
     )
     encoded = _param(
         "encoded",
@@ -58,6 +74,30 @@ class CaffeParams(Params):
     batchSize = _param("batchSize", "samples a batch and rank (the net says)", TypeConverters.toInt)
     device = _param("device", "with whose kernels: cpu, reference, ...", TypeConverters.toString)
 
+    def given(self, param: Param[Any]) -> Any:
+        """The value of a Param; None where there is none."""
+        return self.getOrDefault(param) if self.isDefined(param) else None
+
+    def columns_for(self, layer: pb.LayerParameter, df: Any, label: bool) -> list[Any]:
+        """The columns of a DataFrame that feed a data layer; `label` says whether it needs one.
+
+        Raises ClusterError for columns that are not there, and for Params of other layers.
+        """
+        if layer.type != "CoSData":
+            if self.isSet(self.topCols):
+                raise ClusterError(
+                    f"topCols is for a CoSData layer, '{layer.name}' is {layer.type}"
+                )
+            inputs, name = self.getOrDefault(self.inputCols), self.getOrDefault(self.labelCol)
+            return sample_columns(df, inputs, name, label)
+        for param in (self.inputCols, self.labelCol):
+            if self.isSet(param):
+                raise ClusterError(
+                    f"{param.name} is not for layer '{layer.name}' (CoSData): topCols names the"
+                    " columns of its tops"
+                )
+        return top_columns(df, layer, self.given(self.topCols) or {})
+
 
 class CaffeTrainingParams(CaffeParams):
     """The Params of a CaffeEstimator."""
@@ -82,7 +122,3 @@ class CaffeTrainingParams(CaffeParams):
         " while they are the same; else it is temporary",
         TypeConverters.toString,
     )
-
-    def given(self, param: Param[Any]) -> Any:
-        """The value of a Param; None where there is none."""
-        return self.getOrDefault(param) if self.isDefined(param) else None

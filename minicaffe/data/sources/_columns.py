@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
 from ..datum import AS_STORED, COLOR, GRAY, Picture, decode, resize
+from ..store import Row
 from ._pictures import number_in, raw_picture
 
 Kind = pb.CoSDataParameter
@@ -76,6 +78,26 @@ class Column:
 
     def _scaled(self, picture: Picture) -> Picture:
         return resize(picture, *self.sizes[1:]) if self.resize else picture
+
+
+def columns_of(param: pb.LayerParameter) -> list[Column]:
+    """The columns that a CoSData layer reads, one a top."""
+    wanted = param.cos_data_param
+    return [Column(top, wanted.resize) for top in wanted.top]
+
+
+def values_of(
+    columns: Sequence[Column], row: Row, tops: Iterable[str], place: str
+) -> tuple[NDArray[Any], ...]:
+    """What the tops have of a row. Raises DataError, with place, column and top."""
+    values = []
+    for column, top in zip(columns, tops, strict=True):
+        try:
+            values.append(column.value(row[column.name]))
+        except DataError as error:
+            where = f"{place}, column '{column.name}' for top '{top}'"
+            raise DataError(f"{where}: {error}") from error
+    return tuple(values)
 
 
 def _bytes(value: Any) -> bytes:

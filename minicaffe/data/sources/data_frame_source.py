@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
 from ..source import DataSource, Sample
-from ._columns import Column
+from ._columns import columns_of, values_of
 from ._frames import FrameRows, check_columns, frame_of
 
 
@@ -25,7 +25,7 @@ class DataFrameSource(DataSource):
         wanted = param.cos_data_param
         if not wanted.source:
             raise DataError(f"layer '{param.name}': cos_data_param.source must be given")
-        self.columns = [Column(top, wanted.resize) for top in wanted.top]
+        self.columns = columns_of(param)
         select = [f"`{column.name}`" for column in self.columns]
         self.rows = FrameRows(wanted.source, wanted.dataframe_format, select, self.place())
         check_columns(self.rows.columns, (each.name for each in self.columns), self.place())
@@ -46,14 +46,8 @@ class DataFrameSource(DataSource):
     def read(self, index: int) -> Sample:
         """Row `index`. Raises DataError, with row, column and top, for one that cannot be used."""
         name, row = self.rows.read(index)
-        values = []
-        for column, top in zip(self.columns, self.param.top, strict=True):
-            try:
-                values.append(column.value(row[column.name]))
-            except DataError as error:
-                where = f"row {name} of {self.rows.store.folder}, column '{column.name}'"
-                raise DataError(f"{where} for top '{top}': {error}") from error
-        return Sample(name, tuple(values))
+        place = f"row {name} of {self.rows.store.folder}"
+        return Sample(name, values_of(self.columns, row, self.param.top, place))
 
     def close(self) -> None:
         """Let go of the rows in memory."""
