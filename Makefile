@@ -10,7 +10,7 @@ pip     = $(bin)/python narrate.py --shows-itself \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-vectors test-newest test-across test-cuda-compile test-slow test-all lint types bench docs clean java named
+.PHONY: help demo check test test-vectors test-newest test-across test-cuda-compile test-slow test-all lint types bench bench-interconnects docs clean java named
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
@@ -92,6 +92,9 @@ types: $(VENV)/dev.stamp  ## mypy --strict on the four rooms
 bench: $(VENV)/dev.stamp  ## a selection of the benchmarks; `python -m benchmarks` has all of them
 	@$(bin)/python -m pytest benchmarks -q -p no:xdist --benchmark-only --benchmark-group-by=group \
 		--benchmark-sort=name --benchmark-columns=median,iqr,rounds $(BENCH)
+
+bench-interconnects: $(VENV)/dev.stamp  ## sums and a training on the loopback and (as root) on test hosts, in some minutes
+	@$(bin)/python -m benchmarks.interconnects --quick $(BENCH)
 
 docs: $(VENV)/dev.stamp  ## the pages of layers, made of their docstrings
 	@$(bin)/python docs/build.py
