@@ -2,6 +2,8 @@
 
 communicator.py   the contract of the collectives (allreduce, broadcast, ...)
 ring.py           the algorithm: which chunk goes where, and when
+walks.py          its schedule: the segments that a rank sends and awaits
+compression.py    float32 in two bytes for the wire
 frames.py         what travels on a link: a checked header and a payload
 transport/        how it travels: one file a scheme, inproc (threads of one process) and tcp
 auth.py           how two neighbours prove to each other that they belong to the same ring

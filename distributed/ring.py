@@ -25,8 +25,7 @@ After Patarasuk and Yuan, Bandwidth optimal all-reduce algorithms (2009).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,11 +35,9 @@ from .communicator import Array, Communicator, chunk_bounds
 from .compression import COMPRESSIONS, WAYS, Rounding
 from .frames import CHECKED, DTYPES, ROUNDED, Frame, Kind, make_frame
 from .transport import Transport
+from .walks import Segment, Walk, chunks_of_parts, segments_of, walk_round
 
 SEGMENT_BYTES = 512 * 1024
-
-# A segment: its chunk, and where it begins and ends, in elements.
-Segment = tuple[int, int, int]
 
 
 class RingCommunicator(Communicator):
@@ -77,11 +74,7 @@ class RingCommunicator(Communicator):
         With `cuts` chunk c is made of chunk c of every part.
         """
         flat = _flat(array)
-        edges = [0, *cuts, flat.size]
-        parts = [
-            [start + bound for bound in chunk_bounds(end - start, self.world_size)]
-            for start, end in pairwise(edges)
-        ]
+        parts = chunks_of_parts(flat.size, tuple(cuts), self.world_size)
         rounding = self._rounding(compress) if flat.dtype == np.float32 else None
         steps = 2 * (self.world_size - 1)
         self._pass_round(Kind.ALLREDUCE, flat, parts, self.rank - 1, steps, rounding)
@@ -119,28 +112,30 @@ class RingCommunicator(Communicator):
                 f"rank {self.rank}: no rank {root} to broadcast from (there are {self.world_size})"
             )
         flat = _flat(array)
-        segments = self._segments(flat, [chunk_bounds(flat.size, 1)], [0])
+        segments = self._whole(flat)
         to_right = [] if self.rank == (root - 1) % self.world_size else segments
         from_left = [] if self.rank == root else segments
-        self._run(Kind.BROADCAST, flat, to_right, from_left, len(segments) - len(from_left))
+        walk = Walk(to_right, from_left, len(segments) - len(from_left))
+        self._run(Kind.BROADCAST, flat, walk)
 
     def add_to(self, array: Array, source: int, target: int) -> None:
         """One walk from `source` to `target`, S bytes a link; the ranks between pass them on."""
         hops = (target - source) % self.world_size
         place = (self.rank - source) % self.world_size
         flat = _flat(array)
-        segments = self._segments(flat, [chunk_bounds(flat.size, 1)], [0]) if place <= hops else []
+        segments = self._whole(flat) if place <= hops else []
         to_right = segments if place < hops else []
         from_left = segments if place > 0 else []
         if 0 < place < hops:
             flat = np.empty_like(flat)  # what is on its way
         reduced = len(from_left) if place == hops else 0
-        self._run(Kind.ADD_TO, flat, to_right, from_left, len(segments) - len(from_left), reduced)
+        walk = Walk(to_right, from_left, len(segments) - len(from_left), reduced)
+        self._run(Kind.ADD_TO, flat, walk)
 
     def barrier(self) -> None:
         """P - 1 steps of empty frames: the last one here has been delayed by every rank."""
         tokens = [(0, 0, 0)] * (self.world_size - 1)
-        self._run(Kind.BARRIER, np.empty(0, np.uint8), tokens, tokens, lead=1)
+        self._run(Kind.BARRIER, np.empty(0, np.uint8), Walk(tokens, tokens, 1))
 
     def close(self) -> None:
         """Close both links."""
@@ -160,32 +155,22 @@ class RingCommunicator(Communicator):
         An allgather begins with this rank's own chunk; what is reduced first begins one before,
         so that this rank's own chunk is the last that it adds to, in step P - 2.
         """
-        chunks = [(first - step) % self.world_size for step in range(steps + 1)]
-        lead = self._segments(flat, parts, chunks[:1])
-        passing = self._segments(flat, parts, chunks[1:-1])
-        last = self._segments(flat, parts, chunks[-1:])
-        reduced = 0
-        if kind is not Kind.ALLGATHER:
-            reduced = len(self._segments(flat, parts, chunks[1 : self.world_size]))
-        self._run(kind, flat, lead + passing, passing + last, len(lead), reduced, rounding)
+        step = self._segment_bytes // flat.itemsize
+        reduces = kind is not Kind.ALLGATHER
+        bounds = tuple(map(tuple, parts))
+        walk = walk_round(bounds, first, steps, self.world_size, step, reduces)
+        self._run(kind, flat, walk, rounding)
 
-    def _run(
-        self,
-        kind: Kind,
-        flat: Array,
-        to_right: Sequence[Segment],
-        from_left: Sequence[Segment],
-        lead: int,
-        reduced: int = 0,
-        rounding: Rounding | None = None,
-    ) -> None:
-        """One collective: the first `reduced` segments that arrive are added, the rest replace."""
+    def _run(self, kind: Kind, flat: Array, walk: Walk, rounding: Rounding | None = None) -> None:
+        """One collective."""
+        to_right, from_left, lead, reduced = walk
         carried, dtype = flat, DTYPES[flat.dtype]
         if rounding is not None:
             carried, dtype = self._rounded(flat, to_right[:lead], rounding), ROUNDED[rounding.name]
         scratch = self._scratch.view(carried.dtype)
-        outgoing = self._frames(kind, dtype, carried, to_right)
-        awaited = self._frames(kind, dtype, carried, from_left, reduced)
+        memory, size = carried.view(np.uint8).data, carried.itemsize
+        outgoing = self._frames(kind, dtype, memory, size, to_right)
+        awaited = self._frames(kind, dtype, memory, size, from_left, reduced)
         try:
             for arrived in self._transport.sendrecv(outgoing, awaited, lead):
                 chunk, start, end = from_left[arrived]
@@ -206,31 +191,32 @@ class RingCommunicator(Communicator):
         self._sequence += 1
 
     def _frames(
-        self, kind: Kind, dtype: int, carried: Array, segments: Iterable[Segment], reduced: int = 0
+        self,
+        kind: Kind,
+        dtype: int,
+        memory: memoryview,
+        size: int,
+        segments: Sequence[Segment],
+        reduced: int = 0,
     ) -> list[Frame]:
-        """The frames of these segments; the first `reduced` of them lie in the scratch memory."""
-        memory, size = carried.view(np.uint8).data, carried.itemsize
-        tag = kind | self._flags, dtype
-        turn = self._sequence, self.iteration
+        """The frames of these segments of elements of `size` bytes.
+
+        The first `reduced` of them lie in the scratch memory.
+        """
+        tag = kind | self._flags
+        sequence, iteration, scratch = self._sequence, self.iteration, self._scratch.data
         frames = []
         for number, (chunk, start, end) in enumerate(segments):
-            payload = memory[start * size : end * size]
             if number < reduced:
-                payload = self._scratch.data[: len(payload)]
-            frames.append(make_frame(*tag, chunk, number, *turn, payload))
+                payload = scratch[: (end - start) * size]
+            else:
+                payload = memory[start * size : end * size]
+            frames.append(make_frame(tag, dtype, chunk, number, sequence, iteration, payload))
         return frames
 
-    def _segments(
-        self, flat: Array, parts: Sequence[Sequence[int]], chunks: Iterable[int]
-    ) -> list[Segment]:
-        """The segments of these chunks, in order, in parts with these bounds."""
-        step = self._segment_bytes // flat.itemsize
-        return [
-            (chunk, start, min(start + step, bounds[chunk + 1]))
-            for chunk in chunks
-            for bounds in parts
-            for start in range(bounds[chunk], bounds[chunk + 1], step)
-        ]
+    def _whole(self, flat: Array) -> list[Segment]:
+        """The segments of an array that is one chunk."""
+        return segments_of([(0, flat.size)], [0], self._segment_bytes // flat.itemsize)
 
     def _rounding(self, compress: str) -> Rounding | None:
         """What rounds, with its scratch memory. Raises CommunicationError."""

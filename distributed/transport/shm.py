@@ -9,7 +9,9 @@ Who they are is proved over a socket, as for unix://, and the two counters trave
 each: "so much is written" to the right, "so much is read" to the left. So either side can wait for
 the other, hears at once when it dies, and sees no byte before the kernel has passed on the news of
 it: no memory needs a fence of ours. The payload is copied twice, into the ring and out of it; a
-socket does that too, and its system calls for each piece besides.
+socket does that too, and its system calls for each piece besides. Frames of up to INLINE bytes go
+over the socket itself, whole, between the counts: both sides know the size of the next frame, and
+the last count of a frame is its end, so neither takes the one for the other.
 
 The memory has no name (memfd_create, Linux): its file descriptor travels over the socket, and it is
 gone with the two processes. It is sealed, so that neither can shrink it below the other.
@@ -38,6 +40,7 @@ from .unix import UnixListener, listener_for
 
 CAPACITY = 4 << 20
 PIECE = 256 << 10  # bytes after which the reader is told, so that both copy at the same time
+INLINE = 64 << 10  # bytes of a frame up to which the news would cost more than the copies
 SEALS = 0x1 | 0x2 | 0x4  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW of Linux's fcntl.h
 ADD_SEALS, GET_SEALS = 1033, 1034
 
@@ -94,18 +97,17 @@ class _Counters:
     def listen(self) -> bool:
         """Take in what the other side has said; whether it has said anything."""
         try:
-            said = self._socket.recv(1 << 12)
+            said = self._socket.recv(_COUNT.size - len(self._rest))
         except BlockingIOError:
             return False
         except OSError as error:
             raise CommunicationError(f"the link from {self._peer} broke ({error})") from error
         if not said:
             raise CommunicationError(f"{self._peer} closed the link")
-        whole = self._rest + said
-        end = len(whole) // _COUNT.size * _COUNT.size
-        self._rest = whole[end:]
-        if end:
-            (self.heard,) = _COUNT.unpack_from(whole, end - _COUNT.size)
+        self._rest += said
+        if len(self._rest) == _COUNT.size:
+            (self.heard,) = _COUNT.unpack(self._rest)
+            self._rest = b""
         return True
 
 
@@ -120,6 +122,9 @@ class _Writer(Outgoing):
 
     def push(self, frame: Frame) -> bool:
         """See Outgoing.push."""
+        if frame.size <= INLINE:
+            self.event = select.POLLOUT
+            return super().push(frame)
         if self._ring is None:
             self._ring = _new_ring(self.socket, self.peer)
         self._header = self._header or seal(frame)
@@ -175,6 +180,8 @@ class _Reader(Incoming):
 
     def pull(self, awaited: Frame) -> bool:
         """See Incoming.pull."""
+        if awaited.size <= INLINE:
+            return super().pull(awaited)
         if self._ring is None and not self._receive_ring():
             return False
         while self._there < awaited.size:

@@ -112,7 +112,7 @@ def test_what_is_not_known_is_refused(text: str, said: str) -> None:
 
 def test_parameters_are_read() -> None:
     assert read_sync("SparkNet: tau = 20")[1] == {"tau": 20}
-    assert read_sync("allreduce:bucket=4096")[1] == {"bucket": 4096}
+    assert read_sync("allreduce:bucket=4096")[1] == {"bucket": 4096, "compress": "none"}
 
 
 # --- weights -------------------------------------------------------------------------------------

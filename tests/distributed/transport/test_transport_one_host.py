@@ -5,7 +5,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -136,24 +135,30 @@ def test_a_neighbour_that_does_not_keep_the_rules(
     theirs.send(shm._COUNT.pack(count))
     os.close(number)
     with pytest.raises(CommunicationError, match=message):
-        next(transport.sendrecv([], [frame(bytearray(100))], 0))
+        next(transport.sendrecv([], [frame(bytearray(shm.INLINE))], 0))
     transport.close()
     other.close()
 
 
-def test_many_small_frames_wait_for_a_slow_reader(
-    pair: tuple[socket.socket, socket.socket],
+@pytest.mark.parametrize("every", [1, 7, 5000], ids=["large", "some large", "small"])
+def test_frames_of_all_sizes_wait_for_a_slow_reader(
+    pair: tuple[socket.socket, socket.socket], every: int
 ) -> None:
-    """More news than the socket holds: they are told later, and nothing is lost."""
+    """More than the socket or the memory holds: nothing is lost, and nothing is taken for news."""
     mine, theirs = pair
     writer, reader = shm._Writer(mine, 1), shm._Reader(theirs, 0)
-    frames = [frame(number.to_bytes(4, "big"), number) for number in range(5000)]
-    sent = 0
-    received: list[Any] = []
-    while len(received) < len(frames):
+    sizes = [shm.INLINE if number % every == 0 else 4 for number in range(1000)]
+    frames = [frame(number.to_bytes(4, "big") * (size // 4), number)
+              for number, size in enumerate(sizes)]  # fmt: skip
+    sent = received = 0
+    while received < len(frames):
         while sent < len(frames) and writer.push(frames[sent]):
             sent += 1
-        target = bytearray(4)
-        while len(received) < len(frames) and reader.pull(frame(target, len(received))):
-            received.append(bytes(target))
-    assert received == [bytes(each.payload) for each in frames]
+        while received < len(frames):
+            target = bytearray(sizes[received])
+            awaited = frame(target, received)
+            while not reader.pull(awaited):
+                while sent < len(frames) and writer.push(frames[sent]):
+                    sent += 1
+            assert target == frames[received].payload
+            received += 1
