@@ -7,16 +7,18 @@
 
     key  = HMAC(secret, MAGIC | run)
     mac(role) = HMAC(key, role | claims | nonce_l | nonce_d)
-    claims = generation, world_size, the dialer's rank
+    claims = generation, world_size, the dialer's rank, whether it signs its frames
 
 The secret is made by the driver for one run and never travels. Both nonces are random, so that a
 recorded talk is worth nothing the next time; the roles differ, so that a mac cannot be sent back
 to its maker; the claims are inside the mac, so that a rank of an older generation (alive, but
 given up) has no seat in the newer ring. The listener tells a stranger nothing but its nonce.
-This proves who is there when the link is made. It does not encrypt or sign what follows.
+This proves who is there when the link is made, and leaves both with mac("frames"), a key that no
+other link, generation or talk has. Who `signed` is set for signs every frame with it (frames.py);
+nothing is encrypted.
 
 The two halves are generators that do no input or output: each yields (bytes to send, bytes then
-awaited), is sent exactly that many, and returns when the other side is proved.
+awaited), is sent exactly that many, and returns that key when the other side is proved.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ from dataclasses import dataclass, field
 
 from minicaffe.errors import CommunicationError
 
-MAGIC = b"minicaffe ring 1 " + sys.byteorder.encode().ljust(7)
+MAGIC = b"minicaffe ring 2 " + sys.byteorder.encode().ljust(7)
 NONCE_SIZE = 32
 MAC_SIZE = 32
 
-_CLAIMS = struct.Struct("!QII")
+_CLAIMS = struct.Struct("!QII?")
+_CLAIMED = "generation {}, world size {}, rank {}, signed frames {}"
 
-Half = Generator[tuple[bytes, int], bytes, None]
+Half = Generator[tuple[bytes, int], bytes, bytes]
 
 
 class Refused(CommunicationError):
@@ -46,13 +49,17 @@ class Refused(CommunicationError):
 
 @dataclass(frozen=True)
 class Member:
-    """One rank's place in one generation of one run, and the secret that proves it."""
+    """One rank's place in one generation of one run, and the secret that proves it.
+
+    signed: whether its frames carry a MAC.
+    """
 
     rank: int
     world_size: int
     generation: int = 0
     run: str = ""
     secret: bytes = field(default=b"", repr=False)
+    signed: bool = False
 
     @property
     def left(self) -> int:
@@ -79,12 +86,13 @@ def dialer(me: Member) -> Half:
     """The half of the rank that connects to its right neighbour. Raises Refused."""
     challenge = yield b"", len(MAGIC) + NONCE_SIZE
     _check_magic(challenge)
-    claims = _CLAIMS.pack(me.generation, me.world_size, me.rank)
+    claims = _CLAIMS.pack(me.generation, me.world_size, me.rank, me.signed)
     nonce = secrets.token_bytes(NONCE_SIZE)
     nonces = challenge[len(MAGIC) :] + nonce
     proof = yield MAGIC + claims + nonce + me.mac(b"dialer", claims, nonces), MAC_SIZE
     if not hmac.compare_digest(proof, me.mac(b"listener", claims, nonces)):
         raise Refused("it does not know the secret of this run")
+    return me.mac(b"frames", claims, nonces)
 
 
 def listener(me: Member) -> Half:
@@ -96,13 +104,11 @@ def listener(me: Member) -> Half:
     claims, nonce = answer[: _CLAIMS.size], answer[_CLAIMS.size : -MAC_SIZE]
     if not hmac.compare_digest(answer[-MAC_SIZE:], me.mac(b"dialer", claims, challenge + nonce)):
         raise Refused("it does not know the secret of this run")
-    claimed, awaited = _CLAIMS.unpack(claims), (me.generation, me.world_size, me.left)
+    claimed, awaited = _CLAIMS.unpack(claims), (me.generation, me.world_size, me.left, me.signed)
     if claimed != awaited:
-        raise Refused(
-            "it is generation {}, world size {}, rank {}".format(*claimed)
-            + "; awaited generation {}, world size {}, rank {}".format(*awaited)
-        )
+        raise Refused(f"it is {_CLAIMED.format(*claimed)}; awaited {_CLAIMED.format(*awaited)}")
     yield me.mac(b"listener", claims, challenge + nonce), 0
+    return me.mac(b"frames", claims, challenge + nonce)
 
 
 def _check_magic(received: bytes) -> None:

@@ -10,10 +10,16 @@ Numbers are big-endian, the payload is the memory of the array. `sequence` count
 of this communicator, `number` the frames of one collective on one link. Both neighbours know the
 schedule, so the receiver knows every field before it arrives: checking a header is comparing 28
 bytes. `crc` is the CRC-32 of the payload where the kind carries the CHECKED bit, else 0.
+
+A link whose frames are signed has 16 bytes more between header and payload, a MAC: HMAC-SHA256
+of the frame's number on the link, its header and its payload, cut to 16 bytes, under the key that
+the link's handshake has left (auth.py). Nobody else can make one, and one that was recorded is of
+no use later, on another link or in another generation.
 """
 
 from __future__ import annotations
 
+import hmac
 import struct
 import zlib
 from enum import IntEnum
@@ -25,10 +31,12 @@ from minicaffe.errors import CommunicationError
 
 _HEADER = struct.Struct("!4sBBHIIQI")
 _CRC = struct.Struct("!I")
+_COUNT = struct.Struct("!Q")
 _FIELDS = ("magic", "kind", "dtype", "chunk", "number", "sequence", "iteration", "length")
 
 MAGIC = b"MCR1"
 HEADER_SIZE = _HEADER.size + _CRC.size
+MAC_SIZE = 16
 MAX_RANKS = 1 << 16
 CHECKED = 0x80
 
@@ -67,7 +75,7 @@ class Frame(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes on the wire."""
+        """Bytes on the wire, without a MAC."""
         return HEADER_SIZE + len(self.payload)
 
 
@@ -126,3 +134,27 @@ def describe(frame: Frame) -> str:
     name = Kind(kind & ~CHECKED).name.lower()
     place = f"iteration {iteration}, chunk {chunk}, {length} bytes"
     return f"frame {number} of {name} {sequence} ({place})"
+
+
+class Signature:
+    """The MACs of one link's frames, in turn; either side has one."""
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = hmac.new(key, digestmod="sha256")
+        self._count = 0
+
+    def next(self, header: bytes | bytearray, payload: memoryview) -> bytes:
+        """The MAC of the next frame, whose header is the first HEADER_SIZE bytes of `header`."""
+        mac = self._keyed.copy()
+        mac.update(_COUNT.pack(self._count) + header[:HEADER_SIZE])
+        mac.update(payload)
+        self._count += 1
+        return mac.digest()[:MAC_SIZE]
+
+    def check(self, awaited: Frame, received: bytes | bytearray) -> None:
+        """Raise CommunicationError unless the next frame is the one that its maker signed."""
+        expected = self.next(received, awaited.payload)
+        if not hmac.compare_digest(expected, received[HEADER_SIZE:]):
+            raise CommunicationError(
+                "a frame with a wrong MAC: it was altered, replayed or put in on its way"
+            )

@@ -36,6 +36,7 @@ class Conversation:
         self.socket = sock
         self.peer = peer
         self.deadline = deadline
+        self.key = b""  # of the frames that follow, when the other side is proved
         self._half = half
         self._say, self._awaited = next(half)
         self._heard = b""
@@ -58,7 +59,8 @@ class Conversation:
                     self._heard += heard
                 heard, self._heard = self._heard, b""
                 self._say, self._awaited = self._half.send(heard)
-        except StopIteration:
+        except StopIteration as end:
+            self.key = end.value
             return True
         except BlockingIOError:
             return False
@@ -96,8 +98,8 @@ class Guests:
 
     def meet(
         self, dial: Conversation, me: Member, timeout: float, handshake_timeout: float
-    ) -> socket.socket:
-        """Prove oneself to the right neighbour (`dial`), and find the left one; its socket.
+    ) -> Conversation:
+        """Prove oneself to the right neighbour (`dial`), and find the left one.
 
         Nobody is let in after that. A stranger has `handshake_timeout` seconds. Raises
         CommunicationError when `dial.deadline`, `timeout` seconds after the start, has come.
@@ -124,7 +126,7 @@ class Guests:
                         f"({self.refused} strangers were refused)"
                     )
             hang_up.pop_all()
-            return left.socket
+            return left
 
     def _ready(self, dials: list[Conversation]) -> list[Conversation | None]:
         """The conversations that have heard something; None stands for a new guest."""

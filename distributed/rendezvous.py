@@ -99,6 +99,7 @@ def connect(
     timeout: float = TIMEOUT,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
     crc: bool = False,
+    mac: bool = False,
 ) -> Communicator:
     """Join the ring: every rank calls this once, with the same arguments but for rank and url.
 
@@ -107,6 +108,7 @@ def connect(
     timeout: seconds after which a silent neighbour is given up, here and in every collective.
     handshake_timeout: seconds that a stranger who connects may take to prove who he is.
     crc: check the payload of every frame by its CRC-32.
+    mac: sign every frame, and take none that its neighbour has not signed (frames.py).
 
     Raises CommunicationError when the ring cannot be closed in time.
     """
@@ -116,7 +118,7 @@ def connect(
         return LocalCommunicator()
     if not secret:
         raise CommunicationError(f"rank {rank}: a ring needs a secret (see auth.new_secret)")
-    me = Member(rank, world_size, generation, run, secret)
+    me = Member(rank, world_size, generation, run, secret, signed=mac)
     listener = open_transport(url)
     try:
         addresses = rendezvous.allgather(listener.address)

@@ -51,6 +51,7 @@ class Config:
         self.connection = "ethernet"
         self.sync = DEFAULT
         self.bucket = self.compress = ""
+        self.ringMac = self.ringCrc = False
         self.resize = False
         self.clusterSize = 1
         object.__setattr__(self, "lmdb_partitions", 0)

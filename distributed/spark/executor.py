@@ -130,6 +130,8 @@ def train_rank(
             run=job.run,
             generation=job.generation,
             timeout=SILENCE,
+            mac=job.mac,
+            crc=job.crc,
         )
         at_end.callback(communicator.close)
         line.left = communicator.close  # given up by the driver: no more of the ring, nor of files

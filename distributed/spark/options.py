@@ -75,6 +75,8 @@ OPTIONS = {
     ),
     "bucket": Option("bucket", "text", "of the allreduce: auto (default), one, or bytes"),
     "compress": Option("compress", "text", "gradients on the wire: none (default), bf16, fp16"),
+    "ring-mac": Option("ringMac", "switch", "sign every frame between the ranks"),
+    "ring-crc": Option("ringCrc", "switch", "check every frame between the ranks by its CRC-32"),
     "resize": Option("resize", "switch", "scale pictures to the data layer's height x width"),
     "clusterSize": Option("clusterSize", "number", "how many ranks train (1)"),
     "lmdb_partitions": Option(

@@ -46,6 +46,8 @@ class Plan:
     weights: tuple[JobFile, ...]
     state: Resume | None
     scheme: str
+    mac: bool
+    crc: bool
     sync: str
     device: str
     precision: str
@@ -94,7 +96,7 @@ def plan_training(conf: Config, validate: bool) -> Plan:
     used = [portable.train_net(solver), *([portable.test_net(solver)] if validate else [])]
     with tried_here(code):
         put_stores(conf, used, portable.nets_of(solver))
-    ring = scheme, sync, conf.device, conf.precision, conf.devices
+    ring = scheme, conf.ringMac, conf.ringCrc, sync, conf.device, conf.precision, conf.devices
     return Plan(solver, files, code, weights, state, *ring, model, snapshots)
 
 

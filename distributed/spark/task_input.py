@@ -40,6 +40,8 @@ class TrainJob:
     generation: int
     secret: bytes = field(repr=False)
     scheme: str  # of the ring's transport
+    mac: bool  # whether it signs its frames
+    crc: bool  # and whether it checks them by their CRC-32
     ports: str  # on which the ring may listen, such as "7000-7099"; "" for any
     sync: str  # how the ranks stay together
     control: tuple[str, int]  # the driver's address

@@ -62,6 +62,7 @@ class Listener(Protocol):
 
         Raises CommunicationError when that takes more than `timeout` seconds, which is also how
         long the transport will wait for anything. A stranger has `handshake_timeout` seconds.
+        Where `me.signed` is set it signs its frames, or raises CommunicationError as it cannot.
         """
         ...
 

@@ -18,7 +18,16 @@ from collections.abc import Callable, Iterator, Sequence
 from minicaffe.errors import CommunicationError
 
 from ..auth import Member, dialer
-from ..frames import HEADER_SIZE, Frame, check_header, check_payload, describe, seal
+from ..frames import (
+    HEADER_SIZE,
+    MAC_SIZE,
+    Frame,
+    Signature,
+    check_header,
+    check_payload,
+    describe,
+    seal,
+)
 from ..handshake import Conversation, Guests
 
 Dial = Callable[[str, float], socket.socket]  # (address, seconds) -> a connected socket
@@ -59,7 +68,9 @@ class StreamListener:
             hang_up.callback(talk.close)
             left = self._guests.meet(talk, me, timeout, handshake_timeout)
             hang_up.callback(left.close)
-            transport = StreamTransport(me, *self.links(talk.socket, left, me), timeout)
+            transport = StreamTransport(me, *self.links(talk.socket, left.socket, me), timeout)
+            if me.signed:
+                transport.sign(talk.key, left.key)
             hang_up.pop_all()
         return transport
 
@@ -91,6 +102,11 @@ class StreamTransport:
         self._left = left
         self._timeout = timeout
         self._polls: dict[tuple[int, int], select.poll] = {}  # by the events that are awaited
+
+    def sign(self, right: bytes, left: bytes) -> None:
+        """From now on frames carry MACs, by the keys of the two links."""
+        self._right.sign(right)
+        self._left.sign(left)
 
     def sendrecv(
         self, to_right: Sequence[Frame], from_left: Sequence[Frame], lead: int
@@ -168,19 +184,38 @@ class Outgoing:
         right.setblocking(False)
         self.socket = right
         self.peer = f"rank {rank} {_where(right)}"
+        self._signature: Signature | None = None
+        self._header_size = HEADER_SIZE  # with the MAC
         self._header = b""
         self._gone = 0
 
+    def sign(self, key: bytes) -> None:
+        """Put a MAC into every frame from now on."""
+        self._signature = Signature(key)
+        self._header_size = HEADER_SIZE + MAC_SIZE
+
+    def size(self, frame: Frame) -> int:
+        """Bytes on the wire."""
+        return self._header_size + len(frame.payload)
+
+    def begin(self, frame: Frame) -> None:
+        """Have the header of this frame, unless a part of it is gone already."""
+        if not self._header:
+            self._header = seal(frame)
+            if self._signature is not None:
+                self._header += self._signature.next(self._header, frame.payload)
+
     def push(self, frame: Frame) -> bool:
         """Send on; True when the frame is gone whole, False when the link is full."""
-        self._header = self._header or seal(frame)
+        self.begin(frame)
+        size, header_size = self.size(frame), self._header_size
         try:
-            while self._gone < frame.size:
-                if self._gone < HEADER_SIZE:
+            while self._gone < size:
+                if self._gone < header_size:
                     buffers = (self._header[self._gone :], frame.payload)
                     self._gone += self.socket.sendmsg(buffers)
                 else:
-                    self._gone += self.socket.send(frame.payload[self._gone - HEADER_SIZE :])
+                    self._gone += self.socket.send(frame.payload[self._gone - header_size :])
         except BlockingIOError:
             return False
         except OSError as error:
@@ -199,17 +234,28 @@ class Incoming:
         left.setblocking(False)
         self.socket = left
         self.peer = f"rank {rank} {_where(left)}"
-        self._header = bytearray(HEADER_SIZE)
+        self._signature: Signature | None = None
+        self._header = bytearray(HEADER_SIZE)  # with the MAC
         self._there = 0
+
+    def sign(self, key: bytes) -> None:
+        """Await a MAC in every frame from now on."""
+        self._signature = Signature(key)
+        self._header = bytearray(HEADER_SIZE + MAC_SIZE)
+
+    def size(self, frame: Frame) -> int:
+        """Bytes on the wire."""
+        return len(self._header) + len(frame.payload)
 
     def pull(self, awaited: Frame) -> bool:
         """Receive on; True when the frame is there whole, False when the link is empty."""
         try:
-            while self._there < awaited.size:
-                if self._there < HEADER_SIZE:
+            size, header_size = self.size(awaited), len(self._header)
+            while self._there < size:
+                if self._there < header_size:
                     self._start(awaited)
                 else:
-                    rest = awaited.payload[self._there - HEADER_SIZE :]
+                    rest = awaited.payload[self._there - header_size :]
                     self._count(awaited, self.socket.recv_into(rest))
         except BlockingIOError:
             return False
@@ -230,11 +276,13 @@ class Incoming:
     def advance(self, awaited: Frame, received: int) -> None:
         """So many bytes more are there; checks the header when it is whole."""
         before, self._there = self._there, self._there + received
-        if before < HEADER_SIZE <= self._there:
+        if before < len(self._header) <= self._there:
             self._check(check_header, awaited)
 
     def arrive(self, awaited: Frame) -> None:
-        """The frame is there whole: checks the payload."""
+        """The frame is there whole: checks the payload, and who has made it."""
+        if self._signature is not None:
+            self._check(self._signature.check, awaited)
         self._check(check_payload, awaited)
         self._there = 0
 

@@ -115,6 +115,10 @@ class InprocListener:
         self, right: str, me: Member, timeout: float, handshake_timeout: float
     ) -> InprocTransport:
         """See Listener.join."""
+        if me.signed:
+            raise CommunicationError(
+                f"{self.address}: frames of one process are not signed; take tcp, unix or shm"
+            )
         outbox = _open.get(right)
         if outbox is None:
             raise CommunicationError(

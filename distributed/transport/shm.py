@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from minicaffe.errors import CommunicationError
 
 from ..auth import Member
-from ..frames import HEADER_SIZE, Frame, seal
+from ..frames import Frame
 from ._stream import Incoming, Outgoing
 from .unix import UnixListener, listener_for
 
@@ -122,13 +122,13 @@ class _Writer(Outgoing):
 
     def push(self, frame: Frame) -> bool:
         """See Outgoing.push."""
-        if frame.size <= INLINE:
+        if self.size(frame) <= INLINE:
             self.event = select.POLLOUT
             return super().push(frame)
         if self._ring is None:
             self._ring = _new_ring(self.socket, self.peer)
-        self._header = self._header or seal(frame)
-        while self._gone < frame.size:
+        self.begin(frame)
+        while self._gone < self.size(frame):
             room = CAPACITY - (self._written - self._counters.heard)
             if not room:
                 if not self._counters.listen():
@@ -150,8 +150,8 @@ class _Writer(Outgoing):
         assert self._ring is not None
         at = self._written % CAPACITY
         of: Any = self._header[self._gone :]
-        if self._gone >= HEADER_SIZE:
-            of = frame.payload[self._gone - HEADER_SIZE :]
+        if self._gone >= self._header_size:
+            of = frame.payload[self._gone - self._header_size :]
         size = min(len(of), most, CAPACITY - at)
         self._ring[at : at + size] = np.frombuffer(of[:size], np.uint8)
         self._written += size
@@ -180,11 +180,11 @@ class _Reader(Incoming):
 
     def pull(self, awaited: Frame) -> bool:
         """See Incoming.pull."""
-        if awaited.size <= INLINE:
+        if self.size(awaited) <= INLINE:
             return super().pull(awaited)
         if self._ring is None and not self._receive_ring():
             return False
-        while self._there < awaited.size:
+        while self._there < self.size(awaited):
             available = self._counters.heard - self._read
             if available:
                 self._take(awaited, available)
@@ -202,8 +202,8 @@ class _Reader(Incoming):
         assert self._ring is not None
         at = self._read % CAPACITY
         to = memoryview(self._header)[self._there :]
-        if self._there >= HEADER_SIZE:
-            to = awaited.payload[self._there - HEADER_SIZE :]
+        if self._there >= len(self._header):
+            to = awaited.payload[self._there - len(self._header) :]
         size = min(len(to), most, CAPACITY - at)
         np.frombuffer(to[:size], np.uint8)[...] = self._ring[at : at + size]
         self._read += size

@@ -45,7 +45,7 @@ class Cluster:
 class Notes:
     """A control line that keeps what is said."""
 
-    host = "ranks"
+    host = "127.0.0.1"
 
     def __init__(self) -> None:
         self.said: list[dict[str, Any]] = []
@@ -77,7 +77,8 @@ def train(
         files=plan.files, code=plan.code, weights=plan.weights,
         state=plan.state,
         seed=plan.solver.random_seed, world_size=ranks, devices=1, run="run", generation=0,
-        secret=b"s", ports="", scheme="inproc", sync=plan.sync, device=plan.device,
+        secret=b"s", ports="", scheme="tcp" if plan.mac else "inproc",
+        mac=plan.mac, crc=plan.crc, sync=plan.sync, device=plan.device,
         precision=plan.precision, data_threads=1,
         control=("", 0),
         model=plan.model, beacon="", stops_at_nan=conf.on_nan == "stop", log_level=(0, 0),
@@ -223,6 +224,22 @@ def test_every_way_learns(small: SmallSet, way: str) -> None:
 def test_a_way_that_is_none_is_refused(small: SmallSet, words: list[str], said: str) -> None:
     with pytest.raises(ClusterError, match=re.escape(said)):
         train(small, small.solver(), 1, *words)
+
+
+def test_frames_may_be_signed_and_checked(small: SmallSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options reach the ring, and the weights are the same."""
+    asked: list[tuple[bool, bool]] = []
+    usual = executor.connect
+
+    def connect(*args: Any, **settings: Any) -> Any:
+        asked.append((settings["mac"], settings["crc"]))
+        return usual(*args, **settings)
+
+    monkeypatch.setattr(executor, "connect", connect)
+    _, plain = train(small, small.solver(max_iter=5), 2)
+    _, signed = train(small, small.solver(max_iter=5), 2, "-ring-mac", "-ring-crc")
+    assert asked == [(False, False)] * 2 + [(True, True)] * 2
+    assert signed == plain
 
 
 def test_resume_finds_the_newest_snapshot_or_begins(

@@ -104,6 +104,8 @@ class Generation:
             generation=number,
             secret=run.secret,
             scheme=plan.scheme,
+            mac=plan.mac,
+            crc=plan.crc,
             ports=run.conf.ports,
             sync=plan.sync,
             device=plan.device,

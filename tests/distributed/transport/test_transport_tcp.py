@@ -377,7 +377,7 @@ def test_a_reflected_proof_is_refused() -> None:
     asked = listener(ME)
     challenge, _ = next(asked)
     asked.send(challenge[: len(MAGIC)])
-    claims = struct.pack("!QII", 4, 2, 0)
+    claims = struct.pack("!QII?", 4, 2, 0, False)
     nonce = bytes(32)
     proof = NEIGHBOUR.mac(b"listener", claims, challenge[len(MAGIC) :] + nonce)
     with pytest.raises(CommunicationError, match="secret"):
