@@ -1,5 +1,6 @@
 """Transports and frames: what arrives is what was awaited, and every failure is named in time."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -129,7 +130,8 @@ def test_a_silent_rank_is_named_in_time(url: str) -> None:
     assert all(isinstance(error, CommunicationError) for error in errors), errors
     assert str(errors[0]).startswith("rank 0: rank 1")
     assert "is silent; awaiting frame 0 of allreduce 0 (iteration 0, chunk 0" in str(errors[0])
-    assert "for 0.5 s" in str(errors[0])
+    waited = re.search(r"for (\d+\.\d) s$", str(errors[0]))
+    assert waited is not None and float(waited[1]) >= 0.5
 
 
 @pytest.mark.parametrize("world_size", [2, 3, 4, 7])
