@@ -60,6 +60,6 @@ class DataLayer(BatchedLayer):
         self.batches = Batches(
             source, order, [transformer, None], StreamDraws(seed), depth=param.prefetch
         )
-        shapes = self.batches.output_shapes(self.batches.first())
+        shapes = self.batches.output_shapes(self.batches.first().values)
         for blob, shape in zip(top, shapes, strict=False):
             blob.reshape(param.batch_size, *shape)

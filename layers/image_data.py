@@ -81,6 +81,6 @@ class ImageDataLayer(BatchedLayer):
             StreamDraws(chance),
             depth=self.param.data_param.prefetch,
         )
-        shapes = self.batches.output_shapes(self.batches.first())
+        shapes = self.batches.output_shapes(self.batches.first().values)
         for blob, shape in zip(top, shapes, strict=True):
             blob.reshape(param.batch_size, *shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -78,6 +79,7 @@ class Batches:
         self.depth = max(depth, 1)
         self.stage: Callable[[NDArray[np.float32]], Any] | None = None
         self.bad: dict[int, str] = {}
+        self._usual: list[Shape] = []  # of the tops in the last batch
         self._next = 0
         self._ahead: deque[Future[Batch]] = deque()
         self._thread: ThreadPoolExecutor | None = None
@@ -179,16 +181,68 @@ class Batches:
                 last = error
         raise last
 
-    def output_shapes(self, sample: Sample) -> list[Shape]:
+    def output_shapes(self, values: Sequence[NDArray[Any]]) -> list[Shape]:
         """The shapes of a sample's values once transformed. DataError where they do not fit."""
         return [
             transformer.output_shape(value.shape) if transformer else value.shape
-            for transformer, value in zip(self.transformers, sample.values, strict=True)
+            for transformer, value in zip(self.transformers, values, strict=True)
         ]
 
     def _collect(
         self, places: list[Place], draws: Draws, memory: list[NDArray[np.float32]]
     ) -> Batch:
+        made = self._make_alike(memory, places, draws) or self._make_each(memory, places, draws)
+        for place, each in zip(places, made, strict=True):
+            if isinstance(each, DataError) and place.index not in self.bad:
+                self.bad[place.index] = str(each)
+                name = self.source.param.name
+                log.warning("layer '%s': skipped sample number %d: %s", name, place.index, each)
+        rows = [row for row, each in enumerate(made) if isinstance(each, str)]
+        tops = [top if len(rows) == len(made) else top[rows] for top in memory]
+        for number, axis in enumerate(self.axes if tops else ()):
+            if axis:
+                tops[number] = np.ascontiguousarray(np.moveaxis(tops[number], 0, axis))
+        self._usual = [top.shape[1:] for top in memory]
+        return Batch([each for each in made if isinstance(each, str)], tops)
+
+    def _make_alike(
+        self, memory: list[NDArray[np.float32]], places: list[Place], draws: Draws
+    ) -> list[str | DataError]:
+        """Write samples into their rows at once; their ids.
+
+        None, as an empty list, where they do not lie alike, or are so large that threads share
+        them: what takes the time then is not Python's.
+        """
+        usual = self.shapes or self._usual
+        if not places or not usual or sum(map(math.prod, usual)) >= WORTH_A_THREAD:
+            return []
+        samples = self.source.read_alike([place.index for place in places])
+        if samples is None:
+            return []
+        try:
+            shapes = self.output_shapes([value[0] for value in samples.values])
+        except DataError:
+            return []
+        if self.shapes is not None and shapes != list(self.shapes):
+            return []
+        _allocate(memory, len(places), shapes)
+        at = 0
+        for value, transformer, top in zip(samples.values, self.transformers, memory, strict=True):
+            count = transformer.draws if transformer else 0
+            if transformer is None:
+                top[...] = value
+            elif count == 0:
+                transformer.transform(value, top, ())
+            else:
+                for row, chance in enumerate(draws[:, at : at + count]):
+                    transformer.transform(value[row], top[row], chance)
+            at += count
+        return [*samples.ids]
+
+    def _make_each(
+        self, memory: list[NDArray[np.float32]], places: list[Place], draws: Draws
+    ) -> list[str | DataError]:
+        """Write samples into their rows one by one; the id of each, or why it is left out."""
         made: list[str | DataError] = []
         jobs = list(zip(range(len(places)), places, draws, strict=True))
         if self.shapes is not None:
@@ -196,18 +250,7 @@ class Batches:
         else:  # the first that can be read says what shapes the others must have
             while len(made) < len(jobs) and not any(isinstance(each, str) for each in made):
                 made.append(self._make_row(memory, len(jobs), *jobs[len(made)]))
-        made += self._make_rows(memory, jobs[len(made) :])
-        for place, each in zip(places, made, strict=True):
-            if isinstance(each, DataError) and place.index not in self.bad:
-                self.bad[place.index] = str(each)
-                name = self.source.param.name
-                log.warning("layer '%s': skipped sample number %d: %s", name, place.index, each)
-        rows = [row for row, each in enumerate(made) if isinstance(each, str)]
-        tops = [top if len(rows) == len(jobs) else top[rows] for top in memory]
-        for number, axis in enumerate(self.axes if tops else ()):
-            if axis:
-                tops[number] = np.ascontiguousarray(np.moveaxis(tops[number], 0, axis))
-        return Batch([each for each in made if isinstance(each, str)], tops)
+        return made + self._make_rows(memory, jobs[len(made) :])
 
     def _make_rows(self, memory: list[NDArray[np.float32]], jobs: list[Any]) -> list[Any]:
         """Write samples into their rows, by several threads where that is worth it."""
@@ -233,7 +276,7 @@ class Batches:
         """
         try:
             sample = self.source.read(place.index)
-            shapes = self.output_shapes(sample)
+            shapes = self.output_shapes(sample.values)
             for number, shape in enumerate(self.shapes or ()):
                 if shapes[number] != shape:
                     raise DataError(
