@@ -28,8 +28,8 @@ import hmac
 import secrets
 import struct
 import sys
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 
 from minicaffe.errors import CommunicationError
 
@@ -52,6 +52,8 @@ class Member:
     """One rank's place in one generation of one run, and the secret that proves it.
 
     signed: whether its frames carry a MAC.
+    circle: the ranks that stand in the ring, in their order; empty for all of them. Each ring of a
+    run has a name of its own in `run`, so that nobody takes a place in another one.
     """
 
     rank: int
@@ -60,16 +62,25 @@ class Member:
     run: str = ""
     secret: bytes = field(default=b"", repr=False)
     signed: bool = False
+    circle: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def left(self) -> int:
         """The rank that sends to this one."""
-        return (self.rank - 1) % self.world_size
+        return self._at_distance(-1)
 
     @property
     def right(self) -> int:
         """The rank that this one sends to."""
-        return (self.rank + 1) % self.world_size
+        return self._at_distance(1)
+
+    def in_ring(self, name: str, circle: Sequence[int]) -> Member:
+        """The same rank in a further ring of the run, that of these ranks."""
+        return replace(self, run=f"{self.run}/{name}", circle=tuple(circle))
+
+    def _at_distance(self, steps: int) -> int:
+        circle = self.circle or range(self.world_size)
+        return circle[(circle.index(self.rank) + steps) % len(circle)]
 
     def mac(self, role: bytes, claims: bytes, nonces: bytes) -> bytes:
         """The proof of knowing the secret: 32 bytes."""

@@ -9,6 +9,10 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from minicaffe.errors import CommunicationError
+
+from .frames import DTYPES
+
 Array = NDArray[Any]
 
 
@@ -18,6 +22,16 @@ def chunk_bounds(count: int, world_size: int) -> list[int]:
     Chunks differ by one element at most; with fewer elements than ranks some are empty.
     """
     return [count * rank // world_size for rank in range(world_size + 1)]
+
+
+def flat_view(array: Array) -> Array:
+    """The array as one row in the same memory. Raises CommunicationError if that cannot be."""
+    if array.dtype not in DTYPES:
+        known = ", ".join(str(dtype) for dtype in DTYPES)
+        raise CommunicationError(f"an array of {array.dtype} cannot be sent (only: {known})")
+    if not (array.flags.c_contiguous and array.flags.writeable):
+        raise CommunicationError("only a C-contiguous, writable array can be reduced in place")
+    return array.reshape(-1)
 
 
 class Communicator(ABC):
@@ -38,8 +52,11 @@ class Communicator(ABC):
     #: The solver's iteration. It travels with the data: ranks at different iterations never mix.
     iteration: int = 0
 
-    #: What this rank has given to its neighbour so far, without headers.
+    #: What this rank has given to its neighbours so far, without headers.
     bytes_sent: int = 0
+
+    #: How the ranks were connected, and why not better, where that was chosen: a line for the log.
+    links: str = ""
 
     @abstractmethod
     def allreduce(self, array: Array, cuts: Sequence[int] = (), compress: str = "none") -> None:

@@ -20,11 +20,20 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.errors import CommunicationError
+
 Floats = NDArray[np.float32]
 Halves = NDArray[np.uint16]
 Words = NDArray[np.uint32]
 
 COMPRESSIONS = ("none", "bf16", "fp16")
+
+
+def check_compression(compress: str) -> None:
+    """Raise CommunicationError for a way that there is none of."""
+    if compress not in COMPRESSIONS:
+        known = ", ".join(COMPRESSIONS)
+        raise CommunicationError(f"compress={compress}: one of {known} is expected")
 
 
 class Rounding(ABC):

@@ -60,6 +60,7 @@ class Kind(IntEnum):
     BROADCAST = 4
     BARRIER = 5
     ADD_TO = 6
+    DOUBLING = 7
 
 
 class Frame(NamedTuple):

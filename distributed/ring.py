@@ -31,8 +31,8 @@ import numpy as np
 
 from minicaffe.errors import CommunicationError
 
-from .communicator import Array, Communicator, chunk_bounds
-from .compression import COMPRESSIONS, WAYS, Rounding
+from .communicator import Array, Communicator, chunk_bounds, flat_view
+from .compression import WAYS, Rounding, check_compression
 from .frames import CHECKED, DTYPES, ROUNDED, Frame, Kind, make_frame
 from .transport import Transport
 from .walks import Segment, Walk, chunks_of_parts, segments_of, walk_round
@@ -73,24 +73,28 @@ class RingCommunicator(Communicator):
 
         With `cuts` chunk c is made of chunk c of every part.
         """
-        flat = _flat(array)
+        flat = flat_view(array)
         parts = chunks_of_parts(flat.size, tuple(cuts), self.world_size)
         rounding = self._rounding(compress) if flat.dtype == np.float32 else None
         steps = 2 * (self.world_size - 1)
         self._pass_round(Kind.ALLREDUCE, flat, parts, self.rank - 1, steps, rounding)
 
-    def reduce_scatter(self, array: Array) -> Array:
-        """P - 1 steps; each rank sends S (P - 1) / P bytes."""
-        flat = _flat(array)
-        bounds = chunk_bounds(flat.size, self.world_size)
-        self._pass_round(Kind.REDUCE_SCATTER, flat, [bounds], self.rank - 1, self.world_size - 1)
-        return flat[bounds[self.rank] : bounds[self.rank + 1]]
+    def reduce_scatter(self, array: Array, parts: Sequence[Sequence[int]] = ()) -> Array:
+        """P - 1 steps; each rank sends S (P - 1) / P bytes.
 
-    def allgather(self, array: Array) -> None:
-        """P - 1 steps; each rank sends S (P - 1) / P bytes."""
-        flat = _flat(array)
-        bounds = chunk_bounds(flat.size, self.world_size)
-        self._pass_round(Kind.ALLGATHER, flat, [bounds], self.rank, self.world_size - 1)
+        `parts`: the bounds of the chunks of each part of `array`, where they are not those of
+        `chunk_bounds`. What it returns is the chunk of the first part.
+        """
+        flat = flat_view(array)
+        parts = parts or [chunk_bounds(flat.size, self.world_size)]
+        self._pass_round(Kind.REDUCE_SCATTER, flat, parts, self.rank - 1, self.world_size - 1)
+        return flat[parts[0][self.rank] : parts[0][self.rank + 1]]
+
+    def allgather(self, array: Array, parts: Sequence[Sequence[int]] = ()) -> None:
+        """P - 1 steps; each rank sends S (P - 1) / P bytes. `parts` as in reduce_scatter."""
+        flat = flat_view(array)
+        parts = parts or [chunk_bounds(flat.size, self.world_size)]
+        self._pass_round(Kind.ALLGATHER, flat, parts, self.rank, self.world_size - 1)
 
     def allgather_bytes(self, content: bytes) -> list[bytes]:
         """Two allgathers: the lengths, then the contents."""
@@ -111,7 +115,7 @@ class RingCommunicator(Communicator):
             raise CommunicationError(
                 f"rank {self.rank}: no rank {root} to broadcast from (there are {self.world_size})"
             )
-        flat = _flat(array)
+        flat = flat_view(array)
         segments = self._whole(flat)
         to_right = [] if self.rank == (root - 1) % self.world_size else segments
         from_left = [] if self.rank == root else segments
@@ -122,7 +126,7 @@ class RingCommunicator(Communicator):
         """One walk from `source` to `target`, S bytes a link; the ranks between pass them on."""
         hops = (target - source) % self.world_size
         place = (self.rank - source) % self.world_size
-        flat = _flat(array)
+        flat = flat_view(array)
         segments = self._whole(flat) if place <= hops else []
         to_right = segments if place < hops else []
         from_left = segments if place > 0 else []
@@ -222,9 +226,7 @@ class RingCommunicator(Communicator):
         """What rounds, with its scratch memory. Raises CommunicationError."""
         if compress == "none":
             return None
-        if compress not in WAYS:
-            known = ", ".join(COMPRESSIONS)
-            raise CommunicationError(f"compress={compress}: one of {known} is expected")
+        check_compression(compress)
         if compress not in self._roundings:
             self._roundings[compress] = WAYS[compress](self._segment_bytes // 4)
         return self._roundings[compress]
@@ -236,13 +238,3 @@ class RingCommunicator(Communicator):
         for _, start, end in lead:
             rounding.encode(flat[start:end], self._halves[start:end])
         return self._halves[: flat.size]
-
-
-def _flat(array: Array) -> Array:
-    """The array as one row in the same memory. Raises CommunicationError if that cannot be."""
-    if array.dtype not in DTYPES:
-        known = ", ".join(str(dtype) for dtype in DTYPES)
-        raise CommunicationError(f"an array of {array.dtype} cannot be sent (only: {known})")
-    if not (array.flags.c_contiguous and array.flags.writeable):
-        raise CommunicationError("only a C-contiguous, writable array can be reduced in place")
-    return array.reshape(-1)

@@ -33,14 +33,25 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[Any]:
 
 
 def outcomes(
-    world_size: int, work: Callable[[Communicator], T], url: str = URLS[0], **options: Any
+    world_size: int,
+    work: Callable[[Communicator], T],
+    url: str = URLS[0],
+    *,
+    hosts: Sequence[str] = (),
+    **options: Any,
 ) -> list[Any]:
-    """What `work` returned or raised on each rank of a new ring, by rank."""
+    """What `work` returned or raised on each rank of a new ring, by rank.
+
+    `options` are those of `connect`; without doubling_bytes everything goes round the ring. With
+    `hosts` each rank takes itself for one on that host.
+    """
     meeting = ThreadRendezvous.of(world_size, timeout=20)
 
     def rank_of(rank: int) -> Callable[[], T]:
         def call() -> T:
-            settings = {"secret": SECRET, "timeout": 20.0, **options}
+            settings = {"secret": SECRET, "timeout": 20.0, "doubling_bytes": 0, **options}
+            if hosts:
+                settings["host"] = hosts[rank]
             with connect(meeting[rank], rank, world_size, url, **settings) as ring:
                 return work(ring)
 

@@ -11,15 +11,14 @@ A rank ends when its line to the suite breaks, whatever it is doing: none outliv
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Client, Connection, Listener, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -30,7 +29,6 @@ from .netlab import Host
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COME = 120.0  # seconds until all ranks must be there
-LOOK = 0.2  # seconds after which to look whether one has ended instead
 LAST = 10.0  # seconds that they have to end
 
 # The ranks sit in namespaces that mpirun does not know of: it takes them for ranks of one host, and
@@ -72,19 +70,17 @@ class Crew:
         self._lines: list[Connection] = []
         self._watches: list[Connection] = []  # nothing is said there; a rank ends when its own ends
         self._seats = list(seats)
-        path = f"{self._folder.name}/suite"  # the folder is its owner's alone, and so is the socket
-        self._door = socket.socket(socket.AF_UNIX)
+        path = f"{self._folder.name}/suite"
+        key = secrets.token_bytes(16)
+        self._listener = Listener(path, "AF_UNIX", backlog=2 * len(seats), authkey=key)
         self._log = open(f"{self._folder.name}/log", "w+b")  # noqa: SIM115
         try:
-            self._door.bind(path)
-            self._door.listen(2 * len(seats))
-            self._door.settimeout(LOOK)
             program = [python, "-m", "benchmarks.interconnects.rank", path]
             if mpi:
-                self._start([*self._mpirun(python, switch, shared_memory), *program])
+                self._start([*self._mpirun(python, switch, shared_memory), *program], key)
             else:
                 for rank in range(len(seats)):
-                    self._start([*program, str(rank)])
+                    self._start([*program, str(rank)], key)
             self._await()
         except BaseException:
             self.close()
@@ -108,7 +104,7 @@ class Crew:
             line.close()
         self._lines.clear()
         self._watches.clear()
-        self._door.close()
+        self._listener.close()
         end = time.monotonic() + LAST
         for process in self._processes:
             try:
@@ -149,8 +145,8 @@ class Crew:
                 command += [layer, "ptl_base_if_include", interface]
         return command
 
-    def _start(self, command: list[str]) -> None:
-        variables = {**os.environ, **dict.fromkeys(THREADS, "1")}
+    def _start(self, command: list[str], key: bytes) -> None:
+        variables = {**os.environ, **dict.fromkeys(THREADS, "1"), "SUITE_KEY": key.hex()}
         variables["SUITE_SEATS"] = repr([tuple(seat) for seat in self._seats])
         variables["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])
@@ -167,9 +163,10 @@ class Crew:
         """The ranks call in, in any order."""
         here: dict[int, Connection] = {}
         end = time.monotonic() + COME
+        waiting: Any = self._listener._listener._socket  # type: ignore[attr-defined]
         while len(here) < len(self._seats) or len(self._watches) < len(self._seats):
-            with suppress(TimeoutError):
-                line = Connection(self._door.accept()[0].detach())
+            if wait([waiting], 0.2):
+                line = self._listener.accept()
                 rank = line.recv()
                 if rank is None:
                     self._watches.append(line)
@@ -229,11 +226,9 @@ class Suite:
         self._line.send((kind, value))
 
 
-def call_in(path: str, rank: int | None) -> Connection:
+def call_in(path: str, rank: int | None, key: bytes) -> Connection:
     """A rank's line to the suite; None: one that only tells whether the suite is there."""
-    sock = socket.socket(socket.AF_UNIX)
-    sock.connect(path)
-    line = Connection(sock.detach())
+    line = Client(path, "AF_UNIX", authkey=key)
     line.send(rank)
     return line
 

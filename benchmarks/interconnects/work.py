@@ -121,26 +121,24 @@ class Rank:
 
     # --- training ------------------------------------------------------------------------------
 
-    def prepare(self, net: str, batch: int, ways: dict[str, tuple[str, str]]) -> None:
+    def prepare(self, net: str, batch: int, ways: dict[str, str], ring: str) -> None:
         """Be ready to train a net; one that was there before goes."""
         from .trainee import Trainee
 
         if self._trainee is not None:
             self._trainee.close()
         self._trainee = None
-        self._trainee = Trainee(net, batch, ways, self._rings, self.rank)
+        self._trainee = Trainee(net, batch, ways, self._rings[ring], self.rank)
 
     def layers(self, passes: int) -> dict[str, Any]:
         """The parts of an iteration, without communication, all ranks at once."""
         self.suite.barrier()
-        parts: dict[str, Any] = self._trainee.layers(passes)
-        return parts
+        return self._trainee.layers(passes)
 
     def train(self, way: str, iterations: int) -> dict[str, list[float]]:
         """So many iterations."""
         self.suite.barrier()
-        times: dict[str, list[float]] = self._trainee.measure(way, iterations)
-        return times
+        return self._trainee.measure(way, iterations)
 
     def bytes_sent(self) -> int:
         """What the rings have given to the neighbour so far, without headers."""

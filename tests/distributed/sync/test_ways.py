@@ -1,5 +1,6 @@
 """The ways in which ranks stay together: what each makes of weights, and the bytes it sends."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -249,8 +250,11 @@ def bytes_sent(ring: Communicator, way: str, scale: float = 1.0) -> list[int]:
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_allreduce_sends_what_it_says(ranks: int) -> None:
+    """On the ring; by recursive doubling, all of it in each step."""
     for sent in run_ranks(ranks, partial(bytes_sent, way="allreduce")):
         np.testing.assert_allclose(sent, 2 * S * (ranks - 1) / ranks, atol=8 * ranks)
+    for sent in run_ranks(ranks, partial(bytes_sent, way="allreduce"), doubling_bytes=S):
+        assert sent == [S * math.log2(ranks)] * ITERATIONS
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
