@@ -137,7 +137,7 @@ def train_rank(
         line.left = communicator.close  # given up by the driver: no more of the ring, nor of files
         at_end.enter_context(fenced(line.ask_leave))
         at_end.enter_context(compilations_told(line))
-        line.say("joined")
+        line.say("joined", links=communicator.links)
         files = at_end.enter_context(JobFiles(job.call, rank))
         param, *state = job.unpack(folder, files)
         at_end.enter_context(importable(job.code, folder))

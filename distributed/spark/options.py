@@ -10,11 +10,12 @@ from typing import Any, Literal
 from minicaffe.context import PRECISIONS
 from minicaffe.errors import ClusterError, CommunicationError, did_you_mean
 
+from ..choosing import AUTO
 from ..ports import read_ports
 from ..transport import known_schemes
 
 # Words of -connection for transports; each other word is the scheme of one (distributed/transport).
-CONNECTIONS = {"ethernet": "tcp", "infiniband": "rdma", "rdma": "rdma", "none": ""}
+CONNECTIONS = {"ethernet": "tcp", "infiniband": "rdma", "rdma": "rdma", "none": "", "auto": AUTO}
 NUMBERED = ("none", "rdma", "ethernet")  # what the ancestor's API has numbers for, from 0
 
 ON = ("true", "yes", "on", "1", "")
@@ -68,7 +69,9 @@ OPTIONS = {
     "resume": Option("resume", "switch", "go on from the newest whole snapshot, if there is one"),
     "weights": Option("snapshotModelFile", "text", "the .caffemodel[.h5] to start from"),
     "connection": Option(
-        "connection", "connection", "between the ranks: ethernet (default), or a transport"
+        "connection",
+        "connection",
+        "between the ranks: ethernet (default), infiniband, auto (the best there is), a transport",
     ),
     "sync": Option(
         "sync", "text", "how the ranks stay together: allreduce (default), sparknet ..."

@@ -20,6 +20,7 @@ from minicaffe.solver.newest_snapshot import newest_complete_snapshot
 from minicaffe.solver.settings import check_settings
 from minicaffe.solver.state_file import check_weights, load_state, weights_of_state
 
+from ..choosing import AUTO
 from ..sync import read_sync
 from ..transport import known_schemes
 from . import portable
@@ -175,7 +176,7 @@ def _scheme(conf: Config) -> str:
         return scheme
     if not scheme:
         raise ClusterError(f"-connection {conf.connection}: {conf.clusterSize} ranks need one")
-    if scheme not in known_schemes():
+    if scheme not in (AUTO, *known_schemes()):
         usable = [word for word, name in CONNECTIONS.items() if name in known_schemes()]
         usable += known_schemes()
         raise ClusterError(

@@ -114,6 +114,8 @@ class TrainingReport:
         if len(self.joined) == self.world_size:
             where = ", ".join(f"{rank} on {self.hosts[rank]}" for rank in sorted(self.hosts))
             self.say(f"{self.world_size} ranks: {where}")
+            if message["links"]:  # where they were chosen: the same on all ranks
+                self.say(f"connection: {message['links']}")
         self._state = self._waited_for()
 
     def _waited_for(self) -> str:

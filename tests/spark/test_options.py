@@ -86,7 +86,11 @@ WRONG = [
     ("features", ["ip1", None], "names are expected"),
     ("resize", "Flase", "-resize Flase: true or false is expected; did you mean 'false'"),
     ("isTraining", [], "true or false is expected"),
-    ("connection", "ethernt", "did you mean 'ethernet'.*known: ethernet, infiniband, rdma, none"),
+    (
+        "connection",
+        "ethernt",
+        "did you mean 'ethernet'.*known: ethernet, infiniband, rdma, none, auto",
+    ),
     ("connection", 3, "-connection 3: there is no such connection.*0 none, 1 rdma, 2 ethernet"),
     ("connection", None, "-connection None"),
 ]
@@ -119,6 +123,7 @@ def test_a_wrong_value_is_refused_where_it_is_set(name: str, value: Any, message
         ("connection", 1, "rdma"),
         ("connection", 2, "ethernet"),
         ("connection", "TCP", "tcp"),
+        ("connection", "Auto", "auto"),
     ],
 )
 def test_a_value_is_kept_as_it_is_meant(name: str, value: Any, kept: Any) -> None:

@@ -196,11 +196,12 @@ def test_a_standalone_cluster(small: SmallSet, standalone: str) -> None:
     solver = small.solver(more="snapshot: 10 test_iter: 2 test_interval: 10")
     done = submit(
         small.folder, standalone, "-train", "-conf", solver, "-clusterSize", "2",
-        "-model", "m.caffemodel", "-test", "-output", "result",
+        "-model", "m.caffemodel", "-test", "-output", "result", "-connection", "auto",
         spark=("--executor-memory", "900m", "--total-executor-cores", "2"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "2 ranks: 0 on" in done.stdout
+    assert "connection: shm (all 2 ranks are on one host)" in done.stdout
     assert re.search(r"^accuracy: [\d.]+$", done.stdout, re.MULTILINE)
     assert (small.folder / "small_iter_20.solverstate").exists()
     assert len(weights(small.folder / "m.caffemodel")) == 4

@@ -167,6 +167,7 @@ def test_what_a_plan_refuses(
         ([], ("tcp", "cpu", "float32")),
         (["-connection", "Ethernet", "-device", "reference"], ("tcp", "reference", "float32")),
         (["-connection", "inproc"], ("inproc", "cpu", "float32")),
+        (["-connection", "auto"], ("auto", "cpu", "float32")),
         (["-connection", "shm", "-device", "cuda:1"], ("shm", "cuda:1", "float32")),
         (["-device", "cuda", "-precision", "tf32"], ("tcp", "cuda", "tf32")),
     ],

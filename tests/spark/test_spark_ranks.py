@@ -1,8 +1,10 @@
 """Ranks of a training without Spark: threads, a ring of memory, control lines that take notes."""
 
+import io
 import os
 import re
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from minicaffe.distributed.spark.training_report import TrainingReport
 from minicaffe.distributed.sync import known_syncs
 from minicaffe.distributed.sync.allreduce import AllreduceSync
 from minicaffe.distributed.validation import SharedTest
-from minicaffe.errors import ClusterError, LayerError, SolverError
+from minicaffe.errors import ClusterError, DeviceError, LayerError, SolverError
+from minicaffe.monitor.progress import Progress
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_solver
 from minicaffe.solver.create import create_solver
@@ -66,7 +69,7 @@ def small(tmp_path: Path) -> SmallSet:
 
 
 def train(
-    small: SmallSet, solver: str, ranks: int, *args: str
+    small: SmallSet, solver: str, ranks: int, *args: str, scheme: str = "inproc"
 ) -> tuple[list[Notes], list[list[Any]]]:
     """Train on so many threads: what each said, and what each gave back."""
     conf = Config(Cluster(), ["-conf", solver, "-model", str(small.folder / "m"), *args])
@@ -77,7 +80,7 @@ def train(
         files=plan.files, code=plan.code, weights=plan.weights,
         state=plan.state,
         seed=plan.solver.random_seed, world_size=ranks, devices=1, run="run", generation=0,
-        secret=b"s", ports="", scheme="tcp" if plan.mac else "inproc",
+        secret=b"s", ports="", scheme=scheme,
         mac=plan.mac, crc=plan.crc, sync=plan.sync, device=plan.device,
         precision=plan.precision, data_threads=1,
         control=("", 0),
@@ -95,6 +98,36 @@ def train(
         if isinstance(result, BaseException):
             raise result
     return notes, results
+
+
+def test_what_auto_has_chosen_is_said(small: SmallSet) -> None:
+    notes, results = train(small, small.solver(), 2, scheme="auto")
+    assert results == train(small, small.solver(), 2)[1], "the same weights as by any transport"
+    screen = io.StringIO()
+    report = TrainingReport("", 0, 10, resumed=False)
+    report.progress = Progress(10, stream=screen)
+    report.begin(2)
+    for rank, of_rank in enumerate(notes):
+        report.hear({"kind": "hello", "rank": rank, "host": "here", "pid": rank})
+        joined = next(each for each in of_rank.said if each["kind"] == "joined")
+        report.hear({"rank": rank, **joined})
+    report.close()
+    assert screen.getvalue().count("connection: shm (all 2 ranks are on one host)") == 1
+
+
+def test_a_transport_without_its_card_ends_the_run_before_it_trains(
+    small: SmallSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its line is what the run ends with; another attempt would end so too."""
+    monkeypatch.setattr("minicaffe.distributed.transport.shm.missing", lambda: "no card; buy one")
+    with pytest.raises(DeviceError) as raised:
+        train(small, small.solver(), 2, scheme="shm")
+    line: Any = Notes()
+    executor.report_error(line, raised.value)
+    error = fault.explain(None, [{"rank": 1, **line.said[0]}], set(), Roster())
+    assert not isinstance(error, fault.Fault)
+    host = socket.gethostname()
+    assert str(error) == f"rank 1 on {host}: rank 0 has no shm on {host}: no card; buy one"
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
@@ -237,7 +270,7 @@ def test_frames_may_be_signed_and_checked(small: SmallSet, monkeypatch: pytest.M
 
     monkeypatch.setattr(executor, "connect", connect)
     _, plain = train(small, small.solver(max_iter=5), 2)
-    _, signed = train(small, small.solver(max_iter=5), 2, "-ring-mac", "-ring-crc")
+    _, signed = train(small, small.solver(max_iter=5), 2, "-ring-mac", "-ring-crc", scheme="tcp")
     assert asked == [(False, False)] * 2 + [(True, True)] * 2
     assert signed == plain
 
