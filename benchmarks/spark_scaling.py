@@ -4,9 +4,10 @@
 
 LeNet with 64 samples a rank, in one Spark session (local[2]). One rank has its turn in every round,
 and two do: over TCP, over shared memory, with buckets that go during backward, and as two devices
-of one rank; the order is turned round each time. Prints samples/s (medians over the rounds, of the
-displays of a run but its first), the share of communication, and the processor time of an iteration
-by process: rank, driver, JVM.
+of one rank; the order is turned round each time. So have one plain process with the same solver,
+and two that know nothing of each other: what the machine's cores, caches and memory give two at
+most. Prints samples/s (medians over the rounds, of the displays of a run but its first), the share
+of communication, and the processor time of an iteration by process: rank, driver, JVM.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import argparse
 import contextlib
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +30,7 @@ from minicaffe.proto.files import read_net, write_text
 from minicaffe.proto.minicaffe_pb2 import SolverParameter
 
 MNIST = Path(__file__).resolve().parent.parent / "examples/mnist"
+BATCH = 64
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -45,20 +49,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=200)
+    parser.add_argument("--only", metavar="NAME,NAME", help="the contenders beside single ones")
+    parser.add_argument("--process", metavar="SOLVER", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    contenders = {
+    contenders: dict[str, dict[str, Any]] = {
         "1 rank": {},
         "2 ranks": {"clusterSize": 2},
         "2 ranks, shared memory": {"clusterSize": 2, "connection": "shm"},
         "2 ranks, buckets early": {"clusterSize": 2, "bucket": str(1 << 20)},
         "1 rank, 2 devices": {"devices": 2},
+        "1 process": {"processes": 1},
+        "2 processes, no communication": {"processes": 2},
     }
+    if options.only:
+        contenders = {name: words for name, words in contenders.items()
+                      if name in ("1 rank", "1 process", *options.only.split(","))}  # fmt: skip
     turns: dict[str, list[Turn]] = {name: [] for name in contenders}
-    with tempfile.TemporaryDirectory() as folder, session() as sc:
+    if options.process:
+        return plain_process(options.process)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        session() as sc,
+        plain_processes(Path(folder) / "solver.prototxt") as processes,
+    ):
         solver = prepare(Path(folder), options.iterations)
         for number in range(-1, options.rounds):  # the first round warms up
             for name in list(contenders)[:: 1 if number % 2 else -1]:
-                turn = train(sc, solver, contenders[name])
+                words = dict(contenders[name])
+                count = words.pop("processes", 0)
+                turn = together(processes[:count]) if count else train(sc, solver, words)
                 print(name, *(f"{value:.3g}" for value in turn), flush=True)
                 if number >= 0:
                     turns[name].append(turn)
@@ -124,6 +143,57 @@ def train(sc: Any, solver: str, words: dict[str, Any]) -> Turn:
     )
 
 
+@contextlib.contextmanager
+def plain_processes(solver: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two processes of `plain_process`, without Spark."""
+    command = [sys.executable, "-m", "benchmarks.spark_scaling", "--process", str(solver)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.communicate()  # no more turns
+
+
+def together(processes: list[subprocess.Popen[str]]) -> Turn:
+    """A turn of these processes at the same time: the sum of their rates."""
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("turn\n")
+        process.stdin.flush()
+    told = [process.stdout.readline().split() for process in processes if process.stdout]
+    rates, spent = zip(*((float(rate), float(ms)) for rate, ms in told), strict=True)
+    return Turn(sum(rates), 0.0, statistics.mean(spent), 0.0, 0.0)
+
+
+def plain_process(path: str) -> None:
+    """Train on one thread, `max_iter` iterations for each line that comes; tell rate and ms."""
+    from minicaffe import context
+    from minicaffe.machine.threads import set_num_threads
+    from minicaffe.proto.files import read_solver
+    from minicaffe.solver.create import create_solver
+
+    solver = None
+    for _ in sys.stdin:
+        if solver is None:
+            set_num_threads(1)
+            context.current().data_seed = 1
+            param = read_solver(path)
+            iterations, quarter = param.max_iter, param.display
+            solver = create_solver(param)
+        rates = []
+        spent = time.process_time()
+        for _ in range(iterations // quarter):
+            began = time.perf_counter()
+            solver.step(quarter)
+            rates.append(quarter * BATCH / (time.perf_counter() - began))
+        spent = time.process_time() - spent
+        print(statistics.median(rates[1:]), 1e3 * spent / iterations, flush=True)
+    if solver is not None:
+        solver.close()
+
+
 def processor_ms(process: int) -> float:
     """Processor time of a process so far, in milliseconds; 0 for one that is gone."""
     try:
@@ -150,11 +220,12 @@ def ranks_ms(jvm: int) -> float:
 
 
 def table(turns: dict[str, list[Turn]]) -> str:
-    """Medians, and the gain over one rank."""
-    lines = ["| | samples/s | times one rank | communication | CPU ms a rank | driver | JVM |",
+    """Medians, and the gain over one rank; over one process, of those without Spark."""
+    lines = ["| | samples/s | times one | communication | CPU ms a rank | driver | JVM |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
-    alone = statistics.median(turn.rate for turn in turns["1 rank"])
     for name, of_name in turns.items():
+        one = "1 process" if "process" in name else "1 rank"
+        alone = statistics.median(turn.rate for turn in turns[one])
         middle = Turn(*(statistics.median(column) for column in zip(*of_name, strict=True)))
         lines.append(
             f"| {name} | {middle.rate:.0f} | {middle.rate / alone:.2f} | {middle.communication:.0%}"

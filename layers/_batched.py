@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from minicaffe import context
 from minicaffe.blob import Blob
-from minicaffe.data.batches import Batch, Batches, HashedDraws
+from minicaffe.data.batches import Batch, Batches
+from minicaffe.data.draws import HashedDraws
 from minicaffe.data.source import DataSource, Order
 from minicaffe.data.staging import stager, unstage
 from minicaffe.data.transformer import DataTransformer

@@ -111,7 +111,7 @@ class CoSDataLayer(BatchedLayer):
         assert self.batches is not None
         columns = self.param.cos_data_param.top
         try:
-            shapes = self.batches.output_shapes(sample)
+            shapes = self.batches.output_shapes(sample.values)
         except DataError as error:
             raise self.error(f"row {sample.id} does not fit its transform_param: {error}") from None
         for column, shape in zip(columns, shapes, strict=True):

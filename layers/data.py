@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from minicaffe import context
 from minicaffe.blob import Blob
-from minicaffe.data.batches import Batches, StreamDraws
+from minicaffe.data.batches import Batches
+from minicaffe.data.draws import StreamDraws
 from minicaffe.data.source import Order, open_source
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -59,6 +60,6 @@ class DataLayer(BatchedLayer):
         self.batches = Batches(
             source, order, [transformer, None], StreamDraws(seed), depth=param.prefetch
         )
-        shapes = self.batches.output_shapes(self.batches.first())
+        shapes = self.batches.output_shapes(self.batches.first().values)
         for blob, shape in zip(top, shapes, strict=False):
             blob.reshape(param.batch_size, *shape)

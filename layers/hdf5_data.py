@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from minicaffe import context
 from minicaffe.blob import Blob
-from minicaffe.data.batches import Batches, StreamDraws
+from minicaffe.data.batches import Batches
+from minicaffe.data.draws import StreamDraws
 from minicaffe.data.sources.hdf5_rows import FileOrder, Hdf5Rows
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.random_stream.generator import Generator

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from minicaffe import context
 from minicaffe.blob import Blob
-from minicaffe.data.batches import Batches, StreamDraws
+from minicaffe.data.batches import Batches
+from minicaffe.data.draws import StreamDraws
 from minicaffe.data.sources.listed_images import ListedImages, ListOrder
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -80,6 +81,6 @@ class ImageDataLayer(BatchedLayer):
             StreamDraws(chance),
             depth=self.param.data_param.prefetch,
         )
-        shapes = self.batches.output_shapes(self.batches.first())
+        shapes = self.batches.output_shapes(self.batches.first().values)
         for blob, shape in zip(top, shapes, strict=True):
             blob.reshape(param.batch_size, *shape)

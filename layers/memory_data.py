@@ -68,7 +68,7 @@ class MemoryDataLayer(BatchedLayer):
         source = open_source(self.param.source_class, self.param, self.phase)
         self.batches = self.shuffled(source, self.batch_size, [transformer, None])
         sample = self.batches.first()
-        shapes = self.batches.output_shapes(sample)
+        shapes = self.batches.output_shapes(sample.values)
         for stored in (sample.values[0].shape, shapes[0]):
             if all(given in (0, dim) for given, dim in zip(self.declared, stored, strict=True)):
                 break

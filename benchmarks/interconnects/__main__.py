@@ -20,6 +20,7 @@ import json
 import shutil
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from benchmarks.report import put_into_docs
 
 from . import devices, pictures, sums, tables, training
 from .contenders import GLOO, MPI, lacking, transports
-from .crew import Failed
 from .places import LOOPBACK, PLACES, possible
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -36,11 +36,22 @@ PAGE = CHECKOUT / "docs" / "interconnects.md"
 PARTS = ("sums", "training", "devices")
 UNITS = {"K": 1 << 10, "M": 1 << 20}
 SIZES = ("1K", "8K", "64K", "256K", "1M", "4M", "20M", "100M", "250M")
-QUICK = {"bytes": ("1K", "64K", "1M"), "ranks": [2], "places": [LOOPBACK, "1 Gbit/s"],
-         "nets": ["LeNet"], "shapes": ["2x1"], "budget": 0.5}  # fmt: skip
-WHOLE = {"bytes": SIZES, "ranks": [2, 4, 8], "places": list(PLACES),
-         "nets": [task.net for task in training.TASKS], "shapes": ["2x1", "4x1", "2x2"],
-         "budget": 3.0}  # fmt: skip
+QUICK: dict[str, Any] = {
+    "bytes": ["1K", "64K", "1M"],
+    "ranks": [2],
+    "places": [LOOPBACK, "1 Gbit/s"],
+    "nets": ["LeNet"],
+    "shapes": ["2x1"],
+    "budget": 0.5,
+}
+WHOLE: dict[str, Any] = {
+    "bytes": list(SIZES),
+    "ranks": [2, 4, 8],
+    "places": list(PLACES),
+    "nets": [task.net for task in training.TASKS],
+    "shapes": ["2x1", "4x1", "2x2"],
+    "budget": 3.0,
+}
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -91,8 +102,8 @@ def main() -> int:
     """Measure, save, print."""
     options = arguments()
     if options.draw:
-        report = tables.together([json.loads(path.read_text()) for path in options.draw])
-        return finish(report, options)
+        saved = [json.loads(path.read_text()) for path in options.draw]
+        return finish(tables.together(saved), options)
     places, left_out = possible(options.places)
     names = [name for name in options.contenders if not lacking(name)]
     left_out += [lacking(name) for name in options.contenders if lacking(name)]
@@ -106,8 +117,9 @@ def main() -> int:
         measure(report, options, places, names)
     except KeyboardInterrupt:
         left_out.append("interrupted: what follows is left out")
-    except Failed as error:
-        left_out.append(f"broke down: {error}")
+    except Exception as error:  # what was measured before is kept
+        traceback.print_exc()
+        left_out.append(f"broke down: {type(error).__name__}: {error}")
         status = 1
     report["load"].append(machine.load())
     return finish(report, options) or status

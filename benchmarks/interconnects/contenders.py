@@ -14,22 +14,21 @@ import numpy as np
 
 from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import connect
-from minicaffe.distributed.transport import known_schemes
+from minicaffe.distributed.transport import known_schemes, missing
 
 from .crew import Seat, Suite
 
 GLOO, MPI = "gloo", "mpi"
 ONE_HOST = ("shm", "unix")  # transports that do not leave a host
 BETWEEN_THREADS = ("inproc",)
-NEEDS_A_CARD = ("rdma",)
 
 Call = Callable[[np.ndarray], None]
 
 
 def transports(one_host: bool) -> list[str]:
-    """The ring's transports between processes, on one host or on several."""
-    others = BETWEEN_THREADS + NEEDS_A_CARD + (() if one_host else ONE_HOST)
-    return [name for name in known_schemes() if name not in others]
+    """The ring's transports between processes that are usable here, on one host or on several."""
+    others = BETWEEN_THREADS + (() if one_host else ONE_HOST)
+    return [name for name in known_schemes() if name not in others and not missing(name)]
 
 
 def lacking(name: str) -> str:

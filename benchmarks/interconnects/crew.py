@@ -11,14 +11,15 @@ A rank ends when its line to the suite breaks, whatever it is doing: none outliv
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Client, Connection, Listener, wait
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -29,6 +30,7 @@ from .netlab import Host
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COME = 120.0  # seconds until all ranks must be there
+LOOK = 0.2  # seconds after which to look whether one has ended instead
 LAST = 10.0  # seconds that they have to end
 
 # The ranks sit in namespaces that mpirun does not know of: it takes them for ranks of one host, and
@@ -70,17 +72,19 @@ class Crew:
         self._lines: list[Connection] = []
         self._watches: list[Connection] = []  # nothing is said there; a rank ends when its own ends
         self._seats = list(seats)
-        path = f"{self._folder.name}/suite"
-        key = secrets.token_bytes(16)
-        self._listener = Listener(path, "AF_UNIX", backlog=2 * len(seats), authkey=key)
+        path = f"{self._folder.name}/suite"  # the folder is its owner's alone, and so is the socket
+        self._door = socket.socket(socket.AF_UNIX)
         self._log = open(f"{self._folder.name}/log", "w+b")  # noqa: SIM115
         try:
+            self._door.bind(path)
+            self._door.listen(2 * len(seats))
+            self._door.settimeout(LOOK)
             program = [python, "-m", "benchmarks.interconnects.rank", path]
             if mpi:
-                self._start([*self._mpirun(python, switch, shared_memory), *program], key)
+                self._start([*self._mpirun(python, switch, shared_memory), *program])
             else:
                 for rank in range(len(seats)):
-                    self._start([*program, str(rank)], key)
+                    self._start([*program, str(rank)])
             self._await()
         except BaseException:
             self.close()
@@ -104,7 +108,7 @@ class Crew:
             line.close()
         self._lines.clear()
         self._watches.clear()
-        self._listener.close()
+        self._door.close()
         end = time.monotonic() + LAST
         for process in self._processes:
             try:
@@ -145,8 +149,8 @@ class Crew:
                 command += [layer, "ptl_base_if_include", interface]
         return command
 
-    def _start(self, command: list[str], key: bytes) -> None:
-        variables = {**os.environ, **dict.fromkeys(THREADS, "1"), "SUITE_KEY": key.hex()}
+    def _start(self, command: list[str]) -> None:
+        variables = {**os.environ, **dict.fromkeys(THREADS, "1")}
         variables["SUITE_SEATS"] = repr([tuple(seat) for seat in self._seats])
         variables["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])
@@ -163,10 +167,9 @@ class Crew:
         """The ranks call in, in any order."""
         here: dict[int, Connection] = {}
         end = time.monotonic() + COME
-        waiting: Any = self._listener._listener._socket  # type: ignore[attr-defined]
         while len(here) < len(self._seats) or len(self._watches) < len(self._seats):
-            if wait([waiting], 0.2):
-                line = self._listener.accept()
+            with suppress(TimeoutError):
+                line = Connection(self._door.accept()[0].detach())
                 rank = line.recv()
                 if rank is None:
                     self._watches.append(line)
@@ -226,9 +229,11 @@ class Suite:
         self._line.send((kind, value))
 
 
-def call_in(path: str, rank: int | None, key: bytes) -> Connection:
+def call_in(path: str, rank: int | None) -> Connection:
     """A rank's line to the suite; None: one that only tells whether the suite is there."""
-    line = Client(path, "AF_UNIX", authkey=key)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(path)
+    line = Connection(sock.detach())
     line.send(rank)
     return line
 

@@ -39,10 +39,14 @@ NETWORK = "10.77.5"
 SWITCH = f"{NETWORK}.254"
 LIMIT = "4mb"  # what may wait before a link
 BURST = {"10gbit": "256kb"}  # what may go at once after a silence: 0.2 ms of the fast link
-LEAST_BURST = "32kb"  # of the others
+LEAST_BURST = "80kb"  # of the others: more than a packet of 64 KB, which tbf else cuts into frames
 MOST_HOSTS = 250
 PROGRAMS = ("ip", "tc", "unshare", "nsenter")
 CLONE_NEWNET = 0x40000000
+
+
+class NoHosts(Exception):
+    """There are none to be had; the message says why."""
 
 
 class Host(NamedTuple):
@@ -66,9 +70,9 @@ class Netlab:
 
     def __init__(self, hosts: int, bridge: bool = True) -> None:
         if reason := missing():
-            raise SystemExit(f"no test hosts: {reason}")
+            raise NoHosts(f"no test hosts: {reason}")
         if not 1 <= hosts <= MOST_HOSTS:
-            raise SystemExit(f"no lab of {hosts} test hosts (1 to {MOST_HOSTS})")
+            raise NoHosts(f"no lab of {hosts} test hosts (1 to {MOST_HOSTS})")
         self._end = ExitStack()
         self._bridge = bridge
         try:
@@ -126,7 +130,7 @@ class Netlab:
         self._end.callback(_end, process)
         if process.stdout is None or process.stdout.readline() != "\n":
             reason = process.stderr.read().strip() if process.stderr else ""
-            raise SystemExit(f"no test hosts: the kernel refuses a network namespace ({reason})")
+            raise NoHosts(f"no test hosts: the kernel refuses a network namespace ({reason})")
         return process.pid
 
     def _wire(self) -> None:
@@ -164,13 +168,13 @@ def missing() -> str:
 
 
 def inside(keeper: int, program: str, *lines: str) -> None:
-    """Give lines to `ip` or `tc` in a namespace. Raises SystemExit with what it said."""
+    """Give lines to `ip` or `tc` in a namespace. Raises NoHosts with what it said."""
     command = ["nsenter", f"--net=/proc/{keeper}/ns/net", program, "-batch", "-"]
     done = subprocess.run(
         command, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(f"no test hosts: {program} said: {done.stderr.strip()}")
+        raise NoHosts(f"no test hosts: {program} said: {done.stderr.strip()}")
 
 
 def enter(keeper: int) -> None:

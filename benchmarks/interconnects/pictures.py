@@ -13,7 +13,7 @@ COLOURS = {
     "tcp": "tab:blue", "unix": "tab:green", "shm": "tab:red", "gloo": "tab:orange",
     "mpi": "tab:purple", "rdma": "tab:brown", "auto": "black",
 }  # fmt: skip
-SHADES = ("lightgrey", "tab:orange", "tab:blue", "tab:green", "tab:red")
+SHADES = ("lightgrey", "tab:orange", "tab:blue", "tab:green", "tab:red", "tab:purple")
 
 
 def draw(report: dict[str, Any], folder: Path) -> list[str]:

@@ -12,6 +12,8 @@ import os
 import sys
 import threading
 import traceback
+from multiprocessing.connection import Connection
+from typing import NoReturn
 
 from . import netlab  # before NumPy, whose threads would stay in the old namespace
 
@@ -26,10 +28,8 @@ def main() -> None:
     from .crew import Seat, Suite, call_in
     from .work import Rank
 
-    key = bytes.fromhex(os.environ.pop("SUITE_KEY"))
-    suite = Suite(call_in(path, rank, key))
-    watch = call_in(path, None, key)
-    threading.Thread(target=end_with, args=(watch,), daemon=True).start()
+    suite = Suite(call_in(path, rank))
+    threading.Thread(target=end_with, args=(call_in(path, None),), daemon=True).start()
     worker = Rank(suite, rank, [Seat(*seat) for seat in seats])
     while True:
         try:
@@ -42,7 +42,7 @@ def main() -> None:
             suite.say("failed", traceback.format_exc())
 
 
-def end_with(watch) -> None:  # type: ignore[no-untyped-def]
+def end_with(watch: Connection) -> None:
     """End this process when the suite has, whatever its main thread is doing."""
     try:
         watch.recv()
@@ -50,7 +50,7 @@ def end_with(watch) -> None:  # type: ignore[no-untyped-def]
         leave(1)
 
 
-def leave(status: int) -> None:
+def leave(status: int) -> NoReturn:
     """At once: threads of Gloo and MPI may outlive an orderly end."""
     os._exit(status)
 

@@ -28,16 +28,21 @@ class Trainee:
     """One rank's solver on inputs that stay the same, and its ways of averaging gradients."""
 
     def __init__(
-        self, net: str, batch: int, ways: dict[str, str], ring: Communicator, rank: int
+        self,
+        net: str,
+        batch: int,
+        ways: dict[str, tuple[str, str]],
+        groups: dict[str, Communicator],
+        rank: int,
     ) -> None:
-        """`ways`: what `create_sync` takes, by name; "" is no communication at all."""
+        """`ways`: one of `groups` and what `create_sync` takes, by name; "" is no communication."""
         set_num_threads(1)
         here = context.current()
-        here.solver_rank, here.solver_count = rank, ring.world_size
+        here.solver_rank, here.solver_count = rank, next(iter(groups.values())).world_size
         self.solver = solver_of(net, batch)
         self.ways: dict[str, Sync | None] = {}
-        for name, text in ways.items():
-            sync = create_sync(text, ring) if text else None
+        for name, (group, text) in ways.items():
+            sync = create_sync(text, groups[group]) if text else None
             if sync is not None:
                 sync.on_start(self.solver)  # all weights travel: before the links get slow
             self.ways[name] = sync

@@ -44,7 +44,8 @@ from minicaffe.distributed.auth import new_secret
 from .places import LOOPBACK, RATES, Manned, on_hosts
 
 ALONE, AFTER, DURING = "alone", "after", "during"
-TRANSPORT = "tcp"
+HALVED = "during, bf16"
+RING = "tcp"
 
 
 class Task(NamedTuple):
@@ -58,20 +59,20 @@ class Task(NamedTuple):
 
 
 TASKS = (
-    Task("LeNet", 64, 1 << 20, 30, 12),
-    Task("CIFAR-10 quick", 100, 1 << 17, 10, 6),
-    Task("CaffeNet", 4, 1 << 20, 3, 1),
+    Task("LeNet", 64, 1 << 20, 20, 8),
+    Task("CIFAR-10 quick", 100, 1 << 17, 7, 5),
+    Task("CaffeNet", 4, 1 << 20, 2, 1),
 )
 
 
-def ways_of(task: Task) -> dict[str, str]:
-    """What `create_sync` takes, by the name of the way."""
+def ways_of(task: Task) -> dict[str, tuple[str, str]]:
+    """The transport and what `create_sync` takes, by the name of the way."""
     during = f"allreduce:bucket={task.bucket}"
     return {
-        ALONE: "",
-        AFTER: "allreduce:bucket=one",
-        DURING: during,
-        f"{DURING}, bf16": f"{during},compress=bf16",
+        ALONE: (RING, ""),
+        AFTER: (RING, "allreduce:bucket=one"),
+        DURING: (RING, during),
+        HALVED: (RING, f"{during},compress=bf16"),
     }
 
 
@@ -88,7 +89,7 @@ def measure(
     rates = [place for place in places if place != LOOPBACK]
     for hosts, ranks in shapes if rates else ():
         with on_hosts(hosts, ranks, mpi=False) as manned:
-            manned.crew.call("join", [TRANSPORT], new_secret())
+            manned.crew.call("join", [RING], new_secret())
             for task in (task for task in TASKS if task.net in nets):
                 yield from _train(manned, hosts, ranks, task, rates, say)
 
@@ -107,7 +108,7 @@ def _train(
     say(f"{task.net}, {hosts} hosts, {ranks} ranks")
     assert manned.lab is not None
     manned.lab.limit("")
-    crew.call("prepare", task.net, task.batch, ways, TRANSPORT)
+    crew.call("prepare", task.net, task.batch, ways)
     crew.call("train", ALONE, 2)  # kernels are loaded, memory is touched
     parts = crew.call("layers", task.iterations)
     alone = _run(crew.call("train", ALONE, task.iterations + 1))
@@ -116,7 +117,7 @@ def _train(
         manned.lab.limit(RATES[place])
         slow = place == next(iter(RATES))
         iterations = task.on_slow_links if slow else task.iterations
-        for way, sync in ways.items():
+        for way, (transport, sync) in ways.items():
             if way == ALONE:
                 run, sent = alone, 0.0
             else:
@@ -126,7 +127,7 @@ def _train(
                 after = crew.call("bytes_sent")
                 sent = max(b - a for a, b in zip(before, after, strict=True)) / (iterations + 1)
             yield "runs", {
-                **facts, "place": place, "way": way, "sync": sync, "transport": TRANSPORT,
+                **facts, "place": place, "way": way, "sync": sync, "transport": transport,
                 **run, "sent": sent,
             }  # fmt: skip
 

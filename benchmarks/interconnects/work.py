@@ -121,24 +121,26 @@ class Rank:
 
     # --- training ------------------------------------------------------------------------------
 
-    def prepare(self, net: str, batch: int, ways: dict[str, str], ring: str) -> None:
+    def prepare(self, net: str, batch: int, ways: dict[str, tuple[str, str]]) -> None:
         """Be ready to train a net; one that was there before goes."""
         from .trainee import Trainee
 
         if self._trainee is not None:
             self._trainee.close()
         self._trainee = None
-        self._trainee = Trainee(net, batch, ways, self._rings[ring], self.rank)
+        self._trainee = Trainee(net, batch, ways, self._rings, self.rank)
 
     def layers(self, passes: int) -> dict[str, Any]:
         """The parts of an iteration, without communication, all ranks at once."""
         self.suite.barrier()
-        return self._trainee.layers(passes)
+        parts: dict[str, Any] = self._trainee.layers(passes)
+        return parts
 
     def train(self, way: str, iterations: int) -> dict[str, list[float]]:
         """So many iterations."""
         self.suite.barrier()
-        return self._trainee.measure(way, iterations)
+        times: dict[str, list[float]] = self._trainee.measure(way, iterations)
+        return times
 
     def bytes_sent(self) -> int:
         """What the rings have given to the neighbour so far, without headers."""

@@ -9,7 +9,8 @@
 A bucket is a slice of the flat diff; it goes out when backward has left its layers. That hides the
 communication behind the backward pass if somebody else does it: a network, or a core that is free.
 Where the ranks of one machine keep all its cores busy the thread only takes them their time, so all
-buckets go at the end, in one walk round the ring.
+buckets go at the end, in one walk round the ring. Elsewhere it depends on the net, the network and
+whose cores serve it: the first iterations take both ways in turn, and the faster one stays.
 
 The boundaries of the buckets follow from the net alone, and sums are formed in the same order
 whenever the buckets go: the same bits, in every run. The weights of all ranks are bit-equal after
@@ -18,6 +19,7 @@ every update.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,11 +31,15 @@ from numpy.typing import NDArray
 from minicaffe.device import place
 from minicaffe.machine.threads import num_threads, usable_cpus
 from minicaffe.net.net import Net
+from minicaffe.solver.callbacks import Iteration
 from minicaffe.solver.solver import Solver
 
 from ..communicator import Communicator
 from ..compression import COMPRESSIONS
 from . import Parameter, Sync, whole_number
+from ._trial import Trial
+
+log = logging.getLogger(__name__)
 
 BUCKET_BYTES = 1 << 20
 
@@ -67,9 +73,10 @@ class AllreduceSync(Sync):
     """The mean of all gradients before every update; see the file.
 
     bucket: "auto" sends buckets of at least BUCKET_BYTES during backward where that can pay (see
-    `has_room`), and else at the end; "one" sends them at the end; a number of bytes is the least
-    size of buckets that go during backward. A net on a device with memory of its own has one,
-    which is copied to the host and back. All ranks must agree on it.
+    `has_room`) and does (see `Trial`), and else at the end; "one" sends them at the end; a number
+    of bytes is the least size of buckets that go during backward. A net on a device with memory of
+    its own has one, which is copied to the host and back. All ranks must agree on it.
+    early: whether the buckets of this iteration go during backward.
     compress: "bf16" or "fp16", how gradients travel in 2 bytes, or "none" (see compression.py).
     """
 
@@ -87,12 +94,15 @@ class AllreduceSync(Sync):
         self._buckets: list[Bucket] = []
         self._sent = 0
         self._thread: ThreadPoolExecutor | None = None
+        self._trial: Trial | None = None
+        self.early = False
         self._running: list[Future[None]] = []
 
     def on_start(self, solver: Solver) -> None:
         """Before the first iteration make all ranks equal to rank 0."""
         self._sent = 0
         super().on_start(solver)
+        self.early = self._thread is not None and (self._trial is None or self._trial.early)
 
     def join(self, solver: Solver) -> None:
         """Plan the buckets, and when they go."""
@@ -100,23 +110,37 @@ class AllreduceSync(Sync):
         self._buckets = plan_buckets(solver.net, size)
         if len(self._buckets) < 2 or self.communicator.world_size == 1 or self._bucket == "one":
             return
-        if self._bucket != "auto" or has_room(self.communicator):
-            self._thread = ThreadPoolExecutor(1, "allreduce")
+        if self._bucket == "auto":
+            if not has_room(self.communicator):
+                return
+            self._trial = Trial(self.communicator)
+        self._thread = ThreadPoolExecutor(1, "allreduce")
 
-    @property
-    def overlaps(self) -> bool:
-        """Whether buckets go out during backward."""
-        return self._thread is not None
+    def on_iteration(self, solver: Solver, done: Iteration) -> None:
+        """As long as it is not known which way is faster, see how long this one took."""
+        if self._trial is None:
+            return
+        self._trial.took(done.seconds)
+        if self._trial.decided is None:
+            return
+        late, early = (1e3 * seconds for seconds in self._trial.seconds)
+        how = "during backward" if self._trial.decided else "after backward"
+        log.info(
+            "Gradients go %s: %.1f ms an iteration during backward, %.1f after it", how, early, late
+        )
+        if not self._trial.decided:
+            self.close()
+        self._trial = None
 
     def after_backward(self, solver: Solver, layer_index: int) -> None:
         """Send off the buckets that this layer has completed."""
-        if self._thread is not None:
+        if self.early and self._thread is not None:
             self._send(solver.net, layer_index, self._thread)
 
     def on_gradients_ready(self, solver: Solver) -> None:
         """Wait until the flat diff holds the mean of all ranks' gradients."""
         with self._waiting():
-            if self._thread is None:
+            if self._thread is None or not self.early:
                 cuts = sorted(bucket.start for bucket in self._buckets if bucket.start)
                 self._reduce(solver.net.flat_params.diff.update("cpu"), cuts)
                 return
@@ -148,7 +172,7 @@ class AllreduceSync(Sync):
 
 
 def has_room(communicator: Communicator) -> bool:
-    """Whether communication has something to hide behind; the same answer on all ranks.
+    """Whether communication may have something to hide behind; the same answer on all ranks.
 
     It has a network's time where the ranks are on several machines, and on one machine free cores:
     one a rank, beside those that the ranks' kernels keep busy.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from .. import context
 from ..errors import DataError
 from ..machine.threads import num_threads
-from ..random_stream.generator import Generator
+from .draws import Draws, HashedDraws, RandomDraws
 from .source import DataSource, Order, Place, Sample
 from .transformer import DataTransformer, Shape
 
@@ -27,8 +28,6 @@ PROBED = 16  # samples looked at for a first good one
 MAX_LEFT_OUT = 0.01  # of a source's samples, unless the environment says otherwise
 FEW = 3  # samples that may be left out of however small a source, unless it does
 WORTH_A_THREAD = 1 << 14  # values of a sample, from which on threads share a batch
-
-Draws = NDArray[np.uint32]  # (pictures, draws a picture)
 
 
 class Batch(NamedTuple):
@@ -40,61 +39,6 @@ class Batch(NamedTuple):
     ids: list[str]
     tops: list[NDArray[np.float32]]
     staged: Sequence[Any] = ()
-
-
-class RandomDraws(Protocol):
-    """Where the transformer's chance comes from."""
-
-    seed: int
-
-    def __init__(self, seed: int) -> None: ...
-
-    def __call__(self, k: int, places: Sequence[Place], count: int) -> Draws:
-        """`count` draws for each of the samples `places` of batch `k`."""
-
-
-class StreamDraws:
-    """One random stream for all pictures in turn: Caffe's, bit for bit."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self._generator = Generator(seed)
-        self._taken = 0
-
-    def __call__(self, k: int, places: Sequence[Place], count: int) -> Draws:
-        """The draws of batch `k`, when every batch before had as many pictures."""
-        size = len(places) * count
-        if self._taken > k * size:
-            self._generator, self._taken = Generator(self.seed), 0
-        while self._taken < k * size:
-            step = min(k * size - self._taken, 1 << 20)
-            self._generator.draws(step)
-            self._taken += step
-        self._taken += size
-        return self._generator.draws(size).reshape(len(places), count)
-
-
-class HashedDraws:
-    """Draws that are a function of (seed, epoch, sample): the same on whatever rank it falls."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def __call__(self, k: int, places: Sequence[Place], count: int) -> Draws:
-        """The samples' draws, hashed by the finaliser of splitmix64 (Steele et al., 2014)."""
-        epochs = np.array([place.epoch for place in places], np.uint64)
-        indices = np.array([place.index for place in places], np.uint64)
-        number = np.arange(count, dtype=np.uint64)
-        word = np.full(len(places), self.seed & (2**64 - 1), np.uint64)
-        word = _mix(_mix(_mix(word) + epochs) + indices)
-        return (_mix(word[:, np.newaxis] + number) >> np.uint64(32)).astype(np.uint32)
-
-
-def _mix(word: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    word = word + np.uint64(0x9E3779B97F4A7C15)
-    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return word ^ (word >> np.uint64(31))
 
 
 class Batches:
@@ -135,6 +79,7 @@ class Batches:
         self.depth = max(depth, 1)
         self.stage: Callable[[NDArray[np.float32]], Any] | None = None
         self.bad: dict[int, str] = {}
+        self._usual: list[Shape] = []  # of the tops in the last batch
         self._next = 0
         self._ahead: deque[Future[Batch]] = deque()
         self._thread: ThreadPoolExecutor | None = None
@@ -236,16 +181,68 @@ class Batches:
                 last = error
         raise last
 
-    def output_shapes(self, sample: Sample) -> list[Shape]:
+    def output_shapes(self, values: Sequence[NDArray[Any]]) -> list[Shape]:
         """The shapes of a sample's values once transformed. DataError where they do not fit."""
         return [
             transformer.output_shape(value.shape) if transformer else value.shape
-            for transformer, value in zip(self.transformers, sample.values, strict=True)
+            for transformer, value in zip(self.transformers, values, strict=True)
         ]
 
     def _collect(
         self, places: list[Place], draws: Draws, memory: list[NDArray[np.float32]]
     ) -> Batch:
+        made = self._make_alike(memory, places, draws) or self._make_each(memory, places, draws)
+        for place, each in zip(places, made, strict=True):
+            if isinstance(each, DataError) and place.index not in self.bad:
+                self.bad[place.index] = str(each)
+                name = self.source.param.name
+                log.warning("layer '%s': skipped sample number %d: %s", name, place.index, each)
+        rows = [row for row, each in enumerate(made) if isinstance(each, str)]
+        tops = [top if len(rows) == len(made) else top[rows] for top in memory]
+        for number, axis in enumerate(self.axes if tops else ()):
+            if axis:
+                tops[number] = np.ascontiguousarray(np.moveaxis(tops[number], 0, axis))
+        self._usual = [top.shape[1:] for top in memory]
+        return Batch([each for each in made if isinstance(each, str)], tops)
+
+    def _make_alike(
+        self, memory: list[NDArray[np.float32]], places: list[Place], draws: Draws
+    ) -> list[str | DataError]:
+        """Write samples into their rows at once; their ids.
+
+        None, as an empty list, where they do not lie alike, or are so large that threads share
+        them: what takes the time then is not Python's.
+        """
+        usual = self.shapes or self._usual
+        if not places or not usual or sum(map(math.prod, usual)) >= WORTH_A_THREAD:
+            return []
+        samples = self.source.read_alike([place.index for place in places])
+        if samples is None:
+            return []
+        try:
+            shapes = self.output_shapes([value[0] for value in samples.values])
+        except DataError:
+            return []
+        if self.shapes is not None and shapes != list(self.shapes):
+            return []
+        _allocate(memory, len(places), shapes)
+        at = 0
+        for value, transformer, top in zip(samples.values, self.transformers, memory, strict=True):
+            count = transformer.draws if transformer else 0
+            if transformer is None:
+                top[...] = value
+            elif count == 0:
+                transformer.transform(value, top, ())
+            else:
+                for row, chance in enumerate(draws[:, at : at + count]):
+                    transformer.transform(value[row], top[row], chance)
+            at += count
+        return [*samples.ids]
+
+    def _make_each(
+        self, memory: list[NDArray[np.float32]], places: list[Place], draws: Draws
+    ) -> list[str | DataError]:
+        """Write samples into their rows one by one; the id of each, or why it is left out."""
         made: list[str | DataError] = []
         jobs = list(zip(range(len(places)), places, draws, strict=True))
         if self.shapes is not None:
@@ -253,18 +250,7 @@ class Batches:
         else:  # the first that can be read says what shapes the others must have
             while len(made) < len(jobs) and not any(isinstance(each, str) for each in made):
                 made.append(self._make_row(memory, len(jobs), *jobs[len(made)]))
-        made += self._make_rows(memory, jobs[len(made) :])
-        for place, each in zip(places, made, strict=True):
-            if isinstance(each, DataError) and place.index not in self.bad:
-                self.bad[place.index] = str(each)
-                name = self.source.param.name
-                log.warning("layer '%s': skipped sample number %d: %s", name, place.index, each)
-        rows = [row for row, each in enumerate(made) if isinstance(each, str)]
-        tops = [top if len(rows) == len(jobs) else top[rows] for top in memory]
-        for number, axis in enumerate(self.axes if tops else ()):
-            if axis:
-                tops[number] = np.ascontiguousarray(np.moveaxis(tops[number], 0, axis))
-        return Batch([each for each in made if isinstance(each, str)], tops)
+        return made + self._make_rows(memory, jobs[len(made) :])
 
     def _make_rows(self, memory: list[NDArray[np.float32]], jobs: list[Any]) -> list[Any]:
         """Write samples into their rows, by several threads where that is worth it."""
@@ -290,7 +276,7 @@ class Batches:
         """
         try:
             sample = self.source.read(place.index)
-            shapes = self.output_shapes(sample)
+            shapes = self.output_shapes(sample.values)
             for number, shape in enumerate(self.shapes or ()):
                 if shapes[number] != shape:
                     raise DataError(

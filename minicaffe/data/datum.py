@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from ..errors import DataError, extra
@@ -35,6 +38,48 @@ def picture_of(datum: pb.Datum, channels: int = AS_STORED) -> Picture:
     if picture.size != shape[0] * shape[1] * shape[2]:
         raise DataError(f"{picture.size} values for a picture of {_stored(shape)}")
     return picture.reshape(shape)
+
+
+def alike(values: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
+    """The pictures (N, C, H, W) and labels (N,) of serialised Datums that differ in these alone.
+
+    A Datum is as protobuf writes it, field by field: channels, height, width, data, and what comes
+    after, the label. So the first one tells where the data of all begin and end, and only what is
+    new after them is parsed. None where that is not so, or the pictures are encoded.
+    """
+    datum = pb.Datum()
+    try:
+        datum.ParseFromString(values[0])
+    except DecodeError:
+        return None
+    shape, size = (datum.channels, datum.height, datum.width), len(datum.data)
+    if datum.encoded or min(shape) <= 0 or shape[0] * shape[1] * shape[2] != size:
+        return None
+    before = pb.Datum(channels=shape[0], height=shape[1], width=shape[2], data=datum.data)
+    start = before.ByteSize() - size
+    head, end = values[0][:start], start + size
+    if before.SerializeToString() != values[0][:end]:
+        return None
+    labels = [_label_in(value[end:]) for value in values if value.startswith(head)]
+    pixels = np.frombuffer(b"".join([value[start:end] for value in values]), np.uint8)
+    if len(labels) < len(values) or None in labels or len(pixels) != len(values) * size:
+        return None
+    return pixels.reshape(len(values), *shape), np.array(labels, np.float32)
+
+
+@lru_cache(maxsize=1 << 12)
+def _label_in(rest: bytes) -> int | None:
+    """The label in what comes after a Datum's data; None where anything else of weight is there."""
+    datum = pb.Datum()
+    try:
+        datum.ParseFromString(rest)
+    except DecodeError:
+        return None
+    plain = pb.Datum(label=datum.label, encoded=False)
+    for name in ("label", "encoded"):
+        if not datum.HasField(name):
+            plain.ClearField(name)
+    return datum.label if datum == plain else None
 
 
 def _stored(shape: tuple[int, ...]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, NamedTuple, Self
@@ -35,6 +36,13 @@ class Sample(NamedTuple):
     """One sample: its name, and what it has for each top (a (C, H, W) picture, a () label ...)."""
 
     id: str
+    values: tuple[NDArray[Any], ...]
+
+
+class Samples(NamedTuple):
+    """Samples of one shape and type: their names, and an array (rows, ...) a top."""
+
+    ids: list[str]
     values: tuple[NDArray[Any], ...]
 
 
@@ -69,9 +77,10 @@ class DataSource(ABC):
         read(index)              one Sample, at any index, from any one thread at a time; with
                                  `parallel`, from several at once
         close()                  give back files
-    and, where it keeps encoded pictures, `stored`; it says in `by_name` if no `source_class` may
-    name it, for its layer opens it itself, and in `groups` how its samples lie, where reading one
-    means to read its group. Where Spark alone can read what the layer names, `frame` says how.
+    and, where it keeps encoded pictures, `stored`; where many samples may be read for little more
+    than one, `read_alike`. It says in `by_name` if no `source_class` may name it, for its layer
+    opens it itself, and in `groups` how its samples lie, where reading one means to read its group.
+    Where Spark alone can read what the layer names, `frame` says how.
     `read` raises DataError for a sample that is damaged, with its name. Such a sample is skipped,
     counted and named in the log; the others keep their numbers, so nothing takes its place.
     """
@@ -99,6 +108,14 @@ class DataSource(ABC):
         """
         name, (picture, label) = self.read(index)
         return StoredPicture.of(name, float(label), picture)
+
+    def read_alike(self, indices: Sequence[int]) -> Samples | None:
+        """What `read` gives for these samples, at once; the arrays are the caller's to read alone.
+
+        None, as here, where they have to be looked at one by one: they differ in shape or type, one
+        of them is damaged, or it would not be faster.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:
@@ -162,16 +179,24 @@ class Order:
     def places(self, k: int) -> list[Place]:
         """The samples of batch `k`, k >= 0, in order."""
         first = self.position(k) + self.rank
-        positions = range(first, first + self.batch * self.world_size, self.world_size)
-        return [self._place(position) for position in positions]
+        end = first + self.batch * self.world_size
+        found: list[Place] = []
+        while first < end:  # epoch by epoch
+            epoch, begins = divmod(first, self.size)
+            here = range(begins, min(self.size, begins + end - first), self.world_size)
+            found += [Place(epoch, index) for index in self._in_epoch(epoch, here)]
+            first += len(here) * self.world_size
+        return found
 
-    def _place(self, position: int) -> Place:
-        epoch, index = divmod(position, self.size)
-        if self.shuffle and self.groups is not None:
-            index = self.groups.shuffled(index, self.seed, epoch)
-        elif self.shuffle:
-            index = int(permutation(self.size, *epoch_words(self.seed, epoch))[index])
-        return Place(epoch, index)
+    def _in_epoch(self, epoch: int, positions: range) -> Sequence[int]:
+        """The samples at these positions of an epoch."""
+        if not self.shuffle:
+            return positions
+        if self.groups is not None:
+            return [self.groups.shuffled(each, self.seed, epoch) for each in positions]
+        order = permutation(self.size, *epoch_words(self.seed, epoch))
+        part: list[int] = order[positions.start : positions.stop : positions.step].tolist()
+        return part
 
 
 # --- the door ----------------------------------------------------------------------------------

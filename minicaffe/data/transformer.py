@@ -69,17 +69,20 @@ class DataTransformer:
     def transform(
         self, picture: Picture, out: NDArray[np.float32], draws: Sequence[int] | NDArray[np.uint32]
     ) -> None:
-        """Write the transformed picture (C, H, W) into `out`, of shape `output_shape`."""
-        _, height, width = picture.shape
-        _, out_height, out_width = out.shape
+        """Write the transformed picture (C, H, W) into `out`, of shape `output_shape`.
+
+        Where no draws are taken, both may have an axis more in front: many pictures at once.
+        """
+        height, width = picture.shape[-2:]
+        out_height, out_width = out.shape[-2:]
         mirrored = bool(self.param.mirror) and int(draws[0]) % 2 == 1
         if self.random_window:
             top = int(draws[-2]) % (height - out_height + 1)
             left = int(draws[-1]) % (width - out_width + 1)
         else:
             top, left = (height - out_height) // 2, (width - out_width) // 2
-        window = (slice(None), slice(top, top + out_height), slice(left, left + out_width))
-        target = out[:, :, ::-1] if mirrored else out
+        window = (..., slice(top, top + out_height), slice(left, left + out_width))
+        target = out[..., ::-1] if mirrored else out
         if self.mean is None:
             np.multiply(picture[window], self.scale, out=target, dtype=np.float32)
             return

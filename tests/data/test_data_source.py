@@ -9,8 +9,9 @@ import pytest
 
 from minicaffe import context
 from minicaffe.data import leveldb_file
-from minicaffe.data.batches import Batches, HashedDraws, StreamDraws
+from minicaffe.data.batches import Batches
 from minicaffe.data.database import create_database
+from minicaffe.data.draws import HashedDraws, StreamDraws
 from minicaffe.data.source import (
     DataSource,
     Order,

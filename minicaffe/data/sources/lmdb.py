@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...proto import minicaffe_pb2 as pb
@@ -30,6 +32,12 @@ class LMDB(DatumDatabase):
         key = self._keys[index]
         offset, size = self._places[index].tolist()
         return key, self._reader.value(Record(key, offset, size))
+
+    def records(self, indices: Sequence[int]) -> list[tuple[bytes, bytes]]:
+        """Keys and values of several records."""
+        keys = [self._keys[index] for index in indices]
+        where = zip(keys, self._places[list(indices)].tolist(), strict=True)
+        return [(key, self._reader.value(Record(key, *place))) for key, place in where]
 
     def close(self) -> None:
         """Close the file."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...proto import minicaffe_pb2 as pb
-from ..batches import StreamDraws
 from ..datum import Picture, resize
+from ..draws import StreamDraws
 from ..image_list import decode_picture, read_file
 from ..source import DataSource, Order, Place, Sample
 from ..transformer import read_mean

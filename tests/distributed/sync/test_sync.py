@@ -141,6 +141,39 @@ def test_buckets_go_early_where_something_can_be_hidden(
     assert run_ranks(2, allreduce.has_room) == [expected] * 2
 
 
+def decided(
+    ring: Communicator, seconds: dict[int, dict[bool, float]], iterations: int = 30
+) -> tuple[list[bool], bytes]:
+    """Which iterations sent buckets early, where they take a rank so long; the last weights."""
+    sync, solver = AllreduceSync(ring), FakeSolver(ring.rank)
+    early: list[bool] = []
+    try:
+        for _ in range(iterations):
+            weights = solver.step(sync)
+            early.append(sync.early)
+            done = SimpleNamespace(seconds=seconds[ring.rank][sync.early])
+            sync.on_iteration(solver, done)  # type: ignore[arg-type]
+    finally:
+        sync.close()
+    return early, weights
+
+
+@pytest.mark.parametrize(("late", "early", "expected"), [(2.0, 1.0, True), (1.0, 2.0, False)])
+def test_the_faster_way_stays_with_the_same_bits(
+    late: float, early: float, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allreduce, "BUCKET_BYTES", 4000)
+    monkeypatch.setattr(allreduce, "has_room", lambda communicator: True)
+    # Rank 1's clock says the opposite, but less so: all ranks decide alike nevertheless.
+    seconds = {0: {False: 10 * late, True: 10 * early}, 1: {False: early, True: late}}
+    runs = run_ranks(2, lambda ring: decided(ring, seconds))
+    assert [ways for ways, _ in runs] == [[False, True] * 12 + [expected] * 6] * 2
+
+    monkeypatch.setattr(allreduce, "has_room", lambda communicator: False)
+    at_the_end = run_ranks(2, lambda ring: decided(ring, seconds))
+    assert at_the_end == [([False] * 30, runs[0][1])] * 2
+
+
 def test_the_first_iteration_starts_from_rank_0() -> None:
     def work(ring: Communicator) -> tuple[bytes, bytes]:
         solver = FakeSolver(ring.rank)
@@ -206,8 +239,8 @@ def test_a_bucket_is_reduced_while_backward_goes_on() -> None:
         reduced = threading.Event()
         allreduce = ring.allreduce
 
-        def reduce_and_tell(*args: Any) -> None:
-            allreduce(*args)
+        def reduce_and_tell(array: Any, *how: Any) -> None:
+            allreduce(array, *how)
             reduced.set()
 
         ring.allreduce = reduce_and_tell  # type: ignore[method-assign]
