@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from minicaffe.distributed.auth import Member
 from minicaffe.distributed.communicator import Array, chunk_bounds
 from minicaffe.distributed.compression import WAYS
 from minicaffe.distributed.frames import HEADER_SIZE, MAC_SIZE
-from minicaffe.distributed.rendezvous import ThreadRendezvous
 from minicaffe.distributed.ring import SEGMENT_BYTES, RingCommunicator
-from minicaffe.distributed.transport import open_transport
-from tests.ranks import SECRET, URLS, at_once, scheme_of
+from tests.ranks import URLS, scheme_of
+from tests.wires import plain_rings
 
 RINGS = [(size, 64) for size in range(2, 9)] + [(2, 4096), (5, 4096)]  # ranks, segments
 TYPES = (np.float32, np.float64, np.int64)
@@ -128,30 +126,11 @@ def frames_of(case: Case, world_size: int, rank: int, segment_bytes: int) -> int
     )
 
 
-def rings(
-    world_size: int, url: str, work: Callable[[RingCommunicator], Any], *,
-    segment_bytes: int, crc: bool = False, mac: bool = False,
-) -> list[Any]:  # fmt: skip
-    """What `work` returned on each rank of a new ring; an error of any rank is raised."""
-    meeting = ThreadRendezvous.of(world_size, timeout=20)
-
-    def call(rank: int) -> Any:
-        me = Member(rank, world_size, secret=SECRET, signed=mac)
-        door = open_transport(url)
-        try:
-            addresses = meeting[rank].allgather(door.address)
-            transport = door.join(addresses[me.right], me, 20, 5)
-        finally:
-            door.close()
-        settings = {"crc": crc, "segment_bytes": segment_bytes}
-        with RingCommunicator(transport, rank, world_size, **settings) as ring:  # type: ignore[arg-type]
-            return work(ring)
-
-    found = at_once([lambda rank=rank: call(rank) for rank in range(world_size)])
-    for each in found:
+def rings(*args: Any, **settings: Any) -> None:
+    """Rings that must come to their end."""
+    for each in plain_rings(*args, **settings):
         if isinstance(each, BaseException):
             raise each
-    return found
 
 
 def check(ring: RingCommunicator, case: Case, right: Array) -> None:

@@ -13,7 +13,7 @@ import pytest
 from minicaffe.distributed.auth import Half, Member, dialer, listener
 from minicaffe.distributed.communicator import Array, Communicator
 from minicaffe.distributed.frames import HEADER_SIZE, MAC_SIZE, Frame, Kind, Signature, make_frame
-from minicaffe.distributed.rendezvous import ThreadRendezvous, connect
+from minicaffe.distributed.rendezvous import connect
 from minicaffe.distributed.transport import shm
 from minicaffe.distributed.transport._stream import Incoming, Outgoing
 from minicaffe.errors import CommunicationError
@@ -162,18 +162,6 @@ def test_threads_have_no_wire_to_sign() -> None:
     for error in outcomes(2, lambda ring: ring.barrier(), "inproc://test", mac=True):
         assert isinstance(error, CommunicationError)
         assert "frames of one process are not signed; take tcp" in str(error)
-
-
-@pytest.mark.parametrize("url", WIRED, ids=scheme_of)
-def test_ranks_that_disagree_about_it_form_no_ring(url: str) -> None:
-    meeting = ThreadRendezvous.of(2)
-
-    def call(rank: int) -> None:
-        settings = {"secret": SECRET, "timeout": 2.0, "mac": rank == 1}
-        connect(meeting[rank], rank, 2, url, **settings).close()  # type: ignore[arg-type]
-
-    errors = at_once([lambda: call(0), lambda: call(1)])
-    assert all(isinstance(error, CommunicationError) for error in errors), errors
 
 
 class Between:

@@ -1,12 +1,9 @@
 """Transports and frames: what arrives is what was awaited, and every failure is named in time."""
 
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,46 +250,3 @@ def test_ranks_that_disagree_about_the_crc_never_mix(url: str) -> None:
 
     errors = at_once([lambda: call(0), lambda: call(1)])
     assert "kind 129 instead of 1" in str(errors[0])
-
-
-def test_a_killed_process_is_noticed_at_once(tmp_path: Path, checkout: Path) -> None:
-    """A process of its own, killed within an allreduce, as a cluster manager would."""
-    program = """
-import os, pathlib, signal, sys, threading
-import numpy as np
-from minicaffe.distributed.rendezvous import connect
-
-class Files:
-    def allgather(self, address):
-        pathlib.Path(sys.argv[1]).write_text(address)
-        return [sys.stdin.readline().strip(), address]
-
-ring = connect(Files(), 1, 2, secret=b"s")
-ring.barrier()
-threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGKILL)).start()
-while True:
-    ring.allreduce(np.ones(1_000_000, np.float32))
-"""
-    published = tmp_path / "address"
-    command = [sys.executable, "-c", program, str(published)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, cwd=checkout)
-
-    class Files:
-        def allgather(self, address: str) -> list[str]:
-            assert child.stdin is not None
-            child.stdin.write(address + "\n")
-            child.stdin.flush()
-            while not (published.exists() and published.read_text()):
-                assert child.poll() is None
-                time.sleep(0.01)
-            return [address, published.read_text()]
-
-    try:
-        with connect(Files(), 0, 2, secret=b"s", timeout=30.0) as ring:
-            ring.barrier()
-            with pytest.raises(CommunicationError, match=r"rank 0: .*rank 1 at 127\.0\.0\.1"):
-                while True:
-                    ring.allreduce(np.ones(1_000_000, np.float32))
-    finally:
-        child.kill()
-        child.communicate()

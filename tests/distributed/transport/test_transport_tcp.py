@@ -276,35 +276,6 @@ def test_a_conversation_ends_at_its_deadline() -> None:
         assert one.getblocking() and other.getblocking()
 
 
-# --- after the handshake -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("sent", "words"),
-    [
-        (b"\xff" * 32, "no frame"),
-        (b"MCR1" + b"\xff" * 28, "out of turn"),
-        (b"MCR1", "closed the link"),
-    ],
-)
-def test_a_neighbour_that_sends_nonsense_is_named(door: Door, sent: bytes, words: str) -> None:
-    with door.neighbour() as ring:
-        door._left.sendall(sent)
-        door._left.shutdown(socket.SHUT_WR)
-        with pytest.raises(CommunicationError, match=words) as caught:
-            ring.allreduce(np.ones(100, np.float32))
-    assert "rank 1: rank 0 at 127.0.0.1" in str(caught.value)
-
-
-def test_a_neighbour_that_does_not_read_is_named() -> None:
-    with (
-        Door(handshake_timeout=5, timeout=0.5) as door,
-        door.neighbour() as ring,
-        pytest.raises(CommunicationError, match="rank 1: rank 0 at .* is silent; sending"),
-    ):
-        ring.broadcast(np.ones(10_000_000, np.float32), root=1)
-
-
 # --- dialing and listening ---------------------------------------------------------------------
 
 
