@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=200)
-    parser.add_argument("--only", metavar="NAME,NAME", help="the contenders beside single ones")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="contenders beside single ones")
     parser.add_argument("--process", metavar="SOLVER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     contenders: dict[str, dict[str, Any]] = {
@@ -63,7 +63,7 @@ def main() -> None:
     }
     if options.only:
         contenders = {name: words for name, words in contenders.items()
-                      if name in ("1 rank", "1 process", *options.only.split(","))}  # fmt: skip
+                      if name in ("1 rank", "1 process", *options.only)}  # fmt: skip
     turns: dict[str, list[Turn]] = {name: [] for name in contenders}
     if options.process:
         return plain_process(options.process)
