@@ -179,24 +179,16 @@ class Order:
     def places(self, k: int) -> list[Place]:
         """The samples of batch `k`, k >= 0, in order."""
         first = self.position(k) + self.rank
-        end = first + self.batch * self.world_size
-        found: list[Place] = []
-        while first < end:  # epoch by epoch
-            epoch, begins = divmod(first, self.size)
-            here = range(begins, min(self.size, begins + end - first), self.world_size)
-            found += [Place(epoch, index) for index in self._in_epoch(epoch, here)]
-            first += len(here) * self.world_size
-        return found
+        positions = range(first, first + self.batch * self.world_size, self.world_size)
+        return [self._place(position) for position in positions]
 
-    def _in_epoch(self, epoch: int, positions: range) -> Sequence[int]:
-        """The samples at these positions of an epoch."""
-        if not self.shuffle:
-            return positions
-        if self.groups is not None:
-            return [self.groups.shuffled(each, self.seed, epoch) for each in positions]
-        order = permutation(self.size, *epoch_words(self.seed, epoch))
-        part: list[int] = order[positions.start : positions.stop : positions.step].tolist()
-        return part
+    def _place(self, position: int) -> Place:
+        epoch, index = divmod(position, self.size)
+        if self.shuffle and self.groups is not None:
+            index = self.groups.shuffled(index, self.seed, epoch)
+        elif self.shuffle:
+            index = int(permutation(self.size, *epoch_words(self.seed, epoch))[index])
+        return Place(epoch, index)
 
 
 # --- the door ----------------------------------------------------------------------------------
