@@ -60,24 +60,20 @@ def plot_sums(records: Sequence[dict[str, Any]], path: Path) -> None:
         axes.set_xlabel("bytes")
     for row in panels:
         row[0].set_ylabel("ms")
-    handles = {
-        label: handle
-        for axes in panels.flat
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    panels[0][0].legend(handles.values(), handles.keys(), fontsize=7)
+    _legend(panels, panels[0][0])
     _save(figure, path)
 
 
 def plot_training(runs: Sequence[dict[str, Any]], path: Path) -> None:
     """A panel a net, a group of bars a link and shape: computing, and what comes on top by way."""
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     nets = list(dict.fromkeys(run["net"] for run in runs))
     figure, panels = pyplot.subplots(1, len(nets), figsize=(4.4 * len(nets), 3.6), squeeze=False)
     for axes, net in zip(panels[0], nets, strict=True):
         chosen = [run for run in runs if run["net"] == net]
         groups = list(dict.fromkeys((r["hosts"], r["ranks"], r["place"]) for r in chosen))
+        groups.sort(key=lambda group: (group[1], -group[0]))
         ways = list(dict.fromkeys(run["way"] for run in chosen))
         width = 0.8 / len(ways)
         for number, way in enumerate(ways):
@@ -85,18 +81,21 @@ def plot_training(runs: Sequence[dict[str, Any]], path: Path) -> None:
                 for run in chosen:
                     if (run["hosts"], run["ranks"], run["place"], run["way"]) == (*group, way):
                         axes.bar(place + number * width, run["ms"], width, color=SHADES[number],
-                                 label=way if place == 0 else None)  # fmt: skip
+                                 label=way)  # fmt: skip
         names = [f"{hosts}x{ranks // hosts}\n{link.replace(' ', chr(10))}"
                  for hosts, ranks, link in groups]  # fmt: skip
         axes.set_xticks(
             [place + 0.4 - width / 2 for place in range(len(groups))], names, fontsize=7
         )
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
         axes.set_title(net, fontsize=9)
         axes.grid(True, axis="y", alpha=0.3)
     panels[0][0].set_ylabel("ms an iteration")
-    panels[0][0].legend(fontsize=7)
-    _save(figure, path)
+    _legend(panels, figure, loc="lower center", ncol=len(SHADES))
+    _save(figure, path, below=0.07)
 
 
 def plot_devices(records: Sequence[dict[str, Any]], path: Path) -> None:
@@ -120,9 +119,19 @@ def plot_devices(records: Sequence[dict[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def _legend(panels: Any, place: Any, **how: Any) -> None:
+    """One legend for all panels, in one of them or below."""
+    handles = {
+        label: handle
+        for axes in panels.flat
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    place.legend(handles.values(), handles.keys(), fontsize=7, **how)
+
+
+def _save(figure: Any, path: Path, below: float = 0.0) -> None:
     from matplotlib import pyplot
 
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, below, 1, 1))
     figure.savefig(path, dpi=100)
     pyplot.close(figure)

@@ -6,6 +6,8 @@ Ranks are processes with one thread each on test hosts. Inputs are made up in me
     after           all gradients at the end, in one walk round the ring
     during          buckets go while backward goes on
     during, bf16    the same in two bytes a gradient
+    during, by hosts    with several ranks a host: they reduce among themselves, in shared memory,
+                    and one ring joins the hosts
 
 A run (`runs` in the JSON file):
 
@@ -44,8 +46,8 @@ from minicaffe.distributed.auth import new_secret
 from .places import LOOPBACK, RATES, Manned, on_hosts
 
 ALONE, AFTER, DURING = "alone", "after", "during"
-HALVED = "during, bf16"
-RING = "tcp"
+HALVED, BY_HOSTS = "during, bf16", "during, by hosts"
+RING, HIERARCHY = "tcp", "auto"
 
 
 class Task(NamedTuple):
@@ -65,15 +67,18 @@ TASKS = (
 )
 
 
-def ways_of(task: Task) -> dict[str, tuple[str, str]]:
+def ways_of(task: Task, hierarchy: bool) -> dict[str, tuple[str, str]]:
     """The transport and what `create_sync` takes, by the name of the way."""
     during = f"allreduce:bucket={task.bucket}"
-    return {
+    ways = {
         ALONE: (RING, ""),
         AFTER: (RING, "allreduce:bucket=one"),
         DURING: (RING, during),
         HALVED: (RING, f"{during},compress=bf16"),
     }
+    if hierarchy:
+        ways[BY_HOSTS] = (HIERARCHY, during)
+    return ways
 
 
 def measure(
@@ -89,7 +94,7 @@ def measure(
     rates = [place for place in places if place != LOOPBACK]
     for hosts, ranks in shapes if rates else ():
         with on_hosts(hosts, ranks, mpi=False) as manned:
-            manned.crew.call("join", [RING], new_secret())
+            manned.crew.call("join", [RING, HIERARCHY][: 1 + (ranks > hosts)], new_secret())
             for task in (task for task in TASKS if task.net in nets):
                 yield from _train(manned, hosts, ranks, task, rates, say)
 
@@ -103,7 +108,7 @@ def _train(
     say: Callable[[str], None],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """One net on these hosts, at all speeds."""
-    crew, ways = manned.crew, ways_of(task)
+    crew, ways = manned.crew, ways_of(task, ranks > hosts)
     facts = {"net": task.net, "batch": task.batch, "hosts": hosts, "ranks": ranks}
     say(f"{task.net}, {hosts} hosts, {ranks} ranks")
     assert manned.lab is not None

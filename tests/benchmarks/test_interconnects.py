@@ -249,11 +249,12 @@ def test_a_saved_report_is_drawn_again(tmp_path, monkeypatch, capsys):
 @needs_hosts
 @pytest.mark.slow
 def test_a_net_trains_on_test_hosts():
-    found = list(training.measure(["LeNet"], [(2, 2)], ["1 Gbit/s"], lambda text: None))
+    found = list(training.measure(["LeNet"], [(2, 4)], ["1 Gbit/s"], lambda text: None))
     ((_, parts),) = [each for each in found if each[0] == "nets"]
     runs = [each for kind, each in found if kind == "runs"]
-    assert [each["way"] for each in runs] == list(training.ways_of(training.TASKS[0]))
-    alone, after, during, halved = runs
-    assert parts["bytes"] == 4 * 431_080 and len(parts["layers"]) == 11
+    assert [each["way"] for each in runs] == list(training.ways_of(training.TASKS[0], True))
+    alone, after, during, halved, by_hosts = runs
+    assert parts["bytes"] == 4 * 431_080 and len(parts["layers"]) == 10
     assert alone["sent"] == 0 and during["sent"] == after["sent"] > parts["bytes"]
     assert halved["sent"] < 0.51 * during["sent"]
+    assert by_hosts["transport"] == "auto"
