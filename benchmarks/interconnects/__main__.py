@@ -69,6 +69,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--contenders", nargs="+", choices=names, default=names)
     parser.add_argument("--nets", nargs="+", choices=WHOLE["nets"])
     parser.add_argument("--shapes", nargs="+", help="of trainings: HOSTSxRANKS_EACH (2x1 4x1 2x2)")
+    known = devices.DEVICES
+    parser.add_argument("--devices", nargs="+", choices=known, default=list(known))
     parser.add_argument("--budget", type=float, help="seconds for the turns of a size")
     parser.add_argument("--output", type=Path, default=CHECKOUT / ".benchmarks" / "interconnects")
     parser.add_argument("--docs", action="store_true", help=f"fill docs/{PAGE.name} too")
@@ -138,9 +140,11 @@ def measure(
         for kind, record in training.measure(options.nets, options.shapes, places, say):
             report[kind].append(record)
     if "devices" in options.parts:
-        if reason := devices.cannot_count():
+        chosen = list(options.devices)
+        if devices.EMULATED in chosen and (reason := devices.cannot_count()):
             report["left_out"].append(reason)
-        for record in devices.measure(options.nets, not reason, say):
+            chosen.remove(devices.EMULATED)
+        for record in devices.measure(options.nets, chosen, say):
             report["devices"].append(record)
 
 

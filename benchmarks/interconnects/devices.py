@@ -28,30 +28,33 @@ from minicaffe.net.cost import layer_cost
 from minicaffe.proto.text import format_text
 from minicaffe.solver.solver import Solver
 
+from .crew import Crew, here
 from .trainee import MODELS, solver_of
 
 NETS = {"LeNet": 64, "CIFAR-10 quick": 100}
-TIMED = ("reference", "cpu")
+EMULATED = "cuda"
+DEVICES = ("reference", "cpu", EMULATED)
 TURNS = 5
 COUNTED_BATCH = 4
 
 
 def measure(
-    nets: Sequence[str], counted: bool, say: Callable[[str], None]
+    nets: Sequence[str], devices: Sequence[str], say: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
-    """The records, while they come; `counted`: those of the emulated device too."""
-    set_num_threads(1)
+    """The records, while they come."""
     for net in (net for net in nets if net in NETS):
-        for device in TIMED:
+        for device in (device for device in devices if device != EMULATED):
             say(f"{net} on {device}")
-            yield timed(net, NETS[net], device)
-        if counted:
-            say(f"{net} on cuda, emulated")
+            with Crew(sys.executable, here()) as crew:  # libraries have one thread there
+                yield crew.call("time_device", net, NETS[net], device)[0]
+        if EMULATED in devices:
+            say(f"{net} on {EMULATED}, emulated")
             yield emulated(net, NETS[net])
 
 
 def timed(net: str, batch: int, device: str) -> dict[str, Any]:
-    """An iteration on a device of this machine."""
+    """An iteration on a device of this machine, in a process that does nothing else."""
+    set_num_threads(1)
     solver = solver_of(net, batch, device)
     facts = _facts(solver, net, batch, device)
     solver.step(2)
@@ -70,12 +73,19 @@ def emulated(net: str, batch: int) -> dict[str, Any]:
     Counted for COUNTED_BATCH images, since that takes long, and given for `batch` in proportion.
     """
     solver = solver_of(net, batch, "cpu")
-    facts = _facts(solver, net, batch, "cuda")
+    facts = _facts(solver, net, batch, EMULATED)
     solver.close()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "net.prototxt").write_text(format_text(MODELS[net].net(COUNTED_BATCH)))
-        command = [sys.executable, "-m", "minicaffe", "cuda", "profile", str(path / "net.prototxt")]
+        command = [
+            sys.executable,
+            "-m",
+            "minicaffe",
+            EMULATED,
+            "profile",
+            str(path / "net.prototxt"),
+        ]
         done = subprocess.run(
             [*command, "-json", str(path / "counts.json")], capture_output=True, text=True,
             check=False,

@@ -145,3 +145,9 @@ class Rank:
     def bytes_sent(self) -> int:
         """What the rings have given to the neighbour so far, without headers."""
         return sum(ring.bytes_sent for ring in self._rings.values())
+
+    def time_device(self, net: str, batch: int, device: str) -> dict[str, Any]:
+        """What an iteration costs on a device."""
+        from .devices import timed
+
+        return timed(net, batch, device)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.interconnects import __main__ as suite
-from benchmarks.interconnects import netlab, pictures, sums, tables, training
+from benchmarks.interconnects import devices, netlab, pictures, sums, tables, training
 from benchmarks.interconnects.crew import Crew, Failed, Seat, here, seats
 from benchmarks.interconnects.netlab import Netlab
 from benchmarks.interconnects.places import LOOPBACK, Manned, possible
@@ -207,13 +207,13 @@ def test_the_tables_hold_what_was_measured():
 
 def test_trainings_and_devices_have_tables():
     runs = [run("alone", 10.0, 0.0), run("after", 20.0, 9.0)]
-    devices = [
+    costs = [
         {"net": "LeNet", "batch": 64, "device": "cpu", "ms": 12.0, "instructions": None,
          "flops": 5e8, "bytes": 1_000_000},
         {"net": "LeNet", "batch": 64, "device": "cuda", "ms": None, "instructions": 2.5e9,
          "flops": 5e8, "bytes": 1_000_000},
     ]  # fmt: skip
-    text = tables.markdown(report(runs=runs, devices=devices))
+    text = tables.markdown(report(runs=runs, devices=costs))
     assert "| LeNet, 64 | 2 x 2 | 1 Gbit/s | 10 | 20 | 45 % |" in text
     assert (
         "| LeNet, 64 | 500 | 977 KB | 12 ms | 2,500 million instructions | 80 | 8 | 0.8 |" in text
@@ -232,9 +232,9 @@ def test_a_saved_report_is_drawn_again(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     lines = [record(name, size, size / 1e3) for name in ("tcp", "gloo") for size in (1024, 4096)]
     lines += [record("tcp", 1024, 1.0, place=LOOPBACK, share=None, wire=None)]
-    devices = [{"net": "LeNet", "batch": 64, "device": "cpu", "ms": 12.0, "instructions": None,
+    costs = [{"net": "LeNet", "batch": 64, "device": "cpu", "ms": 12.0, "instructions": None,
                 "flops": 5e8, "bytes": 1_000_000}]  # fmt: skip
-    saved = report(sums=lines, runs=[run("alone", 10.0, 0.0)], devices=devices)
+    saved = report(sums=lines, runs=[run("alone", 10.0, 0.0)], devices=costs)
     (tmp_path / "a.json").write_text(json.dumps(saved))
     words = ["x", "--draw", str(tmp_path / "a.json"), "--output", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", words)
@@ -258,3 +258,9 @@ def test_a_net_trains_on_test_hosts():
     assert alone["sent"] == 0 and during["sent"] == after["sent"] > parts["bytes"]
     assert halved["sent"] < 0.51 * during["sent"]
     assert by_hosts["transport"] == "auto"
+
+
+@pytest.mark.slow
+def test_a_device_is_timed_in_a_process_of_its_own():
+    (found,) = devices.measure(["LeNet"], ["cpu"], lambda text: None)
+    assert found["bytes"] == 4 * 431_080 and found["ms"] > 0 and found["instructions"] is None
