@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Self
 from benchmarks.environment import THREADS
 
 from .netlab import Host
+from .rank import LOG
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COME = 120.0  # seconds until all ranks must be there
@@ -74,7 +75,7 @@ class Crew:
         self._seats = list(seats)
         path = f"{self._folder.name}/suite"  # the folder is its owner's alone, and so is the socket
         self._door = socket.socket(socket.AF_UNIX)
-        self._log = open(f"{self._folder.name}/log", "w+b")  # noqa: SIM115
+        self._log = open(f"{self._folder.name}/{LOG}", "w+b")  # noqa: SIM115
         try:
             self._door.bind(path)
             self._door.listen(2 * len(seats))

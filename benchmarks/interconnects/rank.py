@@ -12,10 +12,14 @@ import os
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NoReturn
 
 from . import netlab  # before NumPy, whose threads would stay in the old namespace
+
+LOG = "log"  # beside the socket: what ranks print
 
 
 def main() -> None:
@@ -29,7 +33,7 @@ def main() -> None:
     from .work import Rank
 
     suite = Suite(call_in(path, rank))
-    threading.Thread(target=end_with, args=(call_in(path, None),), daemon=True).start()
+    threading.Thread(target=end_with, args=(call_in(path, None), path), daemon=True).start()
     worker = Rank(suite, rank, [Seat(*seat) for seat in seats])
     while True:
         try:
@@ -42,11 +46,18 @@ def main() -> None:
             suite.say("failed", traceback.format_exc())
 
 
-def end_with(watch: Connection) -> None:
-    """End this process when the suite has, whatever its main thread is doing."""
+def end_with(watch: Connection, path: str) -> None:
+    """End this process when the suite has, whatever its main thread is doing.
+
+    A suite that was killed has left its folder behind: the socket and the ranks' log.
+    """
     try:
         watch.recv()
     except (EOFError, OSError):
+        folder = Path(path).parent
+        for remove in (Path(path).unlink, (folder / LOG).unlink, folder.rmdir):
+            with suppress(OSError):
+                remove()
         leave(1)
 
 

@@ -1,10 +1,13 @@
 """The interconnect suite: test hosts that come and go, sums that are checked, counted and shown."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +138,34 @@ def test_hosts_that_cannot_be_are_refused(monkeypatch):
 
 
 # --- ranks ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path leaves room: that of a socket has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_nothing_is_left_of_a_suite_that_was_killed(short_path):
+    program = (
+        "from benchmarks.interconnects.crew import *\n"
+        "crew = Crew(sys.executable, here() * 2)\n"
+        "print(*(process.pid for process in crew._processes), flush=True)\n"
+        "input()\n"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=CHECKOUT, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(short_path)},
+    )  # fmt: skip
+    ranks = [int(word) for word in owner.stdout.readline().split()]
+    assert len(ranks) == 2 and list(short_path.iterdir())
+    owner.kill()
+    owner.wait()
+    wait_for(lambda: all(map(gone, ranks)))
+    assert not list(short_path.iterdir())
+    owner.stdin.close()
+    owner.stdout.close()
 
 
 def test_ranks_end_with_the_suite_and_a_failure_names_its_rank():
