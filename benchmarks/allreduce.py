@@ -2,6 +2,7 @@
 
     python benchmarks/allreduce.py --ranks 2 --kilobytes 1 64 1024 10240 102400
     python benchmarks/allreduce.py --transports tcp unix shm
+    python benchmarks/allreduce.py --transports tcp tcp+mac tcp+crc tcp+bf16 tcp+fp16
 
 Every rank is a process; TCP runs on the loopback address. Where PyTorch is installed, its Gloo
 backend works in the same processes on the same array, all of them in turns. Their sums are checked
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import multiprocessing
 import os
 import platform
@@ -32,6 +34,8 @@ from minicaffe.distributed.transport import known_schemes
 
 GLOO = "gloo"
 BETWEEN_PROCESSES = [name for name in known_schemes() if name != "inproc"]
+WITH = ("mac", "crc", "bf16", "fp16")  # of frames, and of what is in them
+TOLERANCE = {"bf16": 4e-2, "fp16": 4e-3}
 
 
 class PipeRendezvous:
@@ -67,10 +71,12 @@ def work(
     with contextlib.ExitStack() as at_end:
         rings = {}
         for name in options.transports:
-            meeting, url = PipeRendezvous(parent), f"{name}://127.0.0.1:0"
-            ring = connect(meeting, rank, options.ranks, url, secret=secret)
+            scheme, *more = name.split("+")
+            meeting, url = PipeRendezvous(parent), f"{scheme}://127.0.0.1:0"
+            checks = {each: each in more for each in ("mac", "crc")}
+            ring = connect(meeting, rank, options.ranks, url, secret=secret, **checks)
             rings[name] = at_end.enter_context(ring)
-        calls = {name: ring.allreduce for name, ring in rings.items()}
+        calls = {name: call_of(name, ring) for name, ring in rings.items()}
         if (rival := gloo(rank, options.ranks, folder)) is not None:
             calls[GLOO] = rival
         ring = next(iter(rings.values()))
@@ -82,6 +88,21 @@ def work(
         os._exit(0)  # Gloo's threads may outlive an orderly end
 
 
+def contender(text: str) -> str:
+    """A transport, with what is to be done with its frames: tcp, tcp+mac, shm+bf16."""
+    scheme, *more = text.split("+")
+    if scheme not in BETWEEN_PROCESSES or not set(more) <= set(WITH):
+        known = f"{', '.join(BETWEEN_PROCESSES)}, with +{', +'.join(WITH)}"
+        raise argparse.ArgumentTypeError(f"{text}: one of {known} is expected")
+    return text
+
+
+def call_of(name: str, ring: Communicator) -> Callable[[np.ndarray], None]:
+    """The allreduce of a contender."""
+    rounded = [way for way in TOLERANCE if way in name.split("+")]
+    return functools.partial(ring.allreduce, compress=rounded[0] if rounded else "none")
+
+
 def check(ring: Communicator, calls: dict[str, Callable[[np.ndarray], None]], count: int) -> None:
     """Every sum is right and the same on all ranks."""
     terms = [
@@ -91,7 +112,7 @@ def check(ring: Communicator, calls: dict[str, Callable[[np.ndarray], None]], co
     for name, call in calls.items():
         array = terms[ring.rank].copy()
         call(array)
-        if not np.allclose(array, total, rtol=1e-5):
+        if not np.allclose(array, total, rtol=TOLERANCE.get(name.rpartition("+")[2], 1e-5)):
             raise SystemExit(f"{name}: wrong sum of {count} elements")
         if len(set(ring.allgather_bytes(array.tobytes()[: 1 << 20]))) != 1:
             raise SystemExit(f"{name}: {count} elements differ between ranks")
@@ -118,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--kilobytes", type=int, nargs="+", default=[1, 64, 1024, 10240, 102400])
-    parser.add_argument("--transports", nargs="+", default=["tcp"], choices=BETWEEN_PROCESSES)
+    parser.add_argument("--transports", nargs="+", default=["tcp"], type=contender)
     options = parser.parse_args()
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     start = multiprocessing.get_context("spawn")
