@@ -24,6 +24,7 @@ from .frames.array_frame import array_frame, array_schema, first_of, vector_of
 from .inference import KEY, count_samples, extract_partition, test_partition
 from .preflight import plan_forward, plan_training
 from .session import context_of, running_session
+from .shipping.far_settings import carried
 from .shipping.package_code import ship_code
 from .slots import await_slots, check_settings, count_slots, grows
 from .spark_job import run_job, wake_executors
@@ -166,22 +167,22 @@ class CaffeOnSpark:
 
         ranges = _ranges(sc, job, partitions, report)
         frame = running_session().createDataFrame(ranges, "first long, end long")
-        body = functools.partial(extract_partition, job, bad)
+        body = carried(sc, functools.partial(extract_partition, job, bad))
         frame = frame.mapInArrow(body, array_schema(job.blobs, KEY))
         frame.persist(StorageLevel.DISK_ONLY).count()
         return frame
 
 
 def _test(sc: Any, job: ForwardJob, partitions: int, bad: Any, report: ForwardReport) -> Rows:
-    body = functools.partial(test_partition, job, bad)
+    body = carried(sc, functools.partial(test_partition, job, bad))
     rows: Rows = _ranges(sc, job, partitions, report).mapPartitions(body).collect()
     return rows
 
 
 def _ranges(sc: Any, job: ForwardJob, partitions: int, report: ForwardReport) -> Any:
     """An RDD of (first, end): all samples, in order, in so many parts of nearly equal size."""
-    counting = sc.parallelize([0], 1).mapPartitions(functools.partial(count_samples, job))
-    count = report.total = counting.collect()[0]
+    body = carried(sc, functools.partial(count_samples, job))
+    count = report.total = sc.parallelize([0], 1).mapPartitions(body).collect()[0]
     parts = max(min(partitions, count), 1)
     bounds = [count * part // parts for part in range(parts + 1)]
     return sc.parallelize(list(itertools.pairwise(bounds)), parts)

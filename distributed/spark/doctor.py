@@ -24,6 +24,7 @@ from .caffe_on_spark import has_validation
 from .config import Config
 from .control import ControlServer, one_address
 from .preflight import plan_training
+from .shipping.far_settings import carried
 from .shipping.package_code import ship_code
 from .slots import await_slots, check_settings, count_slots, driver_addresses
 from .spark_job import run_job
@@ -108,9 +109,9 @@ def _look(sc: Any, conf: Config, tasks: int, layers: list[bytes]) -> Iterator[Fi
     try:
         server = ControlServer(one_address(bind, host), run, 0, secret, ports=ports)
         with contextlib.closing(server):
-            body = functools.partial(look, (host, server.address[1]), run, secret, layers)
+            looks = functools.partial(look, (host, server.address[1]), run, secret, layers)
             ranks = sc.parallelize(range(tasks), tasks).barrier()
-            work = ranks.mapPartitions(body).collect
+            work = ranks.mapPartitions(carried(sc, looks)).collect
             what = "minicaffe doctor"
             found: list[Condition] = run_job(sc, what, f"{what}: looks around", work, conf.debug)
     except ClusterError as error:

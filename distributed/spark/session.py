@@ -7,6 +7,7 @@ from typing import Any
 
 from minicaffe.errors import ClusterError, extra
 
+from .shipping.far_settings import learn_settings
 from .shipping.package_code import ship_code
 
 Place = tuple[Any, Any]  # a path of Hadoop, and the file system that it lies in
@@ -20,11 +21,14 @@ NO_CONNECT = (
 def context_of(spark: Any) -> Any:
     """The SparkContext of a SparkContext or a SparkSession; None for None.
 
+    From now on this process opens files in S3 as the session does (shipping/far_settings.py).
     Raises ClusterError for a session of Spark Connect, which has none.
     """
     if type(spark).__module__.startswith("pyspark.sql.connect"):
         raise ClusterError(NO_CONNECT)
-    return getattr(spark, "sparkContext", spark)
+    sc = getattr(spark, "sparkContext", spark)
+    learn_settings(sc)
+    return sc
 
 
 def running_session() -> Any:

@@ -6,8 +6,8 @@
 What is read or written there passes a file here, whole: nobody reads a half-written file, on HDFS
 because it is written beside its place and moved, in an object store because a put is one step.
 
-HDFS is found by the address in the URL, or by HADOOP_CONF_DIR; S3 by what AWS's tools look at, such
-as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL, on every machine of the cluster.
+HDFS is found by the address in the URL, or by HADOOP_CONF_DIR; S3 by Hadoop's settings, see
+s3_settings.py, or by what AWS's tools look at, such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from ..errors import DataError, Error, extra
+from .s3_settings import arguments
 
 FAR = {"hdfs": "hdfs", "s3": "s3", "s3a": "s3"}  # scheme -> the extra that reads it
 NAMENODE = 8020  # the port of an hdfs: URL without one
@@ -252,8 +253,8 @@ def _open(url: str) -> tuple[Any, str]:
     if FAR[scheme_of(url)] == "s3":
         if not parts.netloc:
             raise DataError(f"'{url}': s3: needs a bucket, s3a://BUCKET/PATH")
-        system = extra("s3fs", "s3", purpose).S3FileSystem(use_listings_cache=False)
-        return system, parts.netloc + parts.path
+        kind = extra("s3fs", "s3", purpose).S3FileSystem
+        return kind(use_listings_cache=False, **arguments(parts.netloc)), parts.netloc + parts.path
     native = extra("hdfs_native.fsspec", "hdfs", purpose)
     if not parts.netloc and not os.environ.get("HADOOP_CONF_DIR"):
         raise DataError(

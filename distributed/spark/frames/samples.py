@@ -20,6 +20,7 @@ from .. import portable
 from ..config import Config
 from ..executor import executor_log, feeding_layers
 from ..preflight import prepare_nets
+from ..shipping.far_settings import carried
 from ..shipping.package_code import ship_code
 from ..shipping.user_code import Code, importable, tried_here
 from ..slots import count_slots
@@ -70,11 +71,12 @@ def plan_data(conf: Config, train: bool) -> DataJob:
 def make_rdd(sc: Any, job: DataJob, partitions: int) -> Any:
     """All samples as an RDD, in order, in so many parts (0: as many as run at once)."""
     ship_code(sc)
-    count = sc.parallelize([0], 1).mapPartitions(functools.partial(_count, job)).collect()[0]
+    counting = carried(sc, functools.partial(_count, job))
+    count = sc.parallelize([0], 1).mapPartitions(counting).collect()[0]
     parts = max(min(partitions or count_slots(sc), count), 1)
     bounds = [count * part // parts for part in range(parts + 1)]
     ranges = sc.parallelize(list(itertools.pairwise(bounds)), parts)
-    return ranges.mapPartitions(functools.partial(_samples, job))
+    return ranges.mapPartitions(carried(sc, functools.partial(_samples, job)))
 
 
 def has_pictures(layer: Any) -> bool:

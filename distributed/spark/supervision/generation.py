@@ -27,6 +27,7 @@ from ..live import LivePage
 from ..live.places import open_notebook
 from ..portable import get_places, nets_of
 from ..preflight import Plan
+from ..shipping.far_settings import carried
 from ..shipping.package_code import ship_code
 from ..slots import count_slots, driver_addresses, is_local
 from ..spark_job import Job
@@ -138,7 +139,7 @@ class Generation:
 
         def work() -> list[Answer]:
             tasks = sc.parallelize(range(self.ranks), self.ranks).barrier()
-            body = functools.partial(train_partition, self.job)
+            body = carried(sc, functools.partial(train_partition, self.job))
             answers: list[Answer] = tasks.mapPartitions(body).collect()
             return answers
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..shipping.far_settings import carried
 from .listed_pictures import Listed, anchored, read_list, read_pictures
 from .tool import Tool
 
@@ -25,7 +26,7 @@ class Binary2DataFrame(Tool):
     def makeRDD(self) -> Any:
         """An RDD of (SampleID, label, data), in the list's order. Raises DataError."""
         listed = read_list(self.session, self.conf.labelFile, with_ids=True)
-        rows = functools.partial(_rows, anchored(self.conf.imageRoot), self.bad)
+        rows = carried(self.sc, functools.partial(_rows, anchored(self.conf.imageRoot), self.bad))
         return self.sc.parallelize(listed, min(self.parts, len(listed))).mapPartitions(rows)
 
     def makeDF(self) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from minicaffe.data.sample_key import SampleKey, write_sample_key
 
+from ..shipping.far_settings import carried
 from .listed_pictures import Listed, anchored, read_list, read_pictures
 from .tool import Tool
 
@@ -26,7 +27,7 @@ class Binary2Sequence(Tool):
     def makeRDD(self) -> Any:
         """An RDD of (key, value), both bytes, in the list's order. Raises DataError."""
         listed = read_list(self.session, self.conf.labelFile, with_ids=False)
-        rows = functools.partial(_rows, anchored(self.conf.imageRoot), self.bad)
+        rows = carried(self.sc, functools.partial(_rows, anchored(self.conf.imageRoot), self.bad))
         return self.sc.parallelize(listed, min(self.parts, len(listed))).mapPartitions(rows)
 
     def run(self) -> None:

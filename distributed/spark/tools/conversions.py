@@ -13,6 +13,7 @@ from minicaffe.errors import DataError, extra, shown
 
 from ..forward_report import left_out
 from ..session import session_of
+from ..shipping.far_settings import carried
 from .listed_pictures import anchored, picture_file, read_text
 from .vocab import Vocab, caption_of, sentence_of
 
@@ -122,7 +123,8 @@ def _embed(
     session = session_of(frame)
     extra("pyarrow", "spark", "pictures in a DataFrame")
     bad = left_out(session.sparkContext) if bad is None else bad
-    return frame.mapInArrow(functools.partial(_batches, anchored(root), index, length, bad), schema)
+    body = functools.partial(_batches, anchored(root), index, length, bad)
+    return frame.mapInArrow(carried(session.sparkContext, body), schema)
 
 
 def _batches(

@@ -12,6 +12,7 @@ from minicaffe.data.datum import picture_of
 from minicaffe.data.lmdb_file import LmdbReader
 from minicaffe.errors import DataError
 
+from ..shipping.far_settings import carried
 from .listed_pictures import anchored
 
 
@@ -43,7 +44,7 @@ def lmdb_records(sc: Any, path: str, parts: int, bad: Any) -> Any:
     parts = max(min(parts, count), 1)
     bounds = [count * part // parts for part in range(parts + 1)]
     ranges = sc.parallelize(list(itertools.pairwise(bounds)), parts)
-    return ranges.mapPartitions(functools.partial(_records, path, bad))
+    return ranges.mapPartitions(carried(sc, functools.partial(_records, path, bad)))
 
 
 def _records(path: str, bad: Any, ranges: Iterable[tuple[int, int]]) -> Iterator[LmdbRecord]:
