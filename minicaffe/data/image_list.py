@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ..errors import DataError
+from ..machine import file_system
+from ..machine.file_system import is_far
 from .datum import COLOR, GRAY, Picture, decode, resize
 
 PIECE = 1 << 20
@@ -81,20 +84,33 @@ def read_lines(path: str | os.PathLike[str], errors: str = "surrogateescape") ->
 
 def _text(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a text file, which may be a pipe, but neither endless nor of other bytes."""
-    pieces: list[bytes] = []
+    if is_far(path):
+        if file_system.file_size(os.fspath(path)) > LONGEST:
+            raise DataError(f"{path}: a text of more than {LONGEST >> 20} MiB is not read")
+        return _pieces(path, io.BytesIO(file_system.read_file(os.fspath(path))))
     with open(path, "rb") as file:
-        while piece := file.read(PIECE):
-            pieces.append(piece)
-            if b"\0" in piece:
-                line = b"".join(pieces).partition(b"\0")[0].count(b"\n") + 1
-                raise DataError(f"{path}:{line}: a byte 0, where lines of text are expected")
-            if len(pieces) * PIECE > LONGEST:
-                raise DataError(f"{path}: a text of more than {LONGEST >> 20} MiB is not read")
+        return _pieces(path, file)
+
+
+def _pieces(path: str | os.PathLike[str], file: BinaryIO) -> bytes:
+    pieces: list[bytes] = []
+    while piece := file.read(PIECE):
+        pieces.append(piece)
+        if b"\0" in piece:
+            line = b"".join(pieces).partition(b"\0")[0].count(b"\n") + 1
+            raise DataError(f"{path}:{line}: a byte 0, where lines of text are expected")
+        if len(pieces) * PIECE > LONGEST:
+            raise DataError(f"{path}: a text of more than {LONGEST >> 20} MiB is not read")
     return b"".join(pieces)
 
 
 def read_file(path: str | os.PathLike[str], place: str) -> bytes:
-    """The bytes of a file that `place` names. Raises DataError."""
+    """The bytes of a file that `place` names, near or far. Raises DataError."""
+    if is_far(path):
+        try:
+            return file_system.read_file(os.fspath(path))
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from error
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe that nobody fills, an endless device
             raise DataError(f"{place}: cannot read {path}: it is no regular file")

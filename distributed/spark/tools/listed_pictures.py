@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from minicaffe.data.image_list import read_file, whole_number
 from minicaffe.errors import DataError, shown
-from minicaffe.machine import file_system
 from minicaffe.machine.file_system import is_far, local_path
 
 from ..session import hadoop_place
@@ -76,15 +75,8 @@ def read_pictures(root: str, bad: Any, listed: Iterable[Listed]) -> Iterator[tup
 
 def picture_file(root: str, file: str, place: str) -> bytes:
     """The bytes of a picture's file below an anchored root. DataError, also for one of 0 bytes."""
-    if is_far(root):
-        path = f"{root.rstrip('/')}/{file}"
-        try:
-            content = file_system.read_file(path)
-        except DataError as error:
-            raise DataError(f"{place}: {error}") from None
-    else:
-        path = os.path.join(root, file)
-        content = read_file(path, place)
+    path = f"{root.rstrip('/')}/{file}" if is_far(root) else os.path.join(root, file)
+    content = read_file(path, place)
     if not content:
         raise DataError(f"{place}: {path}: a picture of 0 bytes")
     return content
