@@ -7,7 +7,6 @@ import time
 from typing import TextIO
 
 from minicaffe.errors import ClusterError
-from minicaffe.machine.file_system import is_far
 from minicaffe.monitor.metrics import Metrics, columns_of
 from minicaffe.monitor.progress import Progress
 
@@ -26,7 +25,6 @@ class TrainingReport:
 
     def __init__(self, stem: str, start: int, max_iter: int, resumed: bool) -> None:
         csv, events = (f"{stem}.metrics.csv", f"{stem}.tensorboard") if stem else ("", "")
-        events = "" if is_far(stem) else events  # its files grow, which far ones cannot
         self.metrics = Metrics(csv, events, start - 1 if resumed else None)
         self.validations: list[tuple[int, dict[str, float]]] = []
         self.screen: TextIO = terminal() or sys.stderr

@@ -6,12 +6,14 @@ import csv
 import html
 import logging
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from ..errors import Error
-from ..machine.file_system import at_hand, exists, is_far
+from ..errors import DataError, Error
+from ..machine.file_system import at_hand, exists, is_far, upload
 from ..machine.whole_file import whole_file
 
 log = logging.getLogger("minicaffe.metrics")
@@ -29,6 +31,7 @@ class Metrics:
 
     `csv_path`: a file with a column a name, one line a row, complete after every row.
     `tensorboard`: a folder for an event file with the scalars "phase/name" (needs tensorboardX).
+    A far file cannot grow: the CSV is put anew with each row, the event file by `close`.
     `resume_at`: go on with the rows of an existing CSV file up to this iteration; without it, what
     was there is replaced. Nothing is written before the first row. Raises Error when a file cannot
     be written.
@@ -44,6 +47,7 @@ class Metrics:
         self._tensorboard = tensorboard
         self._resume_at = resume_at
         self._events: Any = None
+        self._far_events: tuple[str, tempfile.TemporaryDirectory[str]] | None = None
         if csv_path and resume_at is not None and exists(csv_path):
             self._read_rows(resume_at)
 
@@ -59,7 +63,7 @@ class Metrics:
             else:
                 self._append(row)
         if self._tensorboard and self._events is None:
-            self._events = _event_writer(self._tensorboard, self._resume_at)
+            self._events = _event_writer(self._events_here(), self._resume_at)
             self._tensorboard = self._tensorboard if self._events else ""
         if self._events is not None:
             for name, value in values.items():
@@ -71,15 +75,30 @@ class Metrics:
         self.rows = [row for row in self.rows if row["iteration"] <= last]
         self._on_disk = False  # the next row writes the file anew
         if self._events is not None:
-            folder = self._events.logdir
             self.close()
-            self._tensorboard, self._resume_at = folder, last
+            self._resume_at = last
 
     def close(self) -> None:
-        """Close the event file."""
+        """Close the event file, and put it where it belongs, if that is far."""
         if self._events is not None:
             self._events.close()
             self._events = None
+        if self._far_events is not None:
+            (url, folder), self._far_events = self._far_events, None
+            with folder:
+                for each in Path(folder.name).iterdir():
+                    try:
+                        upload(each, f"{url}/{each.name}")
+                    except DataError as error:
+                        log.warning("no event file for TensorBoard: %s", error)
+
+    def _events_here(self) -> str:
+        """The folder of the event file on this machine."""
+        if not is_far(self._tensorboard):
+            return self._tensorboard
+        folder = tempfile.TemporaryDirectory(prefix="minicaffe-")
+        self._far_events = self._tensorboard, folder
+        return folder.name
 
     def table(self) -> str:
         """The rows as text: a line an iteration, tests beside training; long ones are thinned."""

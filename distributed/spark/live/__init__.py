@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from minicaffe.errors import Error
+from minicaffe.machine.file_system import is_far
 from minicaffe.machine.whole_file import whole_file
 
 from ..supervision.roster import Roster
@@ -80,4 +81,4 @@ class LivePage:
 
 def copy_of(stem: str) -> str:
     """The name of the last page, beside a model of this stem; "" without one."""
-    return f"{stem}.training.html" if stem and os.path.isdir(os.path.dirname(stem)) else ""
+    return f"{stem}.training.html" if is_far(stem) or os.path.isdir(os.path.dirname(stem)) else ""
