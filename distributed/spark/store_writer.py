@@ -6,28 +6,18 @@ import contextlib
 import functools
 import hashlib
 import json
-import re
 import secrets
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from minicaffe.data.store import INDEX, WINDOW, Index, find_index, index_of
 from minicaffe.errors import ClusterError
 
+from .files.store_folders import open_folder
 from .session import context_of, hadoop_place
 from .slots import screen
 from .spark_job import run_job
 
-GROUP = 16 << 20  # bytes of a row group
-# Neither compressed nor by dictionary: a row group has as many bytes in memory as in its file.
-SETTINGS = {
-    "compression": "uncompressed",
-    "parquet.enable.dictionary": "false",
-    "parquet.block.size": str(GROUP),
-    "parquet.page.size.row.check.min": "1",  # big rows too do not make bigger groups
-}
-CHUNK = 1 << 20  # bytes that go to Java in one call
 ORDER = "minicaffe order"  # a column: where a row stands in the frame
 
 
@@ -47,7 +37,7 @@ def write_store(
     keep the order of the frame, and all of them stay. Ids that are null come first. A store of the
     same `source_digest`, columns and window that is there already is used as it is; without a
     digest it is always written. What is there is replaced when the new one is whole. `folder` is in
-    any file system that Spark knows. Nothing is collected at the driver but the files' footers.
+    any file system that Spark knows, or in S3. The driver reads no more than the files' footers.
     Raises ClusterError, in one line.
     """
     sc = context_of(df.sparkSession)
@@ -69,27 +59,24 @@ def write_store(
     index = run_job(sc, "minicaffe store", f"minicaffe: write the store {folder}", work, debug)
     if before is not None:
         for name in {group.file.partition("/")[0] for group in before.groups}:
-            HadoopFolder(sc, folder).remove(name)
+            open_folder(sc, folder).remove(name)
     missing = "".join(f", {n} without {name}" for name, n in index.nulls.items() if name != id)
     _say(f"store: {folder} is written, {_count(index)}{missing}")
     return folder
 
 
 def _write(frame: Any, folder: str, id: str, digest: str, window: int) -> Index:
-    from pyspark.sql import Observation, functions
+    from pyspark.sql import functions
 
-    place = HadoopFolder(frame.sparkSession.sparkContext, folder)
+    place = open_folder(frame.sparkSession.sparkContext, folder)
     data = f"data-{secrets.token_hex(4)}"
     # By one sort all is said: big partitions are split, small ones joined, and equal ids in order.
     ordered = frame.withColumn(ORDER, functions.monotonically_increasing_id())
     ordered = ordered.orderBy(*([_column(id)] if id else []), ORDER).drop(ORDER)
-    written = Observation()
-    counted = ordered.observe(written, functions.count(functions.lit(1)).alias("rows"))
     try:
-        counted.write.options(**SETTINGS).parquet(place.path(data))
-        parts = sorted((name for name in place.names(data) if name.startswith("part-")), key=_order)
-        index = index_of(folder, [f"{data}/{name}" for name in parts], digest, id, window)
-        found, rows = sum(group.rows for group in index.groups), written.get["rows"]
+        names, rows = place.put_frame(ordered, data)
+        index = index_of(folder, [f"{data}/{name}" for name in names], digest, id, window)
+        found = sum(group.rows for group in index.groups)
         if found != rows:
             raise ClusterError(
                 f"{folder}: {rows} rows were written, and {found} are there: the store must lie in"
@@ -101,12 +88,6 @@ def _write(frame: Any, folder: str, id: str, digest: str, window: int) -> Index:
             place.remove(data)
         raise
     return index
-
-
-def _order(name: str) -> tuple[int, ...]:
-    """Sorts part-00002-... behind part-00001-..., part-100000-... behind part-99999-..."""
-    found = re.match(r"part-(\d+)-.*?(?:-c(\d+))?\.", name)
-    return tuple(int(number or 0) for number in found.groups()) if found else (sys.maxsize,)
 
 
 def _column(name: str) -> Any:
@@ -135,54 +116,6 @@ def digest_of_path(sc: Any, path: str, *words: str) -> str:
             name = str(file.getPath().toString())
             files.append([name, file.getLen(), file.getModificationTime()])
     return digest_of(sorted(files), *words) if files else ""
-
-
-class HadoopFolder:
-    """A folder in any file system that Spark knows."""
-
-    def __init__(self, sc: Any, folder: str) -> None:
-        self.sc = sc
-        there, self.system = hadoop_place(sc, folder)
-        self.there = self.system.makeQualified(there)
-
-    def path(self, name: str) -> str:
-        """The whole path of something in the folder."""
-        return str(self.there.toString()) + "/" + name
-
-    def names(self, below: str) -> list[str]:
-        """What lies in a folder of it; nothing where there is no such folder."""
-        place = hadoop_place(self.sc, self.path(below))[0]
-        if not self.system.exists(place):
-            return []
-        return [str(status.getPath().getName()) for status in self.system.listStatus(place)]
-
-    def read(self, name: str) -> bytes:
-        """The bytes of a file."""
-        stream = self.system.open(hadoop_place(self.sc, self.path(name))[0])
-        try:
-            return bytes(self.sc._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
-        finally:
-            stream.close()
-
-    def remove(self, name: str) -> None:
-        """Remove something in it, with all that it holds; it need not be there."""
-        self.system.delete(hadoop_place(self.sc, self.path(name))[0], True)
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file whole: beside its place, then into it, where it replaces what was there."""
-        beside = hadoop_place(self.sc, self.path(f"{name}.{secrets.token_hex(4)}"))[0]
-        stream = self.system.create(beside, True)
-        try:
-            for first in range(0, len(content), CHUNK):
-                stream.write(content[first : first + CHUNK])
-        finally:
-            stream.close()
-        options = self.sc._jvm.org.apache.hadoop.fs.Options
-        overwrite = self.sc._gateway.new_array(options.Rename, 1)
-        overwrite[0] = options.Rename.OVERWRITE
-        context = self.sc._jvm.org.apache.hadoop.fs.FileContext
-        files = context.getFileContext(self.there.toUri(), self.sc._jsc.hadoopConfiguration())
-        files.rename(beside, hadoop_place(self.sc, self.path(name))[0], overwrite)
 
 
 def _count(index: Index) -> str:

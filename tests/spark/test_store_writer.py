@@ -1,7 +1,6 @@
 """Stores that Spark writes: sorted by id, whole or not there, nothing lost."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,9 @@ import pytest
 pytest.importorskip("pyspark")
 
 from minicaffe.data.store import Store
-from minicaffe.distributed.spark import store_writer
+from minicaffe.distributed.spark.files import store_folders
 from minicaffe.distributed.spark.store_writer import digest_of_path, write_store
 from minicaffe.errors import ClusterError, DataError
-from tests.spark_cluster import spark_context
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    from pyspark.sql import SparkSession
-
-    with spark_context("local[2]") as sc:
-        yield SparkSession(sc)
 
 
 def rows_of(folder: str) -> list[dict[str, Any]]:
@@ -106,7 +96,7 @@ def test_a_job_that_fails_leaves_the_store_as_it_was(
     def full(*_: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(store_writer.HadoopFolder, "write", full)
+    monkeypatch.setattr(store_folders.HadoopFolder, "write", full)
     with pytest.raises(ClusterError, match="the disk is full"):
         write_store(good, str(folder))
     assert files_of(folder) == before
@@ -116,7 +106,7 @@ def test_a_job_that_fails_leaves_the_store_as_it_was(
 def test_rows_of_any_size_make_small_groups(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(store_writer.SETTINGS, "parquet.block.size", str(100_000))
+    monkeypatch.setitem(store_folders.SETTINGS, "parquet.block.size", str(100_000))
     frame = spark.range(60).selectExpr("id", "cast(repeat('x', 20000) as binary) as data")
     store = Store(write_store(frame, str(tmp_path / "store")))
     assert len(store) == 60
@@ -138,12 +128,12 @@ def test_the_digest_of_files_tells_whether_they_changed(spark: Any, tmp_path: Pa
 def test_a_folder_that_is_not_the_same_everywhere_is_refused(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = store_writer.HadoopFolder.names
+    seen = store_folders.HadoopFolder.names
 
     def all_but_one(*args: Any) -> list[str]:
         return [name for name in sorted(seen(*args)) if name.startswith("part-")][:-1]
 
-    monkeypatch.setattr(store_writer.HadoopFolder, "names", all_but_one)
+    monkeypatch.setattr(store_folders.HadoopFolder, "names", all_but_one)
     frame = spark.range(0, 9, 1, 3).selectExpr("id")
     with pytest.raises(ClusterError, match="9 rows were written, and . are there: .*-store FOLDER"):
         write_store(frame, str(tmp_path / "store"))

@@ -21,10 +21,11 @@ from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.text import parse_text
 
 from .. import portable
+from ..files.store_folders import HadoopFolder
 from ..session import context_of
+from ..shipping.far_settings import carried
 from ..shipping.package_code import ship_code
 from ..shipping.user_code import collect_code
-from ..store_writer import HadoopFolder
 from .columns import quoted
 from .forward import INPUT, WEIGHTS, TransformJob, transform_batches
 from .nets import batch_size, data_layer, feed, part_for
@@ -70,7 +71,7 @@ class CaffeModel(Model, CaffeParams, MLWritable, MLReadable["CaffeModel"]):
         floats = types.ArrayType(types.FloatType())
         fields = [types.StructField(f"{INPUT} {blob}", floats) for blob in blobs]
         frame = dataset.select("*", functions.struct(*columns).alias(INPUT)).mapInArrow(
-            functools.partial(transform_batches, job),
+            carried(sc, functools.partial(transform_batches, job)),
             types.StructType([*dataset.schema.fields, *fields]),
         )
         vectors = self.getOrDefault(self.vectorCols) if self.isDefined(self.vectorCols) else []
