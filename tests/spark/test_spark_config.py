@@ -234,6 +234,15 @@ def test_resize_reaches_the_data_layers(solver: str) -> None:
     assert all(layer.memory_data_param.resize for layer in plan.solver.net_param.layer[:2])
 
 
+def test_a_net_without_a_test_is_trained(solver: str, tmp_path: Path) -> None:
+    layers = [layer for layer in NET.split("\nlayer ") if "phase: TEST" not in layer]
+    (tmp_path / "net.prototxt").write_text("\nlayer ".join(layers))
+    plan = plan_training(Config(Cluster(), ["-conf", solver]), False)
+    assert not plan.solver.test_iter
+    with pytest.raises(ClusterError, match="has no data layer in phase TEST"):
+        Config(Cluster(), ["-conf", solver]).data_layer(pb.TEST)
+
+
 def test_the_test_net_needs_no_test_iter() -> None:
     param = pb.SolverParameter()
     param.net_param.name = "common"

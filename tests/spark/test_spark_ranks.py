@@ -63,11 +63,6 @@ class Notes:
         return [each[name] for each in self.said if each["kind"] == "row"]
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
-
-
 def train(
     small: SmallSet, solver: str, ranks: int, *args: str, scheme: str = "inproc"
 ) -> tuple[list[Notes], list[list[Any]]]:
@@ -158,6 +153,16 @@ def test_a_rank_has_the_precision_of_its_job(
         train(small, small.solver(max_iter=2), 2, *words)
     assert seen == ["float32"] * 2 + ["tf32"] * 2
     assert context.current().precision == "float32"
+
+
+def test_a_snapshot_of_the_end_leaves_nothing_to_train(small: SmallSet) -> None:
+    solver = small.solver(max_iter=4, more="snapshot: 4")
+    train(small, solver, 1)
+    (small.folder / "m").unlink()
+    state = f"{small.folder}/small_iter_4.solverstate"
+    with pytest.raises(ClusterError, match="of iteration 4, and max_iter is 4: .* nothing left"):
+        train(small, solver, 1, "-snapshot", state)
+    assert not (small.folder / "m").exists()
 
 
 DROPOUT = 'layer { name: "drop" type: "Dropout" bottom: "ip1" top: "ip1" }'
