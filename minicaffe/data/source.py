@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from ..door import open_module
 from ..errors import DataError
 from ..layer import is_file_of
-from ..machine.file_system import local_path as local_path
 from ..proto import minicaffe_pb2 as pb
 from ..proto.reflection import given_fields
 from .shuffle import Groups, epoch_words, permutation

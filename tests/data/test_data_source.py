@@ -18,12 +18,12 @@ from minicaffe.data.source import (
     Place,
     Sample,
     known_sources,
-    local_path,
     open_source,
     source_class,
 )
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
+from minicaffe.machine.file_system import local_path
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.random_stream.generator import Generator
 

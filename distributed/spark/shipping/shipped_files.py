@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from minicaffe.data.source import local_path
 from minicaffe.errors import DataError
+from minicaffe.machine.file_system import local_path
 
 # Where spark-submit leaves the list: what is fetched into a folder of the driver, and on YARN.
 SETTINGS = ("spark.files", "spark.yarn.dist.files")
