@@ -10,7 +10,7 @@ pip     = $(bin)/python narrate.py --shows-itself \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-vectors test-newest test-across test-cuda-compile test-slow test-all lint types bench bench-interconnects docs clean java named
+.PHONY: help demo check test test-vectors test-newest test-across test-spark test-spark-jobs test-cuda-compile test-slow test-all lint types bench bench-interconnects docs clean java named
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
@@ -47,7 +47,9 @@ test-cuda-compile: $(VENV)/cuda.stamp  ## CUDA kernels as machine code of two GP
 	@$(bin)/python -m pytest -q -p no:xdist -m slow -rP tests/kernels/cuda/test_compile.py | grep -E "registers|passed|failed|Error"
 
 NEWEST ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python) python3.13)
-across := tests/proto tests/data tests/kernels/test_kernel_mistakes.py
+across := tests/proto tests/data tests/kernels/test_kernel_mistakes.py $(spark_jobs)
+spark_jobs = $(addprefix tests/spark/,$(addprefix test_spark.py::,test_two_ranks_follow_one_with_twice_the_batch \
+	test_train_and_features_in_one_command) test_estimator.py::test_fit_and_transform_are_training_and_features)
 
 test-newest:  ## a selection of the tests on the newest Python that is promised, 3.13, where it is found
 	@if $(NEWEST) -c '' 2>/dev/null; then \
@@ -57,6 +59,21 @@ test-newest:  ## a selection of the tests on the newest Python that is promised,
 test-across: $(VENV)/dev.stamp java
 	@$(bin)/python --version
 	@$(bin)/python -m pytest -n auto --dist loadgroup -q -m "not slow" $(across)
+
+# Each pair of a Python and a pyspark in an environment of its own, with no more than the jobs need.
+PYTHON311 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python) python3.11)
+PYTHON312 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python) python3.12)
+jobs_with = if $(1) -c '' 2>/dev/null; then \
+		$(MAKE) --no-print-directory PYTHON=$(1) VENV=$(VENV)/$(2) PYSPARK='$(3)' WARNINGS='$(4)' test-spark-jobs; \
+	else echo "== no $(1) here, so nothing is tested with $(3) on it"; fi
+
+test-spark:  ## small Spark jobs with pyspark 3.5 on Python 3.11, and on Python 3.12, where these are found
+	@$(call jobs_with,$(PYTHON311),spark35,pyspark==3.5.*,-W default --disable-warnings)
+	@$(call jobs_with,$(PYTHON312),python312,pyspark>=4)
+
+test-spark-jobs: $(VENV)/jobs.stamp
+	@$(bin)/python -c 'import pyspark, sys; print("Python", sys.version.split()[0], "pyspark", pyspark.__version__)'
+	@$(bin)/python -m pytest -n 0 -q --timeout 120 $(WARNINGS) $(spark_jobs)
 
 cuda-ptx: $(VENV)/cuda.stamp  ## the PTX of all CUDA kernels into kernels/cuda/_ptx, before a wheel is built
 	@$(bin)/python -m tests.kernels.cuda.ship
@@ -130,6 +147,11 @@ $(VENV)/check.stamp: pyproject.toml setup.py | $(VENV)/bin/python
 $(VENV)/dev.stamp: pyproject.toml setup.py $(VENV)/run.stamp
 	@echo "[set-up] packages for tests, lint and types"
 	@$(pip) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/jobs.stamp: pyproject.toml setup.py | $(VENV)/bin/python
+	@echo "[set-up] packages: $(PYSPARK), pytest"
+	@$(pip) --editable '.[spark]' '$(PYSPARK)' 'pytest>=8.4' 'pytest-timeout>=2.3' 'pytest-xdist>=3.6'
 	@touch $@
 
 $(VENV)/cuda.stamp: pyproject.toml setup.py $(VENV)/dev.stamp
