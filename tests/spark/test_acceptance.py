@@ -5,9 +5,7 @@ Each line names tests that hold it; those that stand here are the ones that no o
 
 import ast
 import re
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,7 @@ pytest.importorskip("pyspark")
 
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource, submit
 from tests.conftest import CHECKOUT
-from tests.spark_cluster import SmallSet, spark_context
+from tests.spark_cluster import SmallSet
 
 pytestmark = pytest.mark.xdist_group("spark")
 
@@ -109,17 +107,6 @@ def test_all_pains_have_an_answer() -> None:
 
 
 # --- what no other file has ----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def sc() -> Iterator[Any]:
-    with spark_context("local[2]") as sc:
-        yield sc
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
 
 
 def test_train_and_test_in_one_command(sc: Any, small: SmallSet) -> None:

@@ -2,7 +2,7 @@
 
 import lzma
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,16 +17,9 @@ from minicaffe.data.sequence_writer import SequenceFileWriter
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
 from minicaffe.distributed.spark.caffe_on_spark import has_validation
 from minicaffe.proto import minicaffe_pb2 as pb
-from tests.spark_cluster import spark_context
 from tests.spark_mnist import pictures, write_lmdbs
 
 pytestmark = pytest.mark.xdist_group("spark")
-
-
-@pytest.fixture(scope="module")
-def sc() -> Iterator[Any]:
-    with spark_context("local[2]") as sc:
-        yield sc
 
 
 # --- data in the forms that the nets name --------------------------------------------------------

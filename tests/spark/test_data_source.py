@@ -1,6 +1,5 @@
 """DataSource's methods: the samples as an RDD, a queue of them, and batches out of it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,9 @@ from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
 from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.errors import ClusterError, DataError
 from minicaffe.proto import minicaffe_pb2 as pb
-from tests.spark_cluster import SmallSet, spark_context
+from tests.spark_cluster import SmallSet
 
 pytestmark = pytest.mark.xdist_group("spark")
-
-
-@pytest.fixture(scope="module")
-def sc() -> Iterator[Any]:
-    with spark_context("local[2]") as sc:
-        yield sc
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
 
 
 def source(sc: Any, solver: str, train: bool = False, **options: Any) -> Any:

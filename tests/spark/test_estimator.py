@@ -1,7 +1,6 @@
 """CaffeEstimator and CaffeModel: fit, transform, save and load, among Spark ML's own."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,11 @@ from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
 from minicaffe.distributed.spark.ml import CaffeEstimator, CaffeModel
 from minicaffe.errors import ClusterError, ParseError
 from minicaffe.proto import minicaffe_pb2 as pb
-from tests.spark_cluster import SmallSet, spark_context
+from tests.spark_cluster import SmallSet
 
 pytestmark = pytest.mark.xdist_group("spark")
 
 SCHEMA = "id string, label int, data binary"
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    from pyspark.sql import SparkSession
-
-    with spark_context("local[2]") as sc:
-        yield SparkSession(sc)
 
 
 @pytest.fixture(scope="module")

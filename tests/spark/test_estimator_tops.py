@@ -1,6 +1,5 @@
 """CaffeEstimator with a CoSData layer: a column a top, time-major ones among them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
 from minicaffe.distributed.spark.ml import CaffeEstimator, CaffeModel
 from minicaffe.errors import ClusterError
 from minicaffe.proto import minicaffe_pb2 as pb
-from tests.spark_cluster import spark_context
 
 pytestmark = pytest.mark.xdist_group("spark")
 
@@ -46,14 +44,6 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "predict" bottom: "target" 
 """
 SOLVER = 'base_lr: 0.02 type: "Adam" lr_policy: "fixed" random_seed: 3 max_iter: 150 display: 50\n'
 TIME, WORDS = 4, 5
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    from pyspark.sql import SparkSession
-
-    with spark_context("local[2]") as sc:
-        yield SparkSession(sc)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Training from DataFrames in Spark: written into a store once, the weights of an LMDB."""
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,9 @@ from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
 from minicaffe.errors import ClusterError, DataError
 from minicaffe.proto.files import read_net, read_net_binary
 from minicaffe.proto.text import format_text
-from tests.spark_cluster import SmallSet, spark_context
+from tests.spark_cluster import SmallSet
 
 pytestmark = pytest.mark.xdist_group("spark")
-
-
-@pytest.fixture(scope="module")
-def sc() -> Iterator[Any]:
-    with spark_context("local[2]") as sc:
-        yield sc
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
 
 
 def write_parquet(sc: Any, small: SmallSet) -> None:

@@ -218,11 +218,6 @@ def sc() -> Iterator[Any]:
         yield sc
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
-
-
 def train(sc: Any, small: SmallSet, solver: str, *words: str, ranks: int = 2) -> driver.Training:
     model = str(small.folder / "m.caffemodel")
     args = ["-conf", solver, "-train", "-clusterSize", str(ranks), "-model", model, *words]

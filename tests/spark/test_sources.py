@@ -1,6 +1,5 @@
 """Data that Spark and the ancestor's tools write, read by us; and ours, read by Spark."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from minicaffe.data.sequence_writer import SequenceFileWriter
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource
 from minicaffe.distributed.spark.preflight import plan_forward
 from minicaffe.proto.files import read_net_binary
-from tests.spark_cluster import SmallSet, spark_context
+from tests.spark_cluster import SmallSet
 
 pytestmark = pytest.mark.xdist_group("spark")
 
@@ -26,12 +25,6 @@ KEYS = [
     SampleKey("größe \U0001f600.jpg", "-2.5", 3, 128, 127, True),
     SampleKey("cat1.jpg", "0"),
 ]
-
-
-@pytest.fixture(scope="module")
-def sc() -> Iterator[Any]:
-    with spark_context("local[2]") as sc:
-        yield sc
 
 
 # --- SequenceFiles -------------------------------------------------------------------------------
@@ -110,11 +103,6 @@ def test_our_files_are_read_by_spark(sc: Any, tmp_path: Path, how: tuple[str, ..
 
 
 # --- training, test and features -----------------------------------------------------------------
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
 
 
 def config(sc: Any, solver: str, *args: str) -> Config:

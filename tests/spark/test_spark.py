@@ -38,11 +38,6 @@ def sc() -> Iterator[Any]:
         yield sc
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
-
-
 def config(sc: Any, solver: str, *args: str, ranks: int = 2) -> Config:
     return Config(sc, ["-conf", solver, "-clusterSize", str(ranks), *args])
 

@@ -43,11 +43,6 @@ def sc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         del os.environ["SPARK_WORKER_DIR"]
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
-
-
 def test_executors_get_their_code_and_give_their_model(sc: Any, small: SmallSet) -> None:
     """Two executors with disks that count as their own: nothing is shipped by hand.
 

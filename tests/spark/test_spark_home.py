@@ -33,11 +33,6 @@ def sc(temporary: Path) -> Iterator[Any]:
         yield sc
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
-
-
 def train(sc: Any, solver: str, model: Path, *args: str) -> driver.Training:
     conf = Config(sc, ["-conf", solver, "-clusterSize", "2", "-model", str(model), *args])
     return CaffeOnSpark(sc).train(DataSource.getSource(conf, True))
