@@ -115,6 +115,7 @@ def test_make_alone_lists_the_verbs() -> None:
         "bench-cuda",
         "cuda-ptx",
         "test-newest",
+        "test-spark",
         "test-all",
         "lint",
         "types",
