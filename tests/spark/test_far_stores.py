@@ -143,6 +143,7 @@ layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top:
 """
 
 
+@pytest.mark.slow
 def test_lists_and_pictures_may_lie_far_away(
     spark: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +174,7 @@ def test_lists_and_pictures_may_lie_far_away(
         job.train(DataSource.getSource(conf, True))
 
 
+@pytest.mark.slow
 def test_sequence_files_far_away_are_those_of_a_disk(
     spark: Any, bucket: str, tmp_path: Path
 ) -> None:
