@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable
 from typing import Any
-from xml.etree import ElementTree
 
 from ..errors import DataError
 
@@ -78,6 +77,8 @@ def site_settings() -> S3Settings:
     path = os.path.join(folder, "core-site.xml") if folder else ""
     if not path or not os.path.isfile(path):
         return S3Settings()
+    from xml.etree import ElementTree
+
     try:
         properties = ElementTree.parse(path).getroot().iter("property")
     except (OSError, ElementTree.ParseError) as error:
