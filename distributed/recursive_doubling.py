@@ -51,8 +51,8 @@ def _core(world_size: int) -> int:
 class RecursiveDoubling:
     """Sums over all ranks by links to `partners`, each a ring of two; owns their transports.
 
-    `limit`: the most bytes of an array, and of scratch memory. With `crc` every payload carries its
-    CRC-32. One that has raised is of no use any more.
+    `limit`: the most bytes of an array; it keeps twice as many. With `crc` every payload carries
+    its CRC-32. One that has raised is of no use any more.
     """
 
     def __init__(
@@ -73,16 +73,24 @@ class RecursiveDoubling:
         self._partners = partners(rank, world_size)
         self._core = _core(world_size)
         self._flags = CHECKED if crc else 0
-        self._scratch = np.empty(limit, np.uint8)
+        self._here = np.empty(limit, np.uint8)
+        self._there = np.empty(limit, np.uint8)
         self._sequence = 0
 
     def allreduce(self, flat: Array) -> None:
-        """Replace an array of one dimension and at most `limit` bytes by its sum."""
-        self._pass(Kind.DOUBLING, flat)
+        """Replace an array of one dimension and at most `limit` bytes by its sum.
+
+        What travels is a copy, always in the same memory: a card must know memory before it reads
+        or writes it, and to tell it of an array that is used but once takes longer than the copies.
+        """
+        here = self._here[: flat.nbytes].view(flat.dtype)
+        here[...] = flat
+        self._pass(Kind.DOUBLING, here)
+        flat[...] = here
 
     def barrier(self) -> None:
         """Return when every rank has called it: no rank ends before it has heard of all."""
-        self._pass(Kind.BARRIER, np.empty(0, np.uint8))
+        self._pass(Kind.BARRIER, self._here[:0])
 
     def close(self) -> None:
         """Close all links."""
@@ -91,7 +99,7 @@ class RecursiveDoubling:
 
     def _pass(self, kind: Kind, flat: Array) -> None:
         """Give, exchange and get back; see the file."""
-        there = self._scratch[: flat.nbytes].view(flat.dtype)
+        there = self._there[: flat.nbytes].view(flat.dtype)
         if self._rank >= self._core:
             (partner,) = self._partners
             self._move(partner, kind, flat, None)
