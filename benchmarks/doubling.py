@@ -3,7 +3,8 @@
     python -m benchmarks.doubling --ranks 2 4 --transports tcp unix --kilobytes 0.0625 1 16 64 256
 
 Every rank is a process of this machine; both ways work in the same processes on the same array, in
-turns. Prints the median time of a call, in microseconds, of the slowest rank.
+turns. Prints medians of a call, in microseconds: the time of the slowest rank, and the processor
+time of a rank, which a busy machine disturbs less.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from minicaffe.distributed.communicator import Communicator
 from minicaffe.distributed.rendezvous import connect
 
 from .allreduce import BETWEEN_PROCESSES, PipeRendezvous, cpu
+
+Seconds = dict[str, list[tuple[float, float]]]  # a call, wall and processor, by way
 
 CALLS = 10  # of one way, before it is the other's turn
 TURNS = 15
@@ -46,28 +49,35 @@ def work(
         way.close()
 
 
-def measure(ways: dict[str, Communicator], array: np.ndarray) -> dict[str, list[float]]:
+def measure(ways: dict[str, Communicator], array: np.ndarray) -> Seconds:
     """Seconds a call of each turn; the first turn is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: Seconds = {name: [] for name in ways}
     for turn in range(TURNS + 1):
         for name in list(ways)[:: 1 if turn % 2 else -1]:
             ways[name].barrier()
-            began = time.perf_counter()
+            wall, processor = time.perf_counter(), time.process_time()
             for _ in range(CALLS):
                 ways[name].allreduce(array)
+            spent = time.perf_counter() - wall, time.process_time() - processor
             if turn:
-                seconds[name].append((time.perf_counter() - began) / CALLS)
+                seconds[name].append((spent[0] / CALLS, spent[1] / CALLS))
     return seconds
 
 
-def row(ranks: int, scheme: str, size: int, of_ranks: list[dict[str, list[float]]]) -> str:
+def row(ranks: int, scheme: str, size: int, of_ranks: list[Seconds]) -> str:
     """One line of the table."""
-    ring, doubling = (
-        1e6 * statistics.median(map(max, zip(*(each[name] for each in of_ranks), strict=True)))
-        for name in ("ring", "doubling")
-    )
-    cells = [ranks, scheme, f"{size / 1024:g}", f"{ring:.0f}", f"{doubling:.0f}"]
-    return f"| {' | '.join(map(str, cells))} | {ring / doubling:.2f} |"
+    cells = [str(ranks), scheme, f"{size / 1024:g}"]
+    for clock, of_turn in enumerate((max, statistics.mean)):
+        ring, doubling = (
+            1e6
+            * statistics.median(
+                of_turn([spent[clock] for spent in turn])
+                for turn in zip(*(each[name] for each in of_ranks), strict=True)
+            )
+            for name in ("ring", "doubling")
+        )
+        cells += [f"{ring:.0f}", f"{doubling:.0f}", f"{ring / doubling:.2f}"]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -81,8 +91,10 @@ def main() -> None:
     sizes = [int(1024 * kilobytes) // 4 * 4 for kilobytes in options.kilobytes]
     print(f"{os.cpu_count()} cores ({cpu()}), load {os.getloadavg()[0]:.1f}, Python "
           f"{platform.python_version()}, NumPy {np.__version__}")  # fmt: skip
-    print("| ranks | transport | KB | ring, us | doubling, us | ring / doubling |")
-    print("|---" * 6 + "|", flush=True)
+    columns = [f"{name}{clock} us" for clock in (",", ", cpu") for name in ("ring", "doubling")]
+    columns = ["ranks", "transport", "KB", *columns[:2], "ratio", *columns[2:], "ratio"]
+    print(f"| {' | '.join(columns)} |")
+    print("|---" * 9 + "|", flush=True)
     for ranks, scheme in itertools.product(options.ranks, options.transports):
         pipes, children, secret = [], [], new_secret()
         for rank in range(ranks):

@@ -251,6 +251,28 @@ def test_when_a_rank_dies_all_others_hear_of_it(lost: int, limit: int) -> None:
     assert f"rank {lost}" in " ".join(map(str, errors))
 
 
+@pytest.mark.parametrize("limit", [0, 4096])
+@pytest.mark.parametrize("lost", [0, 5])
+def test_the_news_goes_round_before_anybody_closes(lost: int, limit: int) -> None:
+    """Who fails in a collective gives up all its links in it, so that nobody waits for it."""
+    told = threading.Barrier(5, timeout=20)
+
+    def work(group: Communicator) -> str:
+        group.barrier()
+        if group.rank == lost:
+            return "gone"
+        with pytest.raises(CommunicationError) as raised:
+            for _ in range(3):
+                group.allreduce(ones(10))
+                group.allreduce(ones(100_000))
+        told.wait()
+        return str(raised.value)
+
+    said = run_ranks(6, work, URL, hosts=UNEVEN, timeout=60.0, doubling_bytes=limit)
+    assert said[lost] == "gone"
+    assert f"rank {lost} " in " ".join(said)
+
+
 def inside_of(group: HierarchicalCommunicator) -> Any:
     return group.inside
 
