@@ -264,6 +264,20 @@ def test_a_way_that_is_none_is_refused(small: SmallSet, words: list[str], said: 
         train(small, small.solver(), 1, *words)
 
 
+def test_gradients_that_fp16_cannot_hold_end_the_training(small: SmallSet) -> None:
+    """They are infinite then, on all ranks; bf16 has the range of float32."""
+    solver, net = Path(small.solver(max_iter=3)), small.folder / "solver_net.prototxt"
+    solver.write_text(solver.read_text().replace("base_lr: 0.1", "base_lr: 1e-12"))
+    loud = net.read_text().replace("num_output: 12", "num_output: 1000")  # more than 64 KiB
+    net.write_text(
+        loud.replace('type: "SoftmaxWithLoss"', 'type: "SoftmaxWithLoss" loss_weight: 1e9')
+    )
+    _, results = train(small, str(solver), 2, "-compress", "bf16")
+    assert [result[0][1] for result in results] == [3, 3]
+    with pytest.raises(SolverError, match="the gradients of iteration 0 are not finite"):
+        train(small, str(solver), 2, "-compress", "fp16")
+
+
 def test_frames_may_be_signed_and_checked(small: SmallSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The options reach the ring, and the weights are the same."""
     asked: list[tuple[bool, bool]] = []
