@@ -10,8 +10,8 @@ place, and only a generation that goes on gets it.
 
 The proof is that of the ring (auth.py), with the run's secret. The driver listens on one address
 only, whatever Spark binds. A guest has a few seconds in all for its proof, however it deals out its
-bytes; there are at most `GUESTS` of them at a time, and when those who wait do not leave, the
-oldest is sent away. Ranks that have proved themselves do not count: there is no limit for them.
+bytes, and there are a bounded number of them at a time (door.py). Ranks that have proved themselves
+do not count: there is no limit for them.
 """
 
 from __future__ import annotations
@@ -30,18 +30,15 @@ from typing import Any, BinaryIO, Protocol
 from minicaffe.errors import CommunicationError
 from minicaffe.machine.compiling import compiling
 
-from ..auth import Refused, listener
+from ..door import GUESTS, Door
 from ..driver_call import DIALING, Call, dial, seat
-from ..handshake import Conversation
 from ..ports import ANY, listening_socket
 
 log = logging.getLogger("minicaffe.spark")
 
-TIMEOUT = 5.0  # seconds that a handshake may take, for the driver
+TIMEOUT = 5.0  # seconds for which a rank tries to say something
 LINE_LIMIT = 1 << 22  # bytes of one message
-GUESTS = 256  # connections that have not proved themselves yet
 LEAVE = 30.0  # seconds that a rank waits for leave to write
-CROWDED = 0.5  # seconds for which a new guest waits for room
 QUIET = 60.0  # seconds between two lines of the log about strangers
 
 Message = dict[str, Any]
@@ -123,20 +120,16 @@ class ControlServer:
     ) -> None:
         self._desk = desk
         self.messages: queue.Queue[Message] = queue.Queue()
-        self._member = seat(run, generation, secret)
+        member = seat(run, generation, secret)
         try:
-            self._socket = listening_socket(host, ports, GUESTS)
+            taken = listening_socket(host, ports, GUESTS)
         except OSError as error:
             raise CommunicationError(f"the driver cannot listen on {host}: {error}") from error
-        self.address: tuple[str, int] = (host, self._socket.getsockname()[1])
+        self.address: tuple[str, int] = (host, taken.getsockname()[1])
         self._closing = False
         self._connections: set[socket.socket] = set()
         self._lines: dict[int, socket.socket] = {}  # of the ranks
-        self._guests: dict[socket.socket, None] = {}  # in the order in which they came
-        self._room = threading.Condition()
-        self._strangers = _Strangers()
-        self._thread = threading.Thread(target=self._accept, name="minicaffe-control", daemon=True)
-        self._thread.start()
+        self._door = Door(taken, member, self._welcome, _Strangers().refused)
 
     def tell(self, rank: int, kind: str, **fields: Any) -> None:
         """Say something to a rank, if it is there."""
@@ -149,52 +142,18 @@ class ControlServer:
         if self._closing:
             return
         self._closing = True
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        self._door.close()
         for connection in list(self._connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
 
-    def _accept(self) -> None:
-        while not self._closing:
-            try:
-                connection, peer = self._socket.accept()
-            except OSError:
-                if self._closing:
-                    return
-                time.sleep(CROWDED)  # no descriptors are left, say
-                continue
-            self._make_room()
-            self._connections.add(connection)
-            with self._room:
-                self._guests[connection] = None
-            threading.Thread(
-                target=self._serve, args=(connection, f"{peer[0]}:{peer[1]}"), daemon=True
-            ).start()
-
-    def _make_room(self) -> None:
-        """Wait until a guest may come in; send the oldest away if none leaves."""
-        with self._room:
-            if self._room.wait_for(lambda: len(self._guests) < GUESTS, CROWDED):
-                return
-            oldest = next(iter(self._guests))
-            del self._guests[oldest]
-            with contextlib.suppress(OSError):
-                oldest.shutdown(socket.SHUT_RDWR)
-
-    def _leaves_the_guests(self, connection: socket.socket) -> None:
-        with self._room:
-            self._guests.pop(connection, None)
-            self._room.notify()
+    def _welcome(self, connection: socket.socket, peer: str) -> None:
+        self._connections.add(connection)
+        threading.Thread(target=self._serve, args=(connection, peer), daemon=True).start()
 
     def _serve(self, connection: socket.socket, peer: str) -> None:
         rank: int | None = None  # of a line that may end in silence, which tells something
         try:
-            deadline = time.monotonic() + TIMEOUT
-            Conversation(connection, listener(self._member), peer, deadline).finish()
-            self._leaves_the_guests(connection)
             with connection.makefile("rb") as lines:
                 while line := lines.readline(LINE_LIMIT):
                     message = json.loads(line)
@@ -211,15 +170,12 @@ class ControlServer:
                     if message.get("kind") == "bye":
                         rank = None
                         return
-        except Refused as error:
-            self._strangers.refused(peer, error)
         except (OSError, ValueError, KeyError, TypeError) as error:
             if not self._closing:
                 log.warning("lost the control line of %s: %s", peer, error)
         finally:
             if rank is not None and not self._closing:
                 self.messages.put({"kind": "lost", "rank": rank})
-            self._leaves_the_guests(connection)
             self._connections.discard(connection)
             for number in [rank for rank, line in list(self._lines.items()) if line is connection]:
                 del self._lines[number]
