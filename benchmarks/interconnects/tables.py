@@ -20,6 +20,7 @@ def together(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     whole = dict(reports[0])
     for key in LISTS:
         whole[key] = [entry for report in reports for entry in report[key]]
+    whole["load"] = [whole["load"][0], whole["load"][-1]]
     whole["left_out"] = list(dict.fromkeys(whole["left_out"]))
     whole["others"] = {name: text for one in reports for name, text in one["others"].items()}
     whole["sums"] = _newest(whole["sums"], ("place", "ranks", "bytes", "contender"))

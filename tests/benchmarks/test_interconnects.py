@@ -252,11 +252,12 @@ def test_trainings_and_devices_have_tables():
 
 
 def test_of_two_runs_the_later_measurement_counts():
-    first = report(sums=[record("tcp", 8, 1.0), record("gloo", 8, 1.0)], left_out=["x"])
-    second = report(sums=[record("tcp", 8, 2.0)], left_out=["x"])
+    both = [record("tcp", 8, 1.0), record("gloo", 8, 1.0)]
+    first = report(sums=both, left_out=["x"], load=["1", "2"])
+    second = report(sums=[record("tcp", 8, 2.0)], left_out=["x"], load=["3", "4"])
     whole = tables.together([first, second])
     assert [(each["contender"], each["ms"]) for each in whole["sums"]] == [("tcp", 2), ("gloo", 1)]
-    assert whole["left_out"] == ["x"]
+    assert whole["left_out"] == ["x"] and whole["load"] == ["1", "4"]
 
 
 def test_a_saved_report_is_drawn_again(tmp_path, monkeypatch, capsys):
@@ -265,7 +266,7 @@ def test_a_saved_report_is_drawn_again(tmp_path, monkeypatch, capsys):
     lines += [record("tcp", 1024, 1.0, place=LOOPBACK, share=None, wire=None)]
     costs = [{"net": "LeNet", "batch": 64, "device": "cpu", "ms": 12.0, "instructions": None,
                 "flops": 5e8, "bytes": 1_000_000}]  # fmt: skip
-    saved = report(sums=lines, runs=[run("alone", 10.0, 0.0)], devices=costs)
+    saved = report(sums=lines, runs=[run("alone", 10.0, 0.0)], devices=costs, load=["1", "2"])
     (tmp_path / "a.json").write_text(json.dumps(saved))
     words = ["x", "--draw", str(tmp_path / "a.json"), "--output", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", words)
