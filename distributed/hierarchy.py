@@ -144,12 +144,9 @@ class HierarchicalCommunicator(Composed):
                     self.inside.add_to(flat, start, end)
                 return
             column = next(place for place in (end, start, 0) if place < self._carriers)
-            if self.rank in (source, target):
-                passing = flat
-            elif self._place == column and self._host in (host, there):
-                passing = _nothing_like(flat)
-            else:
-                passing = flat  # this rank's array stays as it is
+            at_either_end = self._place == column and self._host in (host, there)
+            passes_on = at_either_end and self.rank not in (source, target)
+            passing = _nothing_like(flat) if passes_on else flat
             if self._host == host and start != column and self.inside is not None:
                 self.inside.add_to(passing, start, column)
             if self._place == column and self.between is not None:
