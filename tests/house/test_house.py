@@ -116,6 +116,7 @@ def test_make_alone_lists_the_verbs() -> None:
         "cuda-ptx",
         "test-newest",
         "test-spark",
+        "bench-interconnects",
         "test-all",
         "lint",
         "types",
