@@ -41,6 +41,7 @@ LINES = {
         "tests/spark/test_ancestors_prototxts.py::test_they_run_as_they_are",
         "tests/spark/test_spark.py::test_what_a_training_leaves",
         "tests/spark/test_spark.py::test_test_writes_into_any_file_system",
+        "tests/spark/test_far_cluster.py::test_a_far_run_is_a_near_one_bit_for_bit",
         "tests/spark/test_far_files.py::test_everything_may_lie_in_hdfs",
         "tests/spark/test_far_files.py::test_everything_may_lie_in_an_object_store",
     ],
