@@ -3,11 +3,12 @@
     python -m benchmarks.spark_scaling --rounds 5 --iterations 200
 
 LeNet with 64 samples a rank, in one Spark session (local[2]). One rank has its turn in every round,
-and two do: over TCP, over shared memory, with buckets that go during backward, and as two devices
-of one rank; the order is turned round each time. So have one plain process with the same solver,
-and two that know nothing of each other: what the machine's cores, caches and memory give two at
-most. Prints samples/s (medians over the rounds, of the displays of a run but its first), the share
-of communication, and the processor time of an iteration by process: rank, driver, JVM.
+and two do: over TCP, over shared memory (`auto` on one host), with buckets that go during backward,
+and as two devices of one rank; the order is turned round each time. So have one plain process with
+the same solver, and two that know nothing of each other: what the machine's cores, caches and
+memory give two at most. Prints samples/s (medians over the rounds, of the displays of a run but its
+first), the share of communication, and the processor time of an iteration by process: rank, driver,
+JVM.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from minicaffe.proto.minicaffe_pb2 import SolverParameter
 
 MNIST = Path(__file__).resolve().parent.parent / "examples/mnist"
 BATCH = 64
+QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # for a JVM that only hands out tasks
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -55,7 +57,7 @@ def main() -> None:
     contenders: dict[str, dict[str, Any]] = {
         "1 rank": {},
         "2 ranks": {"clusterSize": 2},
-        "2 ranks, shared memory": {"clusterSize": 2, "connection": "shm"},
+        "2 ranks, -connection auto": {"clusterSize": 2, "connection": "auto"},
         "2 ranks, buckets early": {"clusterSize": 2, "bucket": str(1 << 20)},
         "1 rank, 2 devices": {"devices": 2},
         "1 process": {"processes": 1},
@@ -85,7 +87,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def session() -> Iterator[Any]:
+def session(java_options: str = QUICK_START) -> Iterator[Any]:
     """A SparkContext with two slots."""
     use_java()
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -94,7 +96,7 @@ def session() -> Iterator[Any]:
     from pyspark import SparkConf, SparkContext
 
     conf = SparkConf().setMaster("local[2]").setAppName("scaling")
-    conf.set("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+    conf.set("spark.driver.extraJavaOptions", java_options)
     conf.set("spark.ui.showConsoleProgress", "false").set("spark.log.level", "OFF")
     sc = SparkContext(conf=conf)
     try:
