@@ -10,7 +10,7 @@ pip     = $(bin)/python narrate.py --shows-itself \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-vectors test-newest test-across test-spark test-spark-jobs test-cuda-compile test-slow test-all lint types bench bench-interconnects docs clean java named
+.PHONY: help demo check test test-vectors test-newest test-across test-spark test-spark-jobs test-cuda-compile test-rdma test-slow test-all lint types bench bench-interconnects docs clean java named
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
@@ -45,6 +45,12 @@ computing := tests/kernels tests/layers tests/net/test_fusion.py tests/net/test_
 
 test-cuda-compile: $(VENV)/cuda.stamp  ## CUDA kernels as machine code of two GPUs: registers, no spills
 	@$(bin)/python -m pytest -q -p no:xdist -m slow -rP tests/kernels/cuda/test_compile.py | grep -E "registers|passed|failed|Error"
+
+# The guest has this checkout and this Python; compiled here, because it translates every instruction.
+test-rdma: $(firstword $(wildcard $(VENV)/dev.stamp) $(VENV)/check.stamp)  ## the ring over RDMA, faults too, in a virtual machine with a card of software
+	@$(bin)/python -m compileall -q minicaffe layers kernels distributed tests
+	@$(bin)/python tests/rdma/vm.py $(bin)/python -m pytest -p no:cacheprovider -p no:xdist -q --durations=5 \
+		-k "rdma and not cards and not vm" tests/rdma tests/distributed/transport/test_transport.py
 
 NEWEST ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python) python3.13)
 across := tests/proto tests/data tests/kernels/test_kernel_mistakes.py $(spark_jobs)

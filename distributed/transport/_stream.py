@@ -29,6 +29,7 @@ from ..frames import (
     seal,
 )
 from ..handshake import Conversation, Guests
+from . import Transport
 
 Dial = Callable[[str, float], socket.socket]  # (address, seconds) -> a connected socket
 
@@ -46,6 +47,15 @@ class StreamListener:
         self._guests = Guests(sock, address)
         self._dial = dial
 
+    def transport(
+        self, right: Conversation, left: Conversation, me: Member, timeout: float
+    ) -> Transport:
+        """What joins this rank to its neighbours, when both are proved."""
+        made = StreamTransport(me, *self.links(right.socket, left.socket, me), timeout)
+        if me.signed:
+            made.sign(right.key, left.key)
+        return made
+
     def links(
         self, right: socket.socket, left: socket.socket, me: Member
     ) -> tuple[Outgoing, Incoming]:
@@ -57,9 +67,7 @@ class StreamListener:
         """Connections turned away so far."""
         return self._guests.refused
 
-    def join(
-        self, right: str, me: Member, timeout: float, handshake_timeout: float
-    ) -> StreamTransport:
+    def join(self, right: str, me: Member, timeout: float, handshake_timeout: float) -> Transport:
         """See Listener.join. The kernel completes connections to a rank that does not accept yet,
         so dialing first and talking afterwards cannot lock the ring.
         """
@@ -68,9 +76,7 @@ class StreamListener:
             hang_up.callback(talk.close)
             left = self._guests.meet(talk, me, timeout, handshake_timeout)
             hang_up.callback(left.close)
-            transport = StreamTransport(me, *self.links(talk.socket, left.socket, me), timeout)
-            if me.signed:
-                transport.sign(talk.key, left.key)
+            transport = self.transport(talk, left, me, timeout)
             hang_up.pop_all()
         return transport
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from minicaffe.errors import CommunicationError
 
 from ..ports import listening_socket, read_ports
 from ._stream import StreamListener
+
+Kind = TypeVar("Kind", bound=StreamListener)
 
 BACKLOG = 128
 _RANGE = re.compile(r"(tcp://.*:)(\d+-\d+)")
@@ -25,11 +28,16 @@ def listen(url: str) -> StreamListener:
 
     Raises CommunicationError.
     """
+    return listener_for(url, StreamListener)
+
+
+def listener_for(url: str, kind: type[Kind]) -> Kind:
+    """A listener of a kind at a tcp:// URL. Raises CommunicationError."""
     found = _RANGE.fullmatch(url)
     host, port = _host_and_port(f"{found[1]}0" if found else url)
     sock = _bind(host, read_ports(found[2]) if found else range(port, port + 1))
     shown = f"[{host}]" if ":" in host else host
-    return StreamListener(sock, f"tcp://{shown}:{sock.getsockname()[1]}", dial)
+    return kind(sock, f"tcp://{shown}:{sock.getsockname()[1]}", dial)
 
 
 def dial(address: str, timeout: float) -> socket.socket:

@@ -19,7 +19,8 @@ from minicaffe.errors import CommunicationError
 
 from ..auth import Member
 from ..same_host import host_id
-from ._stream import StreamListener, StreamTransport
+from . import Transport
+from ._stream import StreamListener
 
 BACKLOG = 128
 
@@ -29,9 +30,7 @@ class UnixListener(StreamListener):
 
     folder = ""
 
-    def join(
-        self, right: str, me: Member, timeout: float, handshake_timeout: float
-    ) -> StreamTransport:
+    def join(self, right: str, me: Member, timeout: float, handshake_timeout: float) -> Transport:
         """See Listener.join."""
         try:
             return super().join(right, me, timeout, handshake_timeout)

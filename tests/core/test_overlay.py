@@ -84,7 +84,7 @@ EXPECTED = {
     "relu": "minicaffe.kernels.reference.relu",
     "solver": "minicaffe.solver.rules.mine",
     "source": "minicaffe.data.sources.mine",
-    "schemes": ["inproc", "pigeon", "shm", "tcp", "unix"],
+    "schemes": ["inproc", "pigeon", "rdma", "shm", "tcp", "unix"],
     "carried": "on the roof of pigeon://roof",
     "overlaid": ["layers.sigmoid", "net.scores", "kernels.mine.relu"],
 }

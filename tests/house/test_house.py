@@ -117,6 +117,7 @@ def test_make_alone_lists_the_verbs() -> None:
         "test-newest",
         "test-spark",
         "bench-interconnects",
+        "test-rdma",
         "test-all",
         "lint",
         "types",

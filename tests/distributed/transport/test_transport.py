@@ -41,9 +41,9 @@ def frame(payload: bytes = b"", number: int = 0, **fields: int) -> Frame:
 
 
 def test_an_unknown_scheme_is_answered_with_the_known_ones() -> None:
-    assert {"inproc", "shm", "tcp", "unix"} <= set(known_schemes())
+    assert {"inproc", "rdma", "shm", "tcp", "unix"} <= set(known_schemes())
     with pytest.raises(
-        CommunicationError, match=r"pigeon://roof.*inproc://, shm://, tcp://, unix://"
+        CommunicationError, match=r"pigeon://roof.*inproc://, rdma://, shm://, tcp://, unix://"
     ):
         open_transport("pigeon://roof")
     assert missing("pigeon").startswith("there is no transport 'pigeon' (there is: ")

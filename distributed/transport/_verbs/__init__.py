@@ -1,0 +1,1 @@
+"""RDMA verbs as the transport rdma uses them: cards, opened cards, and queue pairs."""
