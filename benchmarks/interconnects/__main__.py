@@ -9,8 +9,8 @@
 
 The links of 100 Mbit/s, 1 and 10 Gbit/s join test hosts in network namespaces (netlab.py), which
 takes root on Linux. PyTorch and mpi4py with Open MPI take part where they are installed. Writes
-report.json, report.md and pictures into the output folder; a run that is interrupted or fails
-keeps what it has.
+report.json (as it goes), report.md and pictures into the output folder; a run that is interrupted
+or fails keeps what it has.
 """
 
 from __future__ import annotations
@@ -136,9 +136,11 @@ def measure(
             places, options.ranks, options.bytes, names, options.budget, report["others"], say
         ):
             report["sums"].append(record)
+            keep(report, options.output)
     if "training" in options.parts:
         for kind, record in training.measure(options.nets, options.shapes, places, say):
             report[kind].append(record)
+            keep(report, options.output)
     if "devices" in options.parts:
         chosen = list(options.devices)
         if devices.EMULATED in chosen and (reason := devices.cannot_count()):
@@ -146,13 +148,19 @@ def measure(
             chosen.remove(devices.EMULATED)
         for record in devices.measure(options.nets, chosen, say):
             report["devices"].append(record)
+            keep(report, options.output)
+
+
+def keep(report: dict[str, Any], folder: Path) -> None:
+    """Write the figures that there are, whatever comes afterwards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
 def finish(report: dict[str, Any], options: argparse.Namespace) -> int:
     """Write the files, print the tables."""
     folder = options.output
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    keep(report, folder)
     drawn: list[str] = []
     try:
         drawn = pictures.draw(report, folder)
