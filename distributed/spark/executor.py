@@ -151,6 +151,9 @@ def train_rank(
         solver.stops_at_nan = job.stops_at_nan
         if rank == 0:
             home.check_room(solver)
+            if job.generation == 0:
+                for match in solver.matches:
+                    line.say("weights", text=str(match))
         sync = create_sync(job.sync, communicator)
         at_end.callback(sync.close)
         solver.callbacks += [sync, Reporter(line, solver, sync)]

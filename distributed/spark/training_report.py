@@ -57,6 +57,7 @@ class TrainingReport:
         listeners = {
             "hello": self._hear_hello,
             "joined": self._hear_joined,
+            "weights": self._hear_weights,
             "compiling": self._hear_compiling,
             "tick": self._hear_tick,
             "row": self._hear_row,
@@ -115,6 +116,10 @@ class TrainingReport:
             if message["links"]:  # where they were chosen: the same on all ranks
                 self.say(f"connection: {message['links']}")
         self._state = self._waited_for()
+
+    def _hear_weights(self, message: Message) -> None:
+        """What a file of weights has for the net; rank 0 speaks for all."""
+        self.say(message["text"])
 
     def _waited_for(self) -> str:
         """What goes on before the first iteration."""

@@ -334,7 +334,8 @@ class Net:
     def copy_trained_from(self, source: pb.NetParameter, origin: str = "the source") -> None:
         """Take the weights of the layers that have the same name; others are left alone.
 
-        `origin` names the file in errors. Nothing is changed when a layer does not fit.
+        `origin` names the file in the log and in errors. Raises SnapshotError when a layer's blobs
+        differ in number or shape, or when none fits; the net is then as it was.
         """
         weights.copy_trained(self.nodes, source, origin)
 

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from ..blob import Blob
 from ..data.hdf5_file import Hdf5File
+from ..data.hdf5_writing import writing_hdf5
 from ..errors import NetError, SnapshotError, extra
 from ..machine.file_system import at_hand
-from ..machine.whole_file import whole_file
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import array_to_blob_proto, blob_from_proto, shape_matches
 from ..proto.files import read_net_binary, write_binary
+from .match import Match, match
 from .node import Node
 from .parameters import FlatParams
 
@@ -42,13 +43,15 @@ class TrainedNet(Protocol):
     flat_params: FlatParams
 
 
-def copy_trained(nodes: Sequence[Node], source: pb.NetParameter, origin: str) -> None:
+def copy_trained(nodes: Sequence[Node], source: pb.NetParameter, origin: str) -> Match:
     """Take the weights of the layers that have the same name; others are left alone.
 
-    `origin` names the file in errors. Nothing is changed when a layer does not fit.
+    `origin` names the file in the log and in errors. Raises SnapshotError when a layer's blobs
+    differ in number or shape, or when none fits; the net is then as it was.
     """
     layers = _by_name(nodes)
     pairs: list[tuple[Blob, Any]] = []
+    taken: dict[str, None] = {}
     for proto in source.layer:
         if proto.name not in layers:
             log.info("Ignoring source layer %s", proto.name)
@@ -68,10 +71,17 @@ def copy_trained(nodes: Sequence[Node], source: pb.NetParameter, origin: str) ->
                     " from scratch, give it another name"
                 )
             pairs.append((blob, values))
-    if not pairs:
-        _refuse_others(nodes, [proto.name for proto in source.layer if proto.blobs], origin)
+            taken[proto.name] = None
+    holders = [proto.name for proto in source.layer if proto.blobs]
+    return _copy(pairs, match(origin, nodes, holders, list(taken), len(pairs)))
+
+
+def _copy(pairs: Sequence[tuple[Blob, Any]], found: Match) -> Match:
+    """Copy values into blobs, unless nothing matches; tells what does."""
+    found.check()
     for blob, values in pairs:
         blob.data.write("cpu").reshape(-1)[...] = values.reshape(-1)
+    return found
 
 
 def share_trained(nodes: Sequence[Node], others: Sequence[Node]) -> None:
@@ -121,8 +131,7 @@ def save_weights_hdf5(net: TrainedNet, path: str, write_diff: bool = False) -> N
 
     A shared parameter is stored with its owner alone (its gradient with every layer).
     """
-    h5py = extra("h5py", "hdf5", HDF5_PURPOSE)
-    with whole_file(path, SnapshotError) as beside, h5py.File(beside, "w") as file:
+    with writing_hdf5(path, SnapshotError, HDF5_PURPOSE) as file:
         _fill_hdf5(file, net, write_diff)
 
 
@@ -153,21 +162,21 @@ def stored_bytes(net: TrainedNet) -> int:
     return sum(4 * blob.count() for node in net.nodes for blob in node.blobs)
 
 
-def load_weights(net: TrainedNet, path: str) -> None:
-    """Copy the weights of all layers that a file and a net both have, by name.
+def load_weights(net: TrainedNet, path: str) -> Match:
+    """Copy the weights of all layers that a file and a net both have, by name; which these are.
 
-    Raises SnapshotError when the file is not there, is not a weight file, or when a layer's blobs
-    differ in number or shape; the net is then as it was.
+    Raises SnapshotError when the file is not there, is not a weight file, when a layer's blobs
+    differ in number or shape, or when none fits; the net is then as it was.
     """
     with at_hand(path, SnapshotError) as here:
         if is_hdf5(here):
-            _load_weights_hdf5(net, here)
-        else:
-            copy_trained(net.nodes, read_net_binary(here), here)
+            return _load_weights_hdf5(net, here)
+        return copy_trained(net.nodes, read_net_binary(here), path)
 
 
-def _load_weights_hdf5(net: TrainedNet, path: str) -> None:
+def _load_weights_hdf5(net: TrainedNet, path: str) -> Match:
     pairs: list[tuple[Blob, Any]] = []
+    taken: dict[str, None] = {}
     with reading_hdf5(path) as file:
         if file.names("data") is None:
             raise SnapshotError(f"{path}: an HDF5 file without the group 'data' holds no weights")
@@ -190,25 +199,10 @@ def _load_weights_hdf5(net: TrainedNet, path: str) -> None:
                     raise SnapshotError(f"{path}: {dataset} has shape {shape}, "
                                         f"the net's blob {blob.shape}")  # fmt: skip
                 pairs.append((blob, file.read_float32(dataset)))
-        if not pairs:
-            stored_names = file.names("data") or []
-            _refuse_others(net.nodes, [n for n in stored_names if file.names(f"data/{n}")], path)
-    for blob, values in pairs:
-        blob.data.write("cpu").reshape(-1)[...] = values.reshape(-1)
-
-
-def _refuse_others(nodes: Sequence[Node], holders: Sequence[str], origin: str) -> None:
-    """Raise SnapshotError if both have parameters, for no layer of the one is in the other."""
-    wanted = [node.name for node in nodes if node.blobs]
-    if wanted and holders:
-        raise SnapshotError(
-            f"{origin}: none of its weights fits the net: it holds those of {_some(holders)}, the"
-            f" net's layers are {_some(wanted)}"
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+            if blobs:
+                taken[node.name] = None
+        holders = [name for name in file.names("data") or () if file.names(f"data/{name}")]
+    return _copy(pairs, match(path, net.nodes, holders, list(taken), len(pairs)))
 
 
 def _owns(net: TrainedNet, blob: Blob) -> bool:

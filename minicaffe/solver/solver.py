@@ -17,6 +17,7 @@ from ..blob import SyncedArray
 from ..device import synchronize
 from ..errors import SolverError
 from ..net.debug_info import DebugInfo
+from ..net.match import Match
 from ..net.net import Net
 from ..net.scores import Scores, score
 from ..net.weights import load_weights
@@ -26,7 +27,7 @@ from .callbacks import Callbacks, Functions, Iteration
 from .divergence import Divergence
 from .learning_rate import LearningRate
 from .log import Clock, WindowMean
-from .nets import WantedNet, batch_size, testing_nets, training_net, weight_files
+from .nets import batch_size, testing_nets, training_net, weight_files
 from .settings import check_settings
 from .snapshot import restore_snapshot, take_snapshot
 from .state import check_place
@@ -73,7 +74,8 @@ class Solver:
         self._share_memory = share_memory
         wanted = training_net(self.param)
         self._log("Creating training net from %s", wanted.origin)
-        self.net = self._create_net(wanted)
+        self.net = self._build(wanted.param)
+        self.matches = self._load_weights(self.net)  # what the files of weights have for it
         self.debug_info = DebugInfo(self.net)
         self.test_nets: list[Net] = []
         if self.root:
@@ -114,12 +116,12 @@ class Solver:
 
     # --- construction ------------------------------------------------------------------------
 
-    def _create_net(self, wanted: WantedNet, share_memory: bool = False) -> Net:
-        net = self._build(wanted.param, share_memory=share_memory)
+    def _load_weights(self, net: Net) -> list[Match]:
+        found = []
         for path in weight_files(self.param):
             self._log("Finetuning from %s", path)
-            load_weights(net, path)
-        return net
+            found.append(load_weights(net, path))
+        return found
 
     def build_test_nets(self) -> None:
         """Build the test nets where they are not yet (on ranks other than the root).
@@ -133,7 +135,8 @@ class Solver:
         for index, wanted in enumerate(testing_nets(self.param)):
             self._log("Creating test net (#%d) specified by %s", index, wanted.origin)
             shares = self._share_memory and wanted.param.state.phase == pb.TEST
-            net = self._create_net(wanted, shares)
+            net = self._build(wanted.param, share_memory=shares)
+            self._load_weights(net)
             DebugInfo(net).enabled = self.param.debug_info
             self.test_nets.append(net)
         if not self.root:

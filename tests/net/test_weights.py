@@ -7,6 +7,7 @@ import pytest
 from google.protobuf import text_format
 
 from minicaffe.errors import MissingExtra, SnapshotError
+from minicaffe.net.match import Match
 from minicaffe.net.net import Net
 from minicaffe.net.weights import load_weights, save_weights, save_weights_hdf5
 from minicaffe.proto import minicaffe_pb2 as pb
@@ -24,14 +25,30 @@ def test_weights_come_back_whatever_the_file_is_called(tmp_path, save):
 
 
 @pytest.mark.parametrize("save", [save_weights, save_weights_hdf5])
-def test_layers_are_matched_by_name(tmp_path, save):
+def test_layers_are_matched_by_name_and_it_is_said(tmp_path, save, caplog):
     one = make(tmp_path)
     other = make(tmp_path, "random_seed: 2", NET.replace('name: "a"', 'name: "new"'))
     before = weights(other)
     save(one.net, f"{tmp_path}/weights")
-    load_weights(other.net, f"{tmp_path}/weights")
+    with caplog.at_level("INFO", "minicaffe.net"):
+        load_weights(other.net, f"{tmp_path}/weights")
     assert np.array_equal(weights(other)[:12], before[:12])
     assert np.array_equal(weights(other)[12:], weights(one)[12:])
+    assert caplog.messages[-1] == (
+        f"{tmp_path}/weights: weights for 1 of the net's 2 layers that have any, 2 blobs; it has"
+        " none for new; not used are those of a"
+    )
+
+
+def test_of_many_layers_that_do_not_match_some_are_named():
+    found = Match("w", ("a",), 1, tuple("bcdefgh"), ())
+    assert str(found).endswith("it has none for b, c, d, e, f and 2 more")
+
+
+def test_a_source_without_any_weights_is_refused(tmp_path):
+    others = NET.replace('name: "a"', 'name: "fc1"').replace('name: "b"', 'name: "fc2"')
+    with pytest.raises(SnapshotError, match="^the source: holds no weights$"):
+        make(tmp_path).net.copy_trained_from(text_format.Parse(others, pb.NetParameter()))
 
 
 @pytest.mark.parametrize("save", [save_weights, save_weights_hdf5])
