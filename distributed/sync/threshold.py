@@ -16,12 +16,14 @@ values is sent, two bits a weight are shorter: the plane of the positive ones, t
 negative ones. All ranks decode the same messages in the same order, so their weights are bit-equal
 after every update.
 
-The residuals are each rank's own and are not in a snapshot: a run that goes on from one begins
-with none, as if what was below the threshold then had not been learned yet.
+A snapshot holds the residuals of all ranks, n floats a rank, so that a run which goes on from it
+with as many ranks gives the bits of one that was not stopped. With another number of ranks each
+begins with their mean: what all ranks together still owe the weights stays what it was.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,8 +54,30 @@ class ThresholdSync(Sync):
         self.sent = 0
 
     def join(self, solver: Solver) -> None:
-        """Begin without residuals."""
+        """Begin without residuals, unless a snapshot has brought some."""
+        if not self.residual.size:
+            self.residual = np.zeros(solver.net.flat_params.count, np.float32)
+
+    def gather_residuals(self, solver: Solver) -> list[F32]:
+        """A snapshot: the residuals of all ranks, for the root; one after the other passes by."""
+        found = []
+        with self._waiting(), self._counting():
+            for rank in range(self.communicator.world_size):
+                array = self.residual.copy()
+                self.communicator.broadcast(array, root=rank)
+                if solver.root:
+                    found.append(array)
+        return found
+
+    def on_restore(self, solver: Solver, residuals: Sequence[F32]) -> None:
+        """Back at a snapshot: take this rank's residual, or a share of all."""
         self.residual = np.zeros(solver.net.flat_params.count, np.float32)
+        if len(residuals) == self.communicator.world_size:
+            self.residual += residuals[self.communicator.rank]
+        elif residuals:
+            for each in residuals:
+                self.residual += each
+            self.residual *= np.float32(1 / len(residuals))
 
     def on_gradients_ready(self, solver: Solver) -> None:
         """Replace the flat diff by the mean of all ranks' messages."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import Error, SnapshotError
 from .file_system import free_bytes, is_far, upload
+from .left_over import clear_left_over, name_beside
 
 _leave: ContextVar[Callable[[], None]] = ContextVar("leave to write", default=lambda: None)
 
@@ -38,14 +39,16 @@ def whole_file(path: str | os.PathLike[str], error: type[Error] = Error) -> Iter
     A reader finds what was there before or all of the new file, after a loss of power too: the file
     and its folder are on the disk when the block is left. A link stays one, what it points to is
     replaced. A file at a far URL is put when the block ends. Whatever ends the block early, nothing
-    is left beside. Raises `error`, with the path, where the system refuses to write.
+    is left beside; what a killed process has left there, the next one removes. Raises `error`, with
+    the path, where the system refuses to write.
     """
     if is_far(path):
         with _far_file(os.fspath(path), error) as beside:
             yield beside
         return
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name[:40]}.{os.urandom(6).hex()}")
+    clear_left_over(target.parent, target.name)
+    beside = target.with_name(name_beside(target.name))
     try:
         try:
             yield beside

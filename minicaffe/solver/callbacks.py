@@ -14,6 +14,10 @@ one such object, a logger of metrics another, and the solver knows neither.
     on_requests(solver, requests)        returns the requests that hold in this iteration, given
                                          those made on this rank: here the ranks agree
     gather_random_states(solver)         at a snapshot: returns the states of all ranks, in order
+    gather_residuals(solver)             at a snapshot, next: returns what each rank keeps back of
+                                         its gradients, flat arrays in the order of ranks; only
+                                         what the root returns counts
+    on_restore(solver, residuals)        back at a snapshot, with what was gathered there
     run_test(solver, index)              returns the `Scores` of a test that all ranks take part in
 """
 

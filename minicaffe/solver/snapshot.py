@@ -38,6 +38,8 @@ def take_snapshot(solver: Snapshotted) -> None:
     """Write weights and state: all ranks call it at the same iteration, the root writes."""
     gather = solver.callbacks.first("gather_random_states")
     random_states = gather(solver) if gather else [context.current().rng.get_state()]
+    gather = solver.callbacks.first("gather_residuals")
+    residuals = gather(solver) if gather else ()
     if not solver.root:
         return
     flat = [array.read("cpu") for array in solver.history]
@@ -46,6 +48,7 @@ def take_snapshot(solver: Snapshotted) -> None:
         step=solver.rate.current_step,
         history=states.by_parameter(flat, solver.net.flat_params),
         random_states=random_states,
+        residuals=residuals,
         run=describe_run(solver.type, solver.param, solver.net),
     )
     path = states.write(state, solver.net, solver.param)
@@ -75,6 +78,7 @@ def restore_snapshot(solver: Snapshotted, path: str, weights: str | None = None)
     _seek(solver, state)
     here, seed = context.current(), solver.param.random_seed
     here.rng = states.resume_stream(here.rng, state, solver.rank, seed)
+    solver.callbacks.call("on_restore", solver, state.residuals)
 
 
 def _seek(solver: Snapshotted, state: states.State) -> None:

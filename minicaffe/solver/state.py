@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import Error, SnapshotError, SolverError, extra
+from ..machine.file_system import is_far
 from ..net.net import Net
 from ..net.parameters import FlatParams
 from ..net.weights import HDF5_PURPOSE, save_weights, save_weights_hdf5
@@ -25,6 +29,7 @@ from .state_file import (
     check_state,
     check_weights,
     check_writable,
+    clear_half_written,
     file_checksum,
     save_state,
     save_state_hdf5,
@@ -44,6 +49,7 @@ class State:
     step: int  # the drops of the rate so far
     history: list[Any]  # an array a parameter, of its shape: of the first set, then of the second
     random_states: Sequence[bytes]  # of all ranks, in order
+    residuals: Sequence[Any] = ()  # what each rank keeps back of its gradients: flat arrays
     run: pb.TrainingRun | None = None  # None: of a snapshot that does not know
     learned_net: str | None = None  # the file of the weights
 
@@ -74,19 +80,25 @@ def check_place(param: pb.SolverParameter) -> None:
 
 
 def write(state: State, net: Net, param: pb.SolverParameter) -> str:
-    """Write a snapshot: first the weights, then the state that names them, whose path it gives."""
+    """Write a snapshot: first the weights, then the state that names them, whose path it gives.
+
+    Where there is no room for the state, the new weights go as well.
+    """
     if not param.HasField("snapshot_prefix"):
         raise SolverError("a snapshot needs a snapshot_prefix")
+    clear_half_written(param.snapshot_prefix)
     hdf5 = param.snapshot_format == pb.SolverParameter.HDF5
     suffix, kind = (".h5", "HDF5") if hdf5 else ("", "binary proto")
     weights = snapshot_name(param.snapshot_prefix, state.iteration, f"caffemodel{suffix}")
     log.info("Snapshotting to %s file %s", kind, weights)
+    new = not is_far(weights) and not os.path.exists(weights)
     (save_weights_hdf5 if hdf5 else save_weights)(net, weights, param.snapshot_diff)
     message = pb.SolverState(
         iter=state.iteration,
         learned_net=weights,
         current_step=state.step,
         random_state=state.random_states,
+        residual=(np.ascontiguousarray(each, "<f4").tobytes() for each in state.residuals),
         weights_checksum=file_checksum(weights),
         run=state.run,
         history=map(array_to_blob_proto, state.history),
@@ -94,7 +106,12 @@ def write(state: State, net: Net, param: pb.SolverParameter) -> str:
     message.checksum = state_checksum(message, state.history)
     path = snapshot_name(param.snapshot_prefix, state.iteration, f"solverstate{suffix}")
     log.info("Snapshotting solver state to %s file %s", kind, path)
-    (save_state_hdf5 if hdf5 else save_state)(message, path)
+    try:
+        (save_state_hdf5 if hdf5 else save_state)(message, path)
+    except SnapshotError:
+        if new:
+            os.remove(weights)
+        raise
     return path
 
 
@@ -112,6 +129,8 @@ def read(
             Generator(0).set_state(message.random_state[rank])
         except Error as error:
             raise SnapshotError(f"{path}: {error}") from error
+    if any(len(each) != 4 * params.count for each in message.residual):
+        raise SnapshotError(f"{path}: its residuals are not those of {params.count} parameters")
     shapes = params.shapes * sets
     state = State(
         iteration=message.iter,
@@ -121,6 +140,7 @@ def read(
             for proto, shape in zip(message.history, shapes, strict=True)
         ],
         random_states=list(message.random_state),
+        residuals=[np.frombuffer(each, "<f4") for each in message.residual],
         run=message.run if message.HasField("run") else None,
         learned_net=weights_of_state(message, path),
     )

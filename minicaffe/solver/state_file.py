@@ -16,9 +16,10 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from ..data.hdf5_file import Hdf5File
-from ..errors import SnapshotError, extra
+from ..data.hdf5_writing import writing_hdf5
+from ..errors import SnapshotError
 from ..machine.file_system import at_hand, check_far, exists, is_far
-from ..machine.whole_file import whole_file
+from ..machine.left_over import clear_left_over
 from ..net.weights import HDF5_PURPOSE, is_hdf5, reading_hdf5, small_enough
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import array_to_blob_proto, blob_from_proto
@@ -35,10 +36,14 @@ def snapshot_name(prefix: str, iteration: int, extension: str) -> str:
 
 
 def check_writable(prefix: str) -> None:
-    """Raise SnapshotError unless files can be made at a snapshot prefix."""
+    """Raise SnapshotError unless files can be made at a snapshot prefix.
+
+    What a killed run has left half written there is removed.
+    """
     if is_far(prefix):
         check_far(prefix, SnapshotError)
         return
+    clear_half_written(prefix)
     probe = f"{prefix}.probe-{os.getpid()}"
     try:
         with open(probe, "wb"):
@@ -51,6 +56,13 @@ def check_writable(prefix: str) -> None:
         ) from error
 
 
+def clear_half_written(prefix: str) -> None:
+    """Remove what snapshots with this prefix were to become, where their writers are gone."""
+    if not is_far(prefix):
+        folder, name = os.path.split(prefix)
+        clear_left_over(folder, snapshot_name(name, 0, "").removesuffix("0."))
+
+
 def save_state(state: pb.SolverState, path: str) -> None:
     """Write a solver state as protobuf."""
     write_binary(path, small_enough(state, path))
@@ -58,8 +70,7 @@ def save_state(state: pb.SolverState, path: str) -> None:
 
 def save_state_hdf5(state: pb.SolverState, path: str) -> None:
     """Write a solver state as HDF5: iter, learned_net, current_step, history/<index>."""
-    h5py = extra("h5py", "hdf5", HDF5_PURPOSE)
-    with whole_file(path, SnapshotError) as beside, h5py.File(beside, "w") as file:
+    with writing_hdf5(path, SnapshotError, HDF5_PURPOSE) as file:
         file["iter"] = np.array([state.iter], np.int32)
         name = state.learned_net.encode()
         file["learned_net"] = np.array(name, f"S{len(name) + 1}")  # C readers need the final 0
@@ -70,6 +81,8 @@ def save_state_hdf5(state: pb.SolverState, path: str) -> None:
         if state.random_state:
             rows = [np.frombuffer(each, np.uint8) for each in state.random_state]
             file["random_state"] = np.stack(rows)
+        if state.residual:
+            file["residual"] = np.stack([np.frombuffer(each, "<f4") for each in state.residual])
         if state.HasField("run"):
             run = state.run.SerializeToString(deterministic=True)
             file["run"] = np.frombuffer(run, np.uint8)
@@ -113,6 +126,11 @@ def _load_state_hdf5(path: str) -> pb.SolverState:
             if rows.ndim != 2 or rows.dtype != np.uint8:
                 raise SnapshotError(f"{path}: random_state holds no rows of bytes")
             state.random_state.extend(row.tobytes() for row in rows)
+        if "residual" in there:
+            values = file.read_float32("residual")
+            if values.ndim != 2:
+                raise SnapshotError(f"{path}: residual holds no rows of numbers")
+            state.residual.extend(row.astype("<f4").tobytes() for row in values)
         if "run" in there:
             _read_run(file, state.run)
         for name in ("weights_checksum", "checksum"):
@@ -185,7 +203,7 @@ def state_checksum(state: pb.SolverState, history: Iterable[NDArray[np.float32]]
     found = zlib.crc32(numbers.tobytes())
     for values in history:
         found = zlib.crc32(np.ascontiguousarray(values, "<f4").data, found)
-    for each in state.random_state:
+    for each in (*state.random_state, *state.residual):
         found = zlib.crc32(each, found)
     if state.HasField("run"):
         found = zlib.crc32(state.run.SerializeToString(deterministic=True), found)

@@ -33,6 +33,7 @@ ADDED = {
         "weights_checksum": 10101,
         "checksum": 10102,
         "run": 10103,
+        "residual": 10104,
     },
 }
 NEW_MESSAGES = {"CoSDataParameter", "DataPosition", "TrainingRun"}
