@@ -120,13 +120,17 @@ def test_train_and_test_in_one_command(sc: Any, small: SmallSet) -> None:
     assert float(lines[0].split(": ")[1]) > 0.8
 
 
-def test_weights_alone_are_where_a_training_begins(sc: Any, small: SmallSet) -> None:
-    """... at iteration 0, unlike with a state."""
+def test_weights_alone_are_where_a_training_begins(
+    sc: Any, small: SmallSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """... at iteration 0, unlike with a state; the driver says what they have for the net."""
     model = small.folder / "m.caffemodel"
     conf = Config(sc, {"conf": small.solver(max_iter=40), "model": model})
     first = CaffeOnSpark(sc).train(DataSource.getSource(conf, True)).metrics.rows
     conf = Config(sc, {"conf": small.solver(max_iter=2), "model": small.folder / "n.caffemodel",
                        "weights": model})  # fmt: skip
     second = CaffeOnSpark(sc).train(DataSource.getSource(conf, True)).metrics.rows
+    told = f"{model}: weights for 2 of the net's 2 layers that have any, 4 blobs"
+    assert told in capsys.readouterr().err.splitlines()
     assert second[0]["iteration"] == 0
     assert second[0]["loss"] < first[0]["loss"] / 3
