@@ -32,7 +32,7 @@ setup(
     packages=[*packages(), "minicaffe.examples"],
     package_dir={**ROOMS, "minicaffe.examples": "examples"},
     package_data={
-        "": ["*.proto", "*.pyi", "py.typed"],
+        "": ["*.proto", "*.pyi", "py.typed", "log4j2.properties"],
         "minicaffe.examples": ["*/*.prototxt"],
         "minicaffe.kernels.cuda": ["_ptx/*.ptx"],  # of `make cuda-ptx`
     },

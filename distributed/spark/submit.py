@@ -8,6 +8,7 @@ Exit status: 0; 1 with one line on standard error for what went wrong; 130 when 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -27,6 +28,7 @@ from .output import check_format, check_output, write_features, write_test
 from .session import NO_CONNECT
 from .slots import screen
 from .spark_job import reason_of
+from .supervision.interrupts import told_once
 
 INTERRUPTED = 130
 CLOSING = 60.0  # seconds that Spark has to end its jobs after a signal
@@ -60,7 +62,7 @@ def program(args: Sequence[str], usage: str, work: Callable[[Any, Config], None]
     debug = "-debug" in args or "--debug" in args
     enable_faulthandler()
     try:
-        with glog(), ending(CLOSING):
+        with glog(), ending(CLOSING), contextlib.nullcontext() if debug else told_once():
             logging.getLogger("minicaffe").setLevel(logging.INFO if debug else logging.WARNING)
             parse(args)  # before Spark takes its seconds to start
             _run(args, debug, work)

@@ -7,6 +7,7 @@ SPARK are spark-submit's options, which all have two dashes; without any, `--` m
 OPTIONS are CaffeOnSpark's; `minicaffe submit -- -help` tells them. spark-submit is that of
 SPARK_HOME, else the one on PATH, else that of the package pyspark; Java is found as `minicaffe
 java` does. The driver runs this Python, unless PYSPARK_DRIVER_PYTHON or PYSPARK_PYTHON names one.
+Spark's own log is silent on the driver, but with -debug or a log4j2 configuration of the user's.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from ._commands import HELP, Parser, UsageError
 
 PASSES_ON = True  # its words are another program's
 PROGRAM = "minicaffe_submit.py"
+LOG = Path(__file__).with_name("log4j2.properties")
 
 
 def configure(parser: Parser) -> None:
@@ -39,7 +41,26 @@ def run(args: argparse.Namespace) -> None:
     use_java()
     if "PYSPARK_PYTHON" not in os.environ:
         os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    if not {"-debug", "--debug"}.intersection(words):
+        quieten(submit, spark)
     os.execv(submit, [str(submit), *spark, str(program), *words])
+
+
+def quieten(submit: Path, spark: list[str]) -> None:
+    """Let the driver's JVM log nothing, from its first line on, unless the user has set its log.
+
+    The program sets the level too, but Spark has said some lines before it begins.
+    """
+    options = os.environ.get("SPARK_SUBMIT_OPTS", "")
+    given = [Path(os.environ["SPARK_CONF_DIR"])] if os.environ.get("SPARK_CONF_DIR") else []
+    own = [*given, submit.resolve().parents[1] / "conf"]
+    if "log4j" in " ".join([options, *spark]) or any(any(each.glob("log4j2.*")) for each in own):
+        return
+    if LOG.is_file():  # it is not where the package lies in an archive
+        # What comes later on the JVM's command line wins: spark.driver.extraJavaOptions, say.
+        os.environ["SPARK_SUBMIT_OPTS"] = (
+            f"-Dlog4j2.configurationFile={LOG.as_uri()} {options}".rstrip()
+        )
 
 
 def divide(words: list[str]) -> tuple[list[str], list[str]]:

@@ -1,6 +1,7 @@
 """`minicaffe submit` becomes spark-submit, with the program and everybody's options in place."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +27,9 @@ def spark(tmp_path: Path) -> Path:
 
 def submit(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **variables}
-    for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
-        environment.pop(name, None)
+    for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "SPARK_SUBMIT_OPTS", "SPARK_CONF_DIR"):
+        if name not in variables:
+            environment.pop(name, None)
     return subprocess.run(
         [sys.executable, "-m", "minicaffe", "submit", *words],
         capture_output=True, text=True, timeout=60, env=environment,
@@ -49,6 +51,30 @@ def test_the_words_reach_spark_submit(spark: Path, words: str, passed_on: str) -
     done = submit(*words.split(), SPARK_HOME=str(spark))
     assert done.stdout.split() == [sys.executable, *passed_on.split()], done.stderr
     assert done.returncode == 7
+
+
+SILENT = "-Dlog4j2.configurationFile=file:///.*/minicaffe/cli/log4j2.properties"
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "options"),
+    [
+        ("-- -train", {}, SILENT),
+        ("-- -train", {"SPARK_SUBMIT_OPTS": "-Dx=y"}, f"{SILENT} -Dx=y"),
+        ("-- -train", {"SPARK_SUBMIT_OPTS": "-Dlog4j2.level=info"}, "-Dlog4j2.level=info"),
+        ("-- -train -debug", {}, ""),
+        ("--driver-java-options -Dlog4j2.configurationFile=mine -- -train", {}, ""),
+        ("-- -train", {"SPARK_CONF_DIR": "{folder}"}, ""),
+    ],
+)
+def test_sparks_log_is_silent_unless_the_user_has_set_it(
+    spark: Path, words: str, variables: dict[str, str], options: str
+) -> None:
+    (spark / "bin" / "spark-submit").write_text('#!/bin/sh\nprintf "<%s>" "$SPARK_SUBMIT_OPTS"\n')
+    (spark / "log4j2.properties").write_text("rootLogger.level = info\n")
+    given = {name: value.format(folder=spark) for name, value in variables.items()}
+    told = submit(*words.split(), SPARK_HOME=str(spark), **given).stdout
+    assert re.fullmatch(f"<{options}>", told), told
 
 
 def test_spark_submit_is_found_on_the_path(spark: Path) -> None:

@@ -7,6 +7,7 @@ same terminal, ends itself. Then there would be no one left to write a snapshot.
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,25 @@ def heard_here_alone(sc: Any) -> Iterator[None]:
             yield
     finally:
         signal.signal(signal.SIGINT, former)
+
+
+@contextlib.contextmanager
+def told_once() -> Iterator[None]:
+    """In a `with` block py4j does not log a traceback of a Ctrl-C that meets it at its work.
+
+    The interrupt is raised all the same, and who has called for the work tells of it.
+    """
+    root = logging.getLogger()  # py4j's own choice
+    root.addFilter(_is_no_interrupt)
+    try:
+        yield
+    finally:
+        root.removeFilter(_is_no_interrupt)
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    kind = record.exc_info[0] if record.exc_info else None
+    return not (kind is KeyboardInterrupt and record.module == "java_gateway")
 
 
 @contextlib.contextmanager
