@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from minicaffe.data.database import create_database
 from minicaffe.machine.java import find_java, use_java
 from minicaffe.proto import minicaffe_pb2 as pb
+from tests.spark_hosts import Hosts, parent_of
 
 SETTINGS = {
     # The JVM only schedules here: a quick start is worth more than its peak speed.
@@ -57,20 +58,27 @@ def environment(folder: Path) -> dict[str, str]:
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_WORKER_DIR": str(folder / "work"),
         "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_DAEMON_JAVA_OPTS": SETTINGS["spark.driver.extraJavaOptions"],
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
     }
 
 
 class Standalone:
-    """A Master and Workers of one core each; `url` is the master's. To be closed."""
+    """A Master and Workers of one core each; `url` is the master's. To be closed.
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    With `hosts` the Workers are on these, one on each.
+    """
+
+    def __init__(self, folder: Path, workers: int, hosts: Hosts | None = None) -> None:
         self.folder = folder
+        self._hosts = hosts
         self._log = (folder / "cluster.log").open("w")
         self._processes: list[subprocess.Popen[bytes]] = []
         self.workers: list[subprocess.Popen[bytes]] = []
-        self._start("master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
+        host = hosts.address if hosts else "127.0.0.1"
+        self._start("master.Master", host, "--port", "0")
         [self.url] = self._wait_for(r"Starting Spark master at (spark://\S+)", 1)
         for _ in range(workers):
             self.add_worker()
@@ -78,10 +86,14 @@ class Standalone:
 
     def add_worker(self) -> None:
         """Start a Worker; it registers when it is there."""
-        folder = str(self.folder / f"work{len(self.workers)}")
+        index = len(self.workers)
+        folder = str(self.folder / f"work{index}")
+        host, before = "127.0.0.1", []
+        if self._hosts:
+            host, before = self._hosts.addresses[index], self._hosts.inside(index)
         self.workers.append(
-            self._start("worker.Worker", "--host", "127.0.0.1", "--webui-port", "0",
-                        "--cores", "1", "--memory", "1200m", "-d", folder, self.url)
+            self._start("worker.Worker", host, "--cores", "1", "--memory", "1200m", "-d", folder,
+                        self.url, before=before)
         )  # fmt: skip
 
     def close(self) -> None:
@@ -92,21 +104,30 @@ class Standalone:
             process.wait(30)
         self._log.close()
 
-    def _start(self, name: str, *args: str) -> subprocess.Popen[bytes]:
-        env = environment(self.folder)
-        command = [f"{env['SPARK_HOME']}/bin/spark-class", f"org.apache.spark.deploy.{name}", *args]
+    def _start(
+        self, name: str, host: str, *args: str, before: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        env = environment(self.folder) | {"SPARK_LOCAL_IP": host}
+        command = [*before, f"{env['SPARK_HOME']}/bin/spark-class",
+                   f"org.apache.spark.deploy.{name}", "--host", host, "--webui-port", "0",
+                   *args]  # fmt: skip
         process = subprocess.Popen(command, env=env, stdout=self._log, stderr=self._log)
         self._processes.append(process)
         return process
 
     def _wait_for(self, pattern: str, count: int) -> list[str]:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 200  # a crowded machine
         while time.monotonic() < deadline:
             found = re.findall(pattern, (self.folder / "cluster.log").read_text())
             if len(found) >= count:
                 return found
             time.sleep(0.1)
         raise AssertionError((self.folder / "cluster.log").read_text()[-3000:])
+
+
+def executor_of(worker: int) -> int:
+    """The process of a Python worker's executor: the worker is the child of a daemon, its child."""
+    return parent_of(parent_of(worker))
 
 
 NET = """

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from minicaffe.errors import ClusterError
 from minicaffe.machine.file_system import is_far
+from minicaffe.machine.left_over import clear_left_over, name_beside
 
 from ..auth import new_secret
 from .config import Config
@@ -25,10 +26,13 @@ from .executor import Answer
 from .live import LivePage, copy_of
 from .preflight import Plan
 from .slots import slots_after_fault
+from .supervision.executors import give_up_silent
 from .supervision.fault import Fault
 from .supervision.generation import Generation
 from .supervision.recovery import Snapshots, Start
 from .training_report import TrainingReport
+
+BEACON = "minicaffe"  # the name of a file that marks the driver's folder
 
 
 class Training:
@@ -114,6 +118,7 @@ class Training:
                     raise ClusterError(f"{fault}{self._exhausted(restarts, reached)}") from None
                 self.report.broken(f"generation {number}: {fault}")
                 reached = max(reached, progress)
+                give_up_silent(self.sc, attempt.group, self.report.say)
             number, start = number + 1, self.snapshots.newest()
             ranks = slots_after_fault(
                 self.sc, self.world_size, self.conf.minRanks or self.world_size, self.conf.wait
@@ -143,7 +148,8 @@ class Training:
         if not folder or is_far(folder):
             yield ""
             return
-        path = os.path.join(folder, f".minicaffe-{self.run_id}")
+        clear_left_over(folder, BEACON)
+        path = os.path.join(folder, name_beside(BEACON))
         with open(path, "wb"):
             pass
         try:

@@ -13,13 +13,15 @@ import pytest
 
 pytest.importorskip("pyspark")
 
-from benchmarks.spark_kills import Runs
+from benchmarks.spark_kills import Runs, kill
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource, driver
 from minicaffe.distributed.spark.doctor import Finding, examine
 from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.distributed.spark.supervision.checkup import difference
 from minicaffe.errors import ClusterError
 from minicaffe.proto.files import read_net_binary
+from minicaffe.solver.newest_snapshot import newest_complete_snapshot
+from tests.small_disk import small_disk
 from tests.spark_cluster import SmallSet, spark_context
 
 pytestmark = pytest.mark.xdist_group("spark")
@@ -130,6 +132,37 @@ def test_what_would_come_again_is_not_tried_again(
     assert not (small.folder / "m").exists()
 
 
+def test_too_little_disk_is_said_before_the_first_iteration(sc: Any, small: SmallSet) -> None:
+    wide = small.solver(max_iter=20).removesuffix("solver.prototxt") + "solver_net.prototxt"
+    text = Path(wide).read_text().replace("num_output: 12", "num_output: 4000")  # 656 KB
+    Path(wide).write_text(text)
+    with small_disk(small.folder / "disk", 512) as disk:
+        conf = Config(sc, ["-conf", str(small.folder / "solver.prototxt"), "-clusterSize", "2",
+                           "-model", str(disk / "m")])  # fmt: skip
+        training = driver.Training(conf, plan_training(conf, False))
+        with pytest.raises(ClusterError, match=r"-model needs 0\.7 MB in \S+/disk, where 0\.5 MB"):
+            training.run()
+        assert training.metrics.rows == []
+        assert os.listdir(disk) == []
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_ends_the_run_and_spares_what_is_there(
+    sc: Any, small: SmallSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While iteration 12 is made somebody takes all the room; the next snapshot is due at 15."""
+    with small_disk(small.folder / "disk", 512) as disk:
+        trouble = f"from tests.small_disk import fill; fill(__import__('pathlib').Path('{disk}'))"
+        line = r"^rank 0 on \S+: \S+/disk/small_iter_15\.\S+: cannot be written: No space left on"
+        with pytest.raises(ClusterError, match=line):
+            train(sc, small, trouble, "-model", str(disk / "m"), more="snapshot: 5")
+        newest = newest_complete_snapshot(str(disk / "small"))
+        assert newest == str(disk / "small_iter_10.solverstate")
+        names = sorted(os.listdir(disk))
+        assert [name for name in names if name.startswith(".") or "_15" in name] == []
+    assert "generation 1" not in capsys.readouterr().err  # it would come again
+
+
 @pytest.mark.slow
 def test_a_fault_that_comes_again_and_again_ends_the_run(
     sc: Any, small: SmallSet, capsys: pytest.CaptureFixture[str]
@@ -179,7 +212,7 @@ def test_an_interrupt_writes_a_snapshot(
 @pytest.mark.timeout(300)
 def test_ranks_killed_at_any_moment(sc: Any, tmp_path: Path) -> None:
     """Each run ends with its bits; it may be over before the moment of a kill has come."""
-    runs = Runs(sc, tmp_path, seed=time.time_ns())
+    runs = Runs(sc, tmp_path, kill, seed=time.time_ns())
     assert all(runs.disturbed(kills=5) for _ in range(3))
     assert runs.kills >= 3
 

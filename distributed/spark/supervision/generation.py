@@ -81,9 +81,12 @@ class Generation:
         self.report = run.report
         self.report.begin(self.world_size, start.iteration if number else None)
         self.roster = Roster()
+        self.group = ""  # the job's, once it has begun
         self._trouble: float | None = None  # when the first sign of a fault was seen
         self._looked = time.monotonic()
+        self._told = False  # that no rank has come yet
         plan, sc = run.plan, run.sc
+        self._had_slots = count_slots(sc) >= ranks
         ship_code(sc)
         bind, host = driver_addresses(sc)
         files = [*start.weights, *([start.state.file] if start.state else [])]
@@ -151,6 +154,7 @@ class Generation:
                 f" {plan.solver.max_iter}{_linked(self.of.live.link)}",
                 work,
             )
+            self.group = job.group
             try:
                 with heard_here_alone(sc):
                     return self._watch_interrupted(job)
@@ -190,17 +194,13 @@ class Generation:
     # --- watching ----------------------------------------------------------------------------
 
     def _watch(self, job: Job[list[Answer]]) -> list[Answer]:
-        began, told = time.monotonic(), False
+        began = time.monotonic()
         while not job.wait(0):
             if not self._listen(0.1):
                 self.report.tick()
             self.of.live.look(self.report, self.roster)
-            if not self.roster.ranks and not told and time.monotonic() - began > PATIENCE:
-                told = True
-                self.report.say(
-                    "no rank has started yet: Spark waits for free slots, or executors cannot"
-                    f" reach the driver at {self.job.control[0]}:{self.job.control[1]}"
-                )
+            if not self.roster.ranks and time.monotonic() - began > PATIENCE:
+                self._look_for_losses()
             self._look_for_silence()
             self._look_for_slots()
             if self._in_trouble() and not job.wait(0):
@@ -220,6 +220,22 @@ class Generation:
         if len(ranks) < self.world_size and time.monotonic() - first > GATHERING:
             missing = min(set(range(self.world_size)) - self.roster.ranks.keys())
             raise Fault(f"rank {missing} has not come within {GATHERING:.0f} s of the first")
+
+    def _look_for_losses(self) -> None:
+        """No rank has come: Spark starts none, and says nothing, where slots were lost."""
+        if not self._told:
+            self._told = True
+            self.report.say(
+                "no rank has started yet: Spark waits for free slots, or executors cannot"
+                f" reach the driver at {self.job.control[0]}:{self.job.control[1]}"
+            )
+        if time.monotonic() - self._looked < LOOKING:
+            return
+        self._looked = time.monotonic()
+        slots = count_slots(self.of.sc)
+        if slots < self.ranks and self._had_slots:
+            raise Fault(f"executors were lost before a rank began: there are slots for {slots}")
+        self._had_slots = slots >= self.ranks
 
     def _in_trouble(self) -> bool:
         """Whether something has gone wrong, and what there is to say about it has been said."""
