@@ -15,7 +15,7 @@ pytest.importorskip("pyspark")
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource, submit
 from minicaffe.distributed.spark.session import context_of
 from minicaffe.machine.file_system import exists, files_in, read_file
-from minicaffe.machine.s3_settings import use_settings
+from minicaffe.machine.s3_settings import chosen, use_settings
 from tests.conftest import CHECKOUT
 from tests.far_files import SECRET, hadoops_store
 from tests.hdfs_server import hdfs
@@ -96,7 +96,9 @@ def test_secrets_stand_in_no_log_file_or_process_list(
 ) -> None:
     """They are in a properties file, which this user alone reads."""
     url, settings = store
+    use_settings(lambda: chosen(settings))
     move(small, f"{url}/secret")
+    use_settings(None)
     work = tmp_path / "work"
     for name in ("work", "work/events", "work/local", "work/tmp"):
         (tmp_path / name).mkdir()
