@@ -53,7 +53,7 @@ test-rdma: $(firstword $(wildcard $(VENV)/dev.stamp) $(VENV)/check.stamp)  ## th
 		-k "rdma and not cards and not vm" tests/rdma tests/distributed/transport/test_transport.py
 
 NEWEST ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python) python3.13)
-across := tests/proto tests/data tests/kernels/test_kernel_mistakes.py $(spark_jobs)
+across := tests/proto tests/data tests/kernels/test_kernel_mistakes.py
 spark_jobs = $(addprefix tests/spark/,$(addprefix test_spark.py::,test_two_ranks_follow_one_with_twice_the_batch \
 	test_train_and_features_in_one_command) test_estimator.py::test_fit_and_transform_are_training_and_features)
 
@@ -68,14 +68,12 @@ test-across: $(VENV)/dev.stamp java
 
 # Each pair of a Python and a pyspark in an environment of its own, with no more than the jobs need.
 PYTHON311 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python) python3.11)
-PYTHON312 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python) python3.12)
 jobs_with = if $(1) -c '' 2>/dev/null; then \
 		$(MAKE) --no-print-directory PYTHON=$(1) VENV=$(VENV)/$(2) PYSPARK='$(3)' WARNINGS='$(4)' test-spark-jobs; \
 	else echo "== no $(1) here, so nothing is tested with $(3) on it"; fi
 
-test-spark:  ## small Spark jobs with pyspark 3.5 on Python 3.11, and on Python 3.12, where these are found
+test-spark:  ## small Spark jobs with pyspark 3.5 on Python 3.11, where that is found
 	@$(call jobs_with,$(PYTHON311),spark35,pyspark==3.5.*,-W default --disable-warnings)
-	@$(call jobs_with,$(PYTHON312),python312,pyspark>=4)
 
 test-spark-jobs: $(VENV)/jobs.stamp
 	@$(bin)/python -c 'import pyspark, sys; print("Python", sys.version.split()[0], "pyspark", pyspark.__version__)'
