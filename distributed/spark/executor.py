@@ -96,7 +96,8 @@ def report_error(line: ControlLine, error: BaseException) -> None:
         "error",
         host=socket.gethostname(),
         message=sentence_of(error),
-        follows=isinstance(error, CommunicationError),
+        # A pipe to the executor's JVM breaks when that is killed.
+        follows=isinstance(error, CommunicationError | ConnectionError | EOFError),
         trace=traceback.format_exc(),
     )
 

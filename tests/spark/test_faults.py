@@ -16,8 +16,11 @@ pytest.importorskip("pyspark")
 from benchmarks.spark_kills import Runs, kill
 from minicaffe.distributed.spark import CaffeOnSpark, Config, DataSource, driver
 from minicaffe.distributed.spark.doctor import Finding, examine
+from minicaffe.distributed.spark.executor import report_error
 from minicaffe.distributed.spark.preflight import plan_training
 from minicaffe.distributed.spark.supervision.checkup import difference
+from minicaffe.distributed.spark.supervision.fault import Fault, explain
+from minicaffe.distributed.spark.supervision.roster import Roster
 from minicaffe.errors import ClusterError
 from minicaffe.proto.files import read_net_binary
 from minicaffe.solver.newest_snapshot import newest_complete_snapshot
@@ -215,6 +218,22 @@ def test_ranks_killed_at_any_moment(sc: Any, tmp_path: Path) -> None:
     runs = Runs(sc, tmp_path, kill, seed=time.time_ns())
     assert all(runs.disturbed(kills=5) for _ in range(3))
     assert runs.kills >= 3
+
+
+@pytest.mark.parametrize(
+    ("error", "mends"),
+    [(BrokenPipeError(32, "Broken pipe"), True), (EOFError(), True), (ValueError("no"), False)],
+)
+def test_a_pipe_to_a_killed_executor_is_a_fault(error: Exception, mends: bool) -> None:
+    """Its Python process may live for a moment longer, and tell what it met."""
+
+    class Line:
+        def say(self, kind: str, **fields: Any) -> None:
+            said.append({"kind": kind, "rank": 0, **fields})
+
+    said: list[dict[str, Any]] = []
+    report_error(Line(), error)  # type: ignore[arg-type]
+    assert isinstance(explain(None, said, set(), Roster()), Fault) == mends
 
 
 # --- the doctor --------------------------------------------------------------------------------
