@@ -108,7 +108,8 @@ def main() -> int:
         return finish(tables.together(saved), options)
     places, left_out = possible(options.places)
     names = [name for name in options.contenders if not lacking(name)]
-    left_out += [lacking(name) for name in options.contenders if lacking(name)]
+    if "sums" in options.parts:
+        left_out += [lacking(name) for name in options.contenders if lacking(name)]
     report: dict[str, Any] = {
         "machine": machine.describe(), "load": [machine.load()], "others": {},
         "left_out": left_out, "sums": [], "nets": [], "runs": [], "devices": [],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .places import BITS, LOOPBACK
-from .tables import in_words
+from .tables import in_words, places_of
 
 COLOURS = {
     "tcp": "tab:blue", "unix": "tab:green", "shm": "tab:red", "gloo": "tab:orange",
@@ -34,30 +34,31 @@ def draw(report: dict[str, Any], folder: Path) -> list[str]:
 
 
 def plot_sums(records: Sequence[dict[str, Any]], path: Path) -> None:
-    """A panel a place (rows: ranks): milliseconds by bytes, both in powers of ten."""
+    """A panel a place and number of ranks: milliseconds by bytes, both in powers of ten."""
     from matplotlib import pyplot
 
-    places = list(dict.fromkeys(record["place"] for record in records))
-    ranks = sorted({record["ranks"] for record in records})
-    size = (3.6 * len(places), 2.9 * len(ranks))
-    figure, panels = pyplot.subplots(len(ranks), len(places), figsize=size, squeeze=False,
-                                     sharex=True, sharey="row")  # fmt: skip
-    for row, count in zip(panels, ranks, strict=True):
-        for axes, place in zip(row, places, strict=True):
-            chosen = [r for r in records if (r["place"], r["ranks"]) == (place, count)]
-            for name in dict.fromkeys(record["contender"] for record in chosen):
-                line = [record for record in chosen if record["contender"] == name]
-                style = {"color": COLOURS.get(name), "markersize": 3, "linewidth": 1.2}
-                xs, ys = [r["bytes"] for r in line], [r["ms"] for r in line]
-                axes.loglog(xs, ys, "o-", label=name, **style)
-            if chosen and place != LOOPBACK:
-                lengths = sorted({record["bytes"] for record in chosen})
-                least = [1e3 * 8 * 2 * n * (count - 1) / count / BITS[place] for n in lengths]
-                axes.loglog(lengths, least, ":", color="black", linewidth=1, label="the link")
-            axes.set_title(f"{place}, {count} ranks", fontsize=9)
-            axes.grid(True, alpha=0.3)
-    for axes in panels[-1]:
+    pairs = places_of(records)
+    columns = min(3, len(pairs))
+    rows = -(-len(pairs) // columns)
+    size = (3.4 * columns, 2.7 * rows)
+    figure, panels = pyplot.subplots(rows, columns, figsize=size, squeeze=False, sharex=True)
+    for axes, (place, ranks) in zip(panels.flat, pairs, strict=False):
+        chosen = [r for r in records if (r["place"], r["ranks"]) == (place, ranks)]
+        for name in dict.fromkeys(record["contender"] for record in chosen):
+            line = [record for record in chosen if record["contender"] == name]
+            style = {"color": COLOURS.get(name), "markersize": 3, "linewidth": 1.2}
+            xs, ys = [r["bytes"] for r in line], [r["ms"] for r in line]
+            axes.loglog(xs, ys, "o-", label=name, **style)
+        if place != LOOPBACK:
+            lengths = sorted({record["bytes"] for record in chosen})
+            least = [1e3 * 8 * 2 * n * (ranks - 1) / ranks / BITS[place] for n in lengths]
+            axes.loglog(lengths, least, ":", color="black", linewidth=1, label="the link")
+        axes.set_title(f"{place}, {ranks} ranks", fontsize=9)
+        axes.grid(True, alpha=0.3)
+        axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_xlabel("bytes")
+    for axes in panels.flat[len(pairs) :]:
+        axes.set_visible(False)
     for row in panels:
         row[0].set_ylabel("ms")
     _legend(panels, panels[0][0])

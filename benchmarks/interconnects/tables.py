@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .contenders import GLOO, MPI
-from .places import BITS, LOOPBACK
+from .places import BITS, LOOPBACK, PLACES
 from .sums import Record, ratio
 from .training import ALONE
 
@@ -34,7 +34,7 @@ def markdown(report: dict[str, Any], drawn: Sequence[str] = ()) -> str:
     """The whole report; `drawn`: where its pictures are."""
     shown = {Path(name).stem.rpartition("-")[2]: f"![{name}]({name})" for name in drawn}
     parts = [facts(report), *_picture(shown, "sums")]
-    for place, ranks in dict.fromkeys((each["place"], each["ranks"]) for each in report["sums"]):
+    for place, ranks in places_of(report["sums"]):
         chosen = [r for r in report["sums"] if (r["place"], r["ranks"]) == (place, ranks)]
         where = "on the loopback" if place == LOOPBACK else f"on as many hosts, {place}"
         parts += [f"### {ranks} ranks {where}", sums_table(chosen)]
@@ -82,6 +82,12 @@ def sums_table(records: Sequence[Record]) -> str:
     return table(head, lines)
 
 
+def places_of(records: Sequence[Record]) -> list[tuple[str, int]]:
+    """Where sums were measured, and among how many ranks: slow links first, few ranks first."""
+    found = {(record["place"], record["ranks"]) for record in records}
+    return sorted(found, key=lambda pair: (PLACES.index(pair[0]), pair[1]))
+
+
 def on_the_wire(record: Record) -> str:
     """Bytes that left by the interface, of the least that must."""
     return f"{record['wire'] / record['bound']:.3f}" if record["wire"] else "-"
@@ -95,7 +101,9 @@ def training_table(runs: Sequence[dict[str, Any]]) -> str:
     head += [f"{way}, ms" for way in ways] + [f"{way}, waiting" for way in links]
     lines = []
     keys = ("net", "batch", "hosts", "ranks", "place")
-    for key in dict.fromkeys(tuple(run[name] for name in keys) for run in runs):
+    rows = dict.fromkeys(tuple(run[name] for name in keys) for run in runs)
+    nets = list(dict.fromkeys(run["net"] for run in runs))
+    for key in sorted(rows, key=lambda row: (nets.index(row[0]), row[3], -row[2])):
         net, batch, hosts, ranks, place = key
         row = {run["way"]: run for run in runs if tuple(run[name] for name in keys) == key}
         cells = [f"{net}, {batch}", f"{hosts} x {ranks // hosts}", place]
@@ -107,7 +115,8 @@ def training_table(runs: Sequence[dict[str, Any]]) -> str:
 
 def devices_table(records: Sequence[dict[str, Any]]) -> str:
     """A line a net: an iteration on each device, and what its gradients cost at least on a link."""
-    devices = list(dict.fromkeys(record["device"] for record in records))
+    timed_first = sorted(records, key=lambda record: record["ms"] is None)
+    devices = list(dict.fromkeys(record["device"] for record in timed_first))
     head = ["net, images", "MFLOP", "gradients", *devices]
     head += [f"gradients at {place}, ms" for place in BITS]
     lines = []
