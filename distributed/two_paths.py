@@ -18,7 +18,7 @@ from .compression import check_compression
 from .recursive_doubling import RecursiveDoubling
 
 # The largest array that goes by doubling, in bytes; see docs/ring.md for what it was measured by.
-DOUBLING_BYTES = 64 << 10
+DOUBLING_BYTES = 32 << 10
 
 # An allgather sends so many bytes a rank and more the other way: doubling sends all of them in each
 # step, the ring each chunk once a link, and with two ranks in one step too.
