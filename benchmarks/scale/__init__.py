@@ -1,0 +1,1 @@
+"""Scale on paper: a discrete-event model of a training iteration on many ranks."""

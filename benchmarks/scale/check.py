@@ -1,0 +1,164 @@
+"""The model beside measured runs: what it is fitted to, and what it must give.
+
+measured/*.json hold records of `benchmarks.interconnects` (test hosts) and of `measure` (loopback):
+`sums`, allreduces alone; `nets`, layer times with all ranks at work; `runs`, trainings. A place's
+link is fitted to two allreduces of two ranks, the smallest and the largest. All other allreduces
+and all trainings are then predicted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minicaffe.distributed.ring import SEGMENT_BYTES
+from minicaffe.distributed.sync.allreduce import BUCKET_BYTES
+
+from .model import Work, simulate
+from .network import Cluster, Link
+from .tables import CPU, Layer, Table
+
+FOLDER = Path(__file__).parent / "measured"
+CORES = 2  # of the machine on which all of this was measured, test hosts too
+LOOPBACK = "loopback"
+MEMORY = 1e12  # bytes a second: no limit, the loopback's copies are processor time
+LARGEST = 64 << 20  # bytes of an allreduce that is fitted to
+OVERLAPS = {"after": False, "during": True}
+
+Record = dict[str, Any]
+
+
+class Row(NamedTuple):
+    """A measured run, and what the model says of it, in milliseconds."""
+
+    what: str
+    ranks: int
+    place: str
+    way: str
+    measured: float
+    predicted: float
+    fitted: bool = False
+
+    @property
+    def error(self) -> float:
+        """Of the prediction, as a share of the measured time."""
+        return self.predicted / self.measured - 1
+
+
+def measured() -> dict[str, list[Record]]:
+    """The records of all files, by kind; those of the ring over TCP alone."""
+    found: dict[str, list[Record]] = {"sums": [], "nets": [], "runs": []}
+    for path in sorted(FOLDER.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for kind, records in found.items():
+            records += content[kind]
+    found["sums"] = [each for each in found["sums"] if each["contender"] == "tcp"]
+    found["runs"] = [each for each in found["runs"] if each["way"] in OVERLAPS]
+    return found
+
+
+def fitted(place: str, sums: list[Record]) -> Link:
+    """The link of a place, from allreduces of two ranks there.
+
+    The latency from the smallest. On the loopback the processor time of a byte from the wall time
+    of the largest; on a limited link from its processor time, and the bandwidth from its wall time.
+    Raises ValueError where there are no such allreduces.
+    """
+    runs = [run for run in sums if run["place"] == place and run["ranks"] == 2]
+    runs = sorted((run for run in runs if run["bytes"] <= LARGEST), key=lambda run: run["bytes"])
+    if len(runs) < 2:
+        raise ValueError(f"{place}: two allreduces of two ranks are needed to fit a link")
+    small, large = runs[0], runs[-1]
+    link = Link(place, 0.0, MEMORY)
+    if place == LOOPBACK:
+        link = _bisect(lambda x: link._replace(per_byte=x), 1e-12, 1e-6, large, rising=True)
+    else:
+        link = link._replace(per_byte=large["cpu_ms"] / 1e3 / (4 * large["bytes"]))
+        bare = link
+        link = _bisect(lambda x: bare._replace(bandwidth=x), 1e5, MEMORY, large, rising=False)
+    slow = link
+    return _bisect(lambda x: slow._replace(latency=x), 1e-9, 1.0, small, rising=True)
+
+
+def _bisect(
+    make: Callable[[float], Link], low: float, high: float, run: Record, *, rising: bool
+) -> Link:
+    """The link with which the model gives a run's time; x lies between two powers of ten."""
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        if (_sum(run, make(middle)) < run["ms"]) == rising:
+            low = middle
+        else:
+            high = middle
+    return make(high)
+
+
+def _sum(run: Record, link: Link) -> float:
+    """Milliseconds of an allreduce alone, by the model."""
+    hosts = 1 if run["place"] == LOOPBACK else run["ranks"]
+    work = Work(0.0, [(0.0, float(run["bytes"]))], 0.0)
+    return 1e3 * _simulate(work, run["ranks"], hosts, link, overlap=False)
+
+
+def _simulate(work: Work, ranks: int, hosts: int, link: Link, *, overlap: bool) -> float:
+    """Seconds of an iteration on hosts that share the machine's cores."""
+    cluster = Cluster(ranks, link, ranks // hosts, link, CORES, hosts)
+    return simulate(work, cluster, "ring", overlap=overlap, iterations=3,
+                    segment=SEGMENT_BYTES).seconds  # fmt: skip
+
+
+def work_of(net: Record) -> Work:
+    """What a rank computes, in processor time: with more ranks than cores each waits for its turn.
+
+    What an iteration takes beside its layers and the update is added to the update.
+    """
+    layers = [
+        Layer(each["name"], each["type"], 0.0, each["backward_ms"], [each["parameters"]], 0, 0)
+        for each in net["layers"]
+    ]
+    layers[0] = layers[0]._replace(forward_ms=net["forward_ms"])
+    table = Table(net["net"], net["batch"], CPU, layers, net["update_ms"])
+    work = table.work(least=net.get("bucket_bytes", BUCKET_BYTES))
+    rest = max(0.0, net["alone_ms"] / 1e3 - work.compute)
+    share = min(1.0, CORES / net["ranks"])
+    scaled = work.scaled(share)
+    return scaled._replace(update=(work.update + rest) * share)
+
+
+def rows() -> list[Row]:
+    """Every measured allreduce and training beside the model's."""
+    found, records = [], measured()
+    places = dict.fromkeys(run["place"] for run in records["sums"])
+    known = {place: fitted(place, records["sums"]) for place in places}
+    for run in records["sums"]:
+        said = _sum(run, known[run["place"]])
+        used = run["ranks"] == 2 and abs(said / run["ms"] - 1) < 1e-3
+        what = f"allreduce, {run['bytes'] / 1e6:.3g} MB"
+        found.append(Row(what, run["ranks"], run["place"], "", run["ms"], said, used))
+    for run in records["runs"]:
+        same = {key: run[key] for key in ("net", "batch", "hosts", "ranks")}
+        net = next(net for net in records["nets"] if same.items() <= net.items())
+        seconds = _simulate(work_of(net), run["ranks"], run["hosts"], known[run["place"]],
+                            overlap=OVERLAPS[run["way"]])  # fmt: skip
+        what = f"{run['net']}, batch {run['batch']}"
+        found.append(Row(what, run["ranks"], run["place"], run["way"], run["ms"], 1e3 * seconds))
+    return found
+
+
+def report() -> str:
+    """A table of all rows, and how far off they are."""
+    lines = ["| run | ranks | place | gradients go | measured, ms | predicted, ms | error |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    found = rows()
+    for row in found:
+        error = "fitted" if row.fitted else f"{row.error:+.0%}"
+        cells = (row.what, row.ranks, row.place, row.way, f"{row.measured:.3g}",
+                 f"{row.predicted:.3g}", error)  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    errors = sorted(abs(row.error) for row in found if row.way)
+    if errors:
+        middle = errors[len(errors) // 2]
+        lines.append(f"\nTrainings: median error {middle:.0%}, largest {errors[-1]:.0%}.")
+    return "\n".join(lines)
