@@ -47,7 +47,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reach", type=float, help="print the fewest ranks with this speed-up")
     parser.add_argument("--check", action="store_true", help="compare with measured runs")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the speed-ups of docs")
-    parser.add_argument("--docs", action="store_true", help=f"fill {page.PAGE.name}, and draw")
+    parser.add_argument("--docs", nargs="*", choices=[*page.PARTS, page.PICTURE],
+                        help=f"fill {page.PAGE.name}: these parts, or all")  # fmt: skip
     return parser.parse_args()
 
 
@@ -56,8 +57,8 @@ def main() -> None:
     options = arguments()
     if options.check:
         print(check.report())
-    elif options.docs:
-        page.fill()
+    elif options.docs is not None:
+        page.fill(options.docs)
     elif options.picture:
         picture.draw(options.picture)
     else:

@@ -2,8 +2,8 @@
 
 measured/*.json hold records of `benchmarks.interconnects` (test hosts) and of `measure` (loopback):
 `sums`, allreduces alone; `nets`, layer times with all ranks at work; `runs`, trainings. A place's
-link is fitted to two allreduces of two ranks, the smallest and the largest. All other allreduces
-and all trainings are then predicted.
+link is fitted to two allreduces of the fewest ranks, the smallest and the largest. All other
+allreduces and all trainings are then predicted.
 """
 
 from __future__ import annotations
@@ -59,53 +59,71 @@ def measured() -> dict[str, list[Record]]:
     return found
 
 
-def fitted(place: str, sums: list[Record]) -> Link:
-    """The link of a place, from allreduces of two ranks there.
+def used(place: str, sums: list[Record]) -> tuple[Record, Record]:
+    """The allreduces that a place's link is fitted to: smallest and largest of the fewest ranks.
 
-    The latency from the smallest. On the loopback the processor time of a byte from the wall time
-    of the largest; on a limited link from its processor time, and the bandwidth from its wall time.
-    Raises ValueError where there are no such allreduces.
+    Raises ValueError where there are no two.
     """
-    runs = [run for run in sums if run["place"] == place and run["ranks"] == 2]
-    runs = sorted((run for run in runs if run["bytes"] <= LARGEST), key=lambda run: run["bytes"])
+    there = [run for run in sums if run["place"] == place and run["bytes"] <= LARGEST]
+    fewest = min((run["ranks"] for run in there), default=0)
+    runs = sorted((run for run in there if run["ranks"] == fewest), key=lambda run: run["bytes"])
     if len(runs) < 2:
-        raise ValueError(f"{place}: two allreduces of two ranks are needed to fit a link")
-    small, large = runs[0], runs[-1]
+        raise ValueError(f"{place}: two allreduces of as many ranks are needed to fit a link")
+    return runs[0], runs[-1]
+
+
+def fitted(place: str, sums: list[Record]) -> Link:
+    """The link of a place.
+
+    The latency from the smallest allreduce. On the loopback the processor time of a byte from the
+    wall time of the largest; on a limited link from its processor time, and the bandwidth from its
+    wall time.
+    # P ranks spend 2 S (P - 1) / P bytes at each of two ends: cpu = 4 S (P - 1) per_byte
+    """
+    small, large = used(place, sums)
     link = Link(place, 0.0, MEMORY)
     if place == LOOPBACK:
-        link = _bisect(lambda x: link._replace(per_byte=x), 1e-12, 1e-6, large, rising=True)
+        link = _bisect(lambda x: Link(place, 0.0, MEMORY, per_byte=x), 1e-12, 1e-6, large, True)
     else:
-        link = link._replace(per_byte=large["cpu_ms"] / 1e3 / (4 * large["bytes"]))
-        bare = link
-        link = _bisect(lambda x: bare._replace(bandwidth=x), 1e5, MEMORY, large, rising=False)
-    slow = link
-    return _bisect(lambda x: slow._replace(latency=x), 1e-9, 1.0, small, rising=True)
+        per_byte = large["cpu_ms"] / 1e3 / (4 * large["bytes"] * (large["ranks"] - 1))
+        link = link._replace(per_byte=per_byte)
+        link = _bisect(lambda x: Link(place, 0.0, x, per_byte=per_byte), 1e5, MEMORY, large, False)
+    return _bisect(lambda x: link._replace(latency=x), 1e-9, 1.0, small, True)
 
 
 def _bisect(
-    make: Callable[[float], Link], low: float, high: float, run: Record, *, rising: bool
+    make: Callable[[float], Link], low: float, high: float, run: Record, rising: bool
 ) -> Link:
     """The link with which the model gives a run's time; x lies between two powers of ten."""
-    for _ in range(60):
+    for _ in range(40):
         middle = (low * high) ** 0.5
-        if (_sum(run, make(middle)) < run["ms"]) == rising:
+        if (alone(run, make(middle)) < run["ms"]) == rising:
             low = middle
         else:
             high = middle
     return make(high)
 
 
-def _sum(run: Record, link: Link) -> float:
+def alone(run: Record, link: Link) -> float:
     """Milliseconds of an allreduce alone, by the model."""
     hosts = 1 if run["place"] == LOOPBACK else run["ranks"]
     work = Work(0.0, [(0.0, float(run["bytes"]))], 0.0)
-    return 1e3 * _simulate(work, run["ranks"], hosts, link, overlap=False)
+    return 1e3 * _simulate(work, run["ranks"], hosts, link, overlap=False, iterations=1)
 
 
-def _simulate(work: Work, ranks: int, hosts: int, link: Link, *, overlap: bool) -> float:
+def _simulate(
+    work: Work,
+    ranks: int,
+    hosts: int,
+    link: Link,
+    *,
+    overlap: bool,
+    iterations: int = 3,
+    local: Link | None = None,
+) -> float:
     """Seconds of an iteration on hosts that share the machine's cores."""
-    cluster = Cluster(ranks, link, ranks // hosts, link, CORES, hosts)
-    return simulate(work, cluster, "ring", overlap=overlap, iterations=3,
+    cluster = Cluster(ranks, link, ranks // hosts, local or link, CORES, hosts)
+    return simulate(work, cluster, "ring", overlap=overlap, iterations=iterations,
                     segment=SEGMENT_BYTES).seconds  # fmt: skip
 
 
@@ -132,16 +150,15 @@ def rows() -> list[Row]:
     found, records = [], measured()
     places = dict.fromkeys(run["place"] for run in records["sums"])
     known = {place: fitted(place, records["sums"]) for place in places}
+    pairs = [run for place in places for run in used(place, records["sums"])]
     for run in records["sums"]:
-        said = _sum(run, known[run["place"]])
-        used = run["ranks"] == 2 and abs(said / run["ms"] - 1) < 1e-3
-        what = f"allreduce, {run['bytes'] / 1e6:.3g} MB"
-        found.append(Row(what, run["ranks"], run["place"], "", run["ms"], said, used))
+        said, what = alone(run, known[run["place"]]), f"allreduce, {run['bytes'] / 1e6:.3g} MB"
+        found.append(Row(what, run["ranks"], run["place"], "", run["ms"], said, run in pairs))
     for run in records["runs"]:
         same = {key: run[key] for key in ("net", "batch", "hosts", "ranks")}
         net = next(net for net in records["nets"] if same.items() <= net.items())
         seconds = _simulate(work_of(net), run["ranks"], run["hosts"], known[run["place"]],
-                            overlap=OVERLAPS[run["way"]])  # fmt: skip
+                            overlap=OVERLAPS[run["way"]], local=known.get(LOOPBACK))  # fmt: skip
         what = f"{run['net']}, batch {run['batch']}"
         found.append(Row(what, run["ranks"], run["place"], run["way"], run["ms"], 1e3 * seconds))
     return found

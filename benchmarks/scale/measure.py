@@ -3,11 +3,12 @@
     python -m benchmarks.scale.measure layers --nets lenet cifar10_quick
     python -m benchmarks.scale.measure links --ranks 2 4
     python -m benchmarks.scale.measure trainings --nets lenet --ranks 1 2 4
+    python -m benchmarks.scale.measure hosts --reports report.json ...
 
 `layers` writes tables/NET.json. `links` (allreduces alone) and `trainings` add records to
-measured/loopback.json, of the kind that `benchmarks.interconnects` has for test hosts. Ranks are
-processes with one thread each, on the ring over TCP; their batch lies in the net's inputs, so no
-data are read. Medians.
+measured/loopback.json, of the kind that `benchmarks.interconnects` has for test hosts; `hosts`
+takes those out of its reports. Ranks are processes with one thread each, on the ring over TCP;
+their batch lies in the net's inputs, so no data are read. Medians.
 """
 
 from __future__ import annotations
@@ -263,6 +264,22 @@ def measure_trainings(options: argparse.Namespace) -> None:
                     keep("nets", {**same, **times, "alone_ms": ms})
 
 
+def keep_hosts(options: argparse.Namespace) -> None:
+    """measured/hosts.json: what reports say of TCP on test hosts."""
+    kept: dict[str, Any] = {"sums": [], "nets": [], "runs": []}
+    for path in options.reports:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        kept |= {"machine": report["machine"], "load": report["load"]}
+        kept["nets"] += report["nets"]
+        for kind in ("sums", "runs"):
+            there = [each for each in report[kind] if each["place"] != PLACE]
+            kept[kind] += [{key: each[key] for key in each if key != "all_ms"} for each in there]
+    kept["sums"] = [each for each in kept["sums"] if each["contender"] == "tcp"]
+    MEASURED.parent.mkdir(exist_ok=True)
+    text = json.dumps(kept).replace("}, {", "},\n{") + "\n"
+    MEASURED.with_name("hosts.json").write_text(text, encoding="utf-8")
+
+
 def keep(kind: str, record: dict[str, Any]) -> None:
     """Add a record to measured/loopback.json."""
     there = MEASURED.is_file()
@@ -284,11 +301,14 @@ def _where() -> dict[str, str]:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = {"layers": measure_layers, "links": measure_links, "trainings": measure_trainings}
+    kinds = {"layers": measure_layers, "links": measure_links, "trainings": measure_trainings,
+             "hosts": keep_hosts}  # fmt: skip
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("--nets", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--ranks", nargs="+", type=int, default=[2])
     parser.add_argument("--iterations", type=int, default=30)
+    parser.add_argument("--reports", nargs="+", type=Path, default=[],
+                        help="report.json of benchmarks.interconnects")  # fmt: skip
     options = parser.parse_args()
     kinds[options.kind](options)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import check, links, picture, tables
-from .speed_up import Plan, least_ranks, speed_up
+from .model import Stragglers
+from .speed_up import Plan, least_ranks, seconds, speed_up
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "scale.md"
 COLUMNS = (2, 4, 8, 16, 32, 128, 1024, 8192, 10000)
@@ -24,6 +25,13 @@ CASES = (
 REACH_WAYS = ("hierarchy", "mesh", "sparknet")
 ANCESTOR = (8, 16, 24, 32, 64)  # ranks; 32 are four servers of eight GPUs
 GPUS = 8  # a host
+TENSORFLOW = {8: 7.2, 16: 14.3, 32: 26.5, 64: 52.4}  # of 52.4 images/s; EC2's p2.8xlarge
+CAFFE = {2: 1.8, 4: 3.5}  # of several nets, on average
+PUBLISHED = (
+    ("TensorFlow", "resnet50", "k80", "ethernet-10", ("hierarchy", "mesh"), TENSORFLOW),
+    ("Caffe", "googlenet", "titanx", "ethernet-1", ("mesh",), CAFFE),
+    ("Caffe", "caffenet", "titanx", "ethernet-1", ("mesh",), CAFFE),
+)
 
 
 def digits(value: float | None) -> str:
@@ -100,6 +108,33 @@ def ancestor() -> str:
     return rows(["net", "link", *(f"{ranks} GPUs" for ranks in ANCESTOR)], lines)
 
 
+def stragglers() -> str:
+    """What uneven ranks cost: the mean of ten iterations."""
+    lines, counts = [], (2, 8, 64, 512, 4096)
+    for spread in (0.0, 0.02, 0.05, 0.1, 0.2):
+        plan = Plan(tables.load("googlenet", "k80"), "halving", links.link_of("infiniband-fdr"),
+                    stragglers=Stragglers(spread), iterations=10)  # fmt: skip
+        alone = plan._replace(stragglers=Stragglers())
+        reached = (count * seconds(alone, 1) / seconds(plan, count) for count in counts)
+        lines.append([f"{spread:g}", *map(digits, reached)])
+    return rows(["spread", *(f"{count} ranks" for count in counts)], lines)
+
+
+def published() -> str:
+    """Speed-ups that others measured on clusters, beside the model's."""
+    lines = []
+    for what, net, device, link, ways, measured in PUBLISHED:
+        for way in ways:
+            plan = Plan(tables.load(net, device), way, links.link_of(link), GPUS)
+            pairs = (
+                f"{there:g} / {digits(speed_up(plan, ranks))}" for ranks, there in measured.items()
+            )
+            at = ", ".join(str(ranks) for ranks in measured)
+            lines.append([what, f"{net}, {device}, {link}", way, at, ", ".join(pairs)])
+    return rows(["measured by", "model", "way", "ranks", "measured / model"], lines)
+
+
+PICTURE = "picture"
 PARTS: dict[str, Callable[[], str]] = {
     "layers": layer_times,
     "check": check.report,
@@ -107,18 +142,21 @@ PARTS: dict[str, Callable[[], str]] = {
     "strong": strong,
     "reach": reach,
     "ancestor": ancestor,
+    "stragglers": stragglers,
+    "published": published,
 }
 
 
-def fill(page: Path = PAGE) -> None:
-    """Put every table between its marks, and draw the picture beside the page."""
+def fill(names: Sequence[str] = (), page: Path = PAGE) -> None:
+    """Put these parts, or all, between their marks; draw the picture beside the page."""
     text = page.read_text(encoding="utf-8")
-    for name, part in PARTS.items():
+    for name in (name for name in PARTS if not names or name in names):
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         if begin not in text or end not in text:
             raise SystemExit(f"{page} has no lines '{begin}' and '{end}'")
-        made = f"{begin}\n\n{part()}\n\n{end}"
+        made = f"{begin}\n\n{PARTS[name]()}\n\n{end}"
         text = re.sub(f"{re.escape(begin)}.*{re.escape(end)}", lambda _, made=made: made, text,
                       flags=re.DOTALL)  # fmt: skip
-    picture.draw(page.with_suffix(".png"))
+    if not names or PICTURE in names:
+        picture.draw(page.with_suffix(".png"))
     page.write_text(text, encoding="utf-8")

@@ -30,7 +30,7 @@ VARIANTS = (  # whether buckets go early
     ("mesh", False),
     ("sparknet", False),
 )
-MOST = {"ring": 1024, "tree": 1024}  # with eight ranks a host, or all simulated: too many messages
+MOST = {"ring": 512, "tree": 256}  # with eight ranks a host, or all simulated: too many messages
 
 
 def label(way: str, early: bool) -> str:

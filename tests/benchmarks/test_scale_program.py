@@ -1,13 +1,15 @@
 """The program around the model: tables, buckets, speed-ups, the check, the command."""
 
+import argparse
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.models import lenet
 from benchmarks.scale import __main__ as program
-from benchmarks.scale import check, links, speed_up, tables
+from benchmarks.scale import check, links, measure, page, speed_up, tables
 from benchmarks.scale.network import Link
 from minicaffe.distributed.sync.allreduce import plan_buckets
 from minicaffe.net.cost import layer_cost
@@ -86,24 +88,61 @@ def test_the_fewest_ranks_reach_it_and_one_host_less_does_not(per_host: int, wan
     assert speed_up.least_ranks(slow, wanted, (1, 2, 4, 64)) is None
 
 
-def test_the_fit_finds_the_link_that_made_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Link("made", 0.0, 1e12, "", 20e-6, 0.2e-9)
-    runs = [{"link": "made", "ranks": 2, "hosts": 1, "seconds": [
-        [size, 4 * made.per_message + 2 * size * made.per_byte + size / 1e12]
-        for size in (1 << 14, 1 << 18)
-    ]}]  # fmt: skip
-    monkeypatch.setattr(check, "measured", lambda: {"links": runs, "trainings": []})
-    found = check.fitted("made")
-    assert found.per_message == pytest.approx(made.per_message)
-    assert found.per_byte == pytest.approx(made.per_byte)
-    assert all(abs(row.error) < 1e-6 for row in check.rows())
+@pytest.mark.parametrize(
+    "made",
+    [
+        Link("loopback", 20e-6, check.MEMORY, per_byte=0.2e-9),
+        Link("1 Gbit/s", 50e-6, 0.12e9, per_byte=0.1e-9),
+    ],
+    ids=lambda link: link.name,
+)
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_the_fit_finds_the_link_that_made_the_times(made: Link, ranks: int) -> None:
+    sums = []
+    for size in (1 << 14, 1 << 18, 1 << 23):
+        spent = 4e3 * size * (ranks - 1) * made.per_byte
+        run = {"place": made.name, "ranks": ranks, "bytes": size, "cpu_ms": spent}
+        sums.append(run | {"ms": check.alone(run, made)})
+    found = check.fitted(made.name, sums)
+    for column in ("latency", "bandwidth", "per_byte"):
+        assert getattr(found, column) == pytest.approx(getattr(made, column), rel=1e-3)
+    assert check.alone(sums[1], found) == pytest.approx(sums[1]["ms"], rel=1e-3)
+    with pytest.raises(ValueError, match="10 Gbit/s: two allreduces of as many ranks are"):
+        check.fitted("10 Gbit/s", sums)
+
+
+def test_ranks_that_wait_for_a_core_take_their_turns() -> None:
+    layer = {"name": "ip", "type": "InnerProduct", "backward_ms": 2.0, "parameters": 1000}
+    net = {"net": "one", "batch": 1, "ranks": 4, "forward_ms": 1.0, "update_ms": 0.5,
+           "alone_ms": 4.0, "layers": [layer]}  # fmt: skip
+    work = check.work_of(net)
+    assert work.size == 4000
+    assert work.compute == pytest.approx(0.002)  # of a core; two ranks at a time, so 4 ms for four
+    assert check.work_of(net | {"ranks": 2}).compute == pytest.approx(0.004)
 
 
 def test_the_check_has_a_row_for_each_measured_run() -> None:
-    runs = json.loads(check.MEASURED.read_text(encoding="utf-8"))
-    found = check.rows()
-    assert len(found) == sum(len(run["seconds"]) for run in runs["links"]) + len(runs["trainings"])
+    records, found = check.measured(), check.rows()
+    assert len(found) == len(records["sums"]) + len(records["runs"])
     assert all(row.measured > 0 and row.predicted > 0 for row in found)
+    assert sum(row.fitted for row in found) == 2 * len({run["place"] for run in records["sums"]})
+    lines = check.report().splitlines()
+    assert len([line for line in lines if line.startswith("| ")]) == len(found) + 1
+
+
+def test_test_hosts_are_taken_out_of_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "MEASURED", tmp_path / "measured" / "loopback.json")
+    report = {"machine": {}, "load": [], "nets": [], "devices": [], "sums": [
+        {"place": "1 Gbit/s", "contender": "tcp"}, {"place": "1 Gbit/s", "contender": "mpi"},
+        {"place": "loopback", "contender": "tcp"},
+    ], "runs": [{"place": "1 Gbit/s", "ms": 1.0, "all_ms": [1.0]}]}  # fmt: skip
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    measure.keep_hosts(argparse.Namespace(reports=[tmp_path / "report.json"]))
+    kept = json.loads((tmp_path / "measured" / "hosts.json").read_text())
+    assert kept["sums"] == [{"place": "1 Gbit/s", "contender": "tcp"}]
+    assert kept["runs"] == [{"place": "1 Gbit/s", "ms": 1.0}]
 
 
 def test_the_command_prints_a_row_a_way_and_link(
@@ -125,7 +164,7 @@ def test_the_command_prints_a_row_a_way_and_link(
 
 
 def test_numbers_are_short() -> None:
-    assert [program.digits(each) for each in (None, 1.2345, 19.04, 1234.5)] == [
+    assert [page.digits(each) for each in (None, 1.2345, 19.04, 1234.5)] == [
         "-", "1.23", "19", "1234",
     ]  # fmt: skip
     options = SimpleNamespace(reach=19, ranks=(1, 2))
