@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,13 +83,26 @@ def fitted(place: str, sums: list[Record]) -> Link:
     """
     small, large = used(place, sums)
     link = Link(place, 0.0, MEMORY)
-    if place == LOOPBACK:
-        link = _bisect(lambda x: Link(place, 0.0, MEMORY, per_byte=x), 1e-12, 1e-6, large, True)
-    else:
+    if place != LOOPBACK:
         per_byte = large["cpu_ms"] / 1e3 / (4 * large["bytes"] * (large["ranks"] - 1))
         link = link._replace(per_byte=per_byte)
-        link = _bisect(lambda x: Link(place, 0.0, x, per_byte=per_byte), 1e5, MEMORY, large, False)
-    return _bisect(lambda x: link._replace(latency=x), 1e-9, 1.0, small, True)
+    for _ in range(2):  # once more, since either depends a little on the other
+        rate = partial(_with_rate, link)
+        bounds = (1e-12, 1e-6) if place == LOOPBACK else (1e5, MEMORY)
+        link = _bisect(rate, *bounds, large, place == LOOPBACK)
+        link = _bisect(partial(_with_latency, link), 1e-9, 1.0, small, True)
+    return link
+
+
+def _with_rate(link: Link, value: float) -> Link:
+    """Processor seconds a byte on the loopback, else bytes a second."""
+    if link.name == LOOPBACK:
+        return link._replace(per_byte=value)
+    return link._replace(bandwidth=value)
+
+
+def _with_latency(link: Link, value: float) -> Link:
+    return link._replace(latency=value)
 
 
 def _bisect(
@@ -123,7 +137,7 @@ def _simulate(
 ) -> float:
     """Seconds of an iteration on hosts that share the machine's cores."""
     cluster = Cluster(ranks, link, ranks // hosts, local or link, CORES, hosts)
-    return simulate(work, cluster, "ring", overlap=overlap, iterations=iterations,
+    return simulate(work, cluster, "product", overlap=overlap, iterations=iterations,
                     segment=SEGMENT_BYTES).seconds  # fmt: skip
 
 

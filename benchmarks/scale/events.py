@@ -16,18 +16,19 @@ from heapq import heappop, heappush
 class Signal:
     """Something that happens once; whoever yields it goes on when it has happened."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    __slots__ = ("happened", "value", "waiting")
+
+    def __init__(self) -> None:
         self.happened = False
         self.value = 0.0
         self.waiting: list[Callable[[], None]] = []
-        self._simulation = simulation
 
     def fire(self) -> None:
-        """It happens now."""
+        """It happens now, and who waits goes on at once."""
         self.happened = True
-        for resume in self.waiting:
-            self._simulation.at(self._simulation.now, resume)
-        self.waiting.clear()
+        waiting, self.waiting = self.waiting, []
+        for resume in waiting:
+            resume()
 
 
 Process = Generator[float | Signal, None, None]
@@ -48,7 +49,7 @@ class Simulation:
 
     def start(self, process: Process) -> Signal:
         """Let a process run from now on; the signal is its end."""
-        end = Signal(self)
+        end = Signal()
         self._alive += 1
 
         def resume() -> None:
@@ -79,8 +80,7 @@ class Simulation:
 class Mailbox:
     """Numbers that have arrived and nobody has taken, or who waits for them, in order."""
 
-    def __init__(self, simulation: Simulation) -> None:
-        self._simulation = simulation
+    def __init__(self) -> None:
         self._lying: deque[float] = deque()
         self._waiting: deque[Signal] = deque()
 
@@ -95,7 +95,7 @@ class Mailbox:
 
     def take(self) -> Signal:
         """The signal that the next number is here; then it is its `value`."""
-        signal = Signal(self._simulation)
+        signal = Signal()
         if self._lying:
             signal.value = self._lying.popleft()
             signal.happened = True

@@ -167,7 +167,7 @@ class _Rank(NamedTuple):
     def _overlapped(self, number: int, factor: float) -> Process:
         """Backward, with the sender beside it; ends when both have."""
         simulation = self.net.simulation
-        due = [Signal(simulation) for _ in self.work.backward]
+        due = [Signal() for _ in self.work.backward]
         sender = simulation.start(self._send(number, due))
         for (seconds, _), signal in zip(self.work.backward, due, strict=True):
             yield from self._compute(seconds * factor)

@@ -54,7 +54,7 @@ class Cores:
 
     def work(self, seconds: float) -> Signal:
         """The signal that this much processor time has been given."""
-        end = Signal(self._simulation)
+        end = Signal()
         self._settle()
         self._jobs.append([seconds, end])
         self._schedule()
@@ -122,7 +122,7 @@ class Network:
         self._stands_for = stands_for or (lambda rank: rank)
         self._segment = segment
         self._plugs: dict[tuple[str, int], Plug] = defaultdict(Plug)
-        self._mail: dict[Hashable, Mailbox] = defaultdict(lambda: Mailbox(simulation))
+        self._mail: dict[Hashable, Mailbox] = defaultdict(Mailbox)
         self._cores: dict[int, Cores] = {}
         self.messages = 0
         self.sent = 0.0  # bytes

@@ -30,7 +30,12 @@ VARIANTS = (  # whether buckets go early
     ("mesh", False),
     ("sparknet", False),
 )
-MOST = {"ring": 512, "tree": 256}  # with eight ranks a host, or all simulated: too many messages
+MOST = {  # where a way has too many messages to simulate all of them for a picture
+    ("ring", True): 256,
+    ("ring", False): 2048,
+    ("tree", True): 256,
+    ("hierarchy", True): 2048,
+}
 
 
 def label(way: str, early: bool) -> str:
@@ -42,7 +47,7 @@ def label(way: str, early: bool) -> str:
 def possible(plan: Plan, ranks: int) -> float | None:
     """The speed-up; None where a way would have to simulate too much to be drawn."""
     power = ranks & (ranks - 1) == 0
-    if ranks > MOST.get(plan.way, ranks) or (plan.way == "halving" and not power):
+    if ranks > MOST.get((plan.way, plan.overlap), ranks) or (plan.way == "halving" and not power):
         return None
     return speed_up(plan, ranks)
 

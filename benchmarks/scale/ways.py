@@ -7,6 +7,7 @@
 # tree          2 log2 P (alpha + S beta)                  binomial, to rank 0 and back
 # mesh          2 alpha + 2 S (P - 1) / P beta             CaffeOnSpark: every host owns a shard;
 #                                                          a tree within the host
+# product       doubling for arrays of at most DOUBLING_BYTES, the ring for larger ones
 # hierarchy     the ranks of a host, then one ring among hosts, then the ranks of a host
 # sparknet      2 (alpha + P S beta) every tau iterations  all to a driver, and back
 
@@ -19,6 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
+
+from minicaffe.distributed.two_paths import DOUBLING_BYTES
 
 from .events import Process
 from .network import Cluster, Network
@@ -57,6 +60,12 @@ def halving(net: Network, rank: int, size: float, tag: Hashable) -> Process:
     """Half of the bytes, a quarter, ...: each rank owns a part of the sum; then the way back."""
     rounds = [size / 2 ** (bit + 1) for bit in range(_bits(net.ranks))]
     yield from _folded(net, rank, size, tag, rounds + rounds[::-1])
+
+
+def product(net: Network, rank: int, size: float, tag: Hashable) -> Process:
+    """`distributed/two_paths.py`: small arrays by doubling, large ones round the ring."""
+    way = doubling if size <= DOUBLING_BYTES else ring
+    yield from way(net, rank, size, tag)
 
 
 def _bits(ranks: int) -> int:
@@ -207,6 +216,7 @@ WAYS = {
     "ring": Way(ring, by_place),
     "halving": Way(halving, by_bits),
     "doubling": Way(doubling, by_bits),
+    "product": Way(product, by_bits),
     "tree": Way(tree, lambda cluster: None),
     "hierarchy": Way(hierarchy, by_place),
     "mesh": Way(gradients, by_place, before=weights, overlaps=False),

@@ -14,8 +14,10 @@ LINK = Link("10 Gbit/s", 25e-6, 1.25e9)
 HOST = Link("memory", 1e-6, 1e10)
 WORK = Work(0.010, [(0.004, 1.0e6), (0.006, 2.5e6), (0.002, 0.5e6), (0.001, 0.0)], 0.0005)
 NOTHING = Work(0.0, [(0.0, 4.0e6)], 0.0)
+SMALL = Work(0.0, [(0.0, 4096.0)], 0.0)
 RANKS = (1, 2, 3, 4, 5, 8, 16)
-SYMMETRIC = ("ring", "halving", "doubling", "hierarchy", "mesh")
+SYMMETRIC = ("ring", "halving", "doubling", "product", "hierarchy", "mesh")
+POWERS = ("halving", "doubling", "product")  # of two ranks
 
 
 def exactly(value: float) -> object:
@@ -27,7 +29,7 @@ def exactly(value: float) -> object:
 
 def test_processes_wait_for_seconds_signals_and_ends() -> None:
     simulation, seen = Simulation(), []
-    signal = Signal(simulation)
+    signal = Signal()
 
     def first() -> Process:
         yield 2.0
@@ -50,7 +52,7 @@ def test_what_waits_for_ever_is_an_error() -> None:
     simulation = Simulation()
 
     def waits() -> Process:
-        yield Mailbox(simulation).take()
+        yield Mailbox().take()
 
     simulation.start(waits())
     with pytest.raises(RuntimeError, match="1 processes wait for what never happens"):
@@ -105,6 +107,9 @@ def test_what_the_ways_cost_alone(ranks: int) -> None:
     assert alone("ring") == exactly(2 * (ranks - 1) * alpha + 2 * moved * share)
     assert alone("mesh") == exactly((2 * alpha + 2 * moved * share) if ranks > 1 else 0)
     assert alone("sparknet") * 10 == exactly(2 * (alpha + ranks * moved) if ranks > 1 else 0)
+    small = simulate(SMALL, Cluster(ranks, LINK), "product", overlap=False).seconds
+    assert small == simulate(SMALL, Cluster(ranks, LINK), "doubling", overlap=False).seconds
+    assert alone("product") == alone("ring")
     if ranks & (ranks - 1) == 0:
         rounds = math.log2(ranks)
         assert alone("doubling") == exactly(rounds * (alpha + moved))
@@ -163,7 +168,7 @@ def test_ranks_share_the_cores_of_their_machine() -> None:
 @pytest.mark.parametrize(("way", "ranks"), [*itertools.product(SYMMETRIC, range(2, 17))])
 @pytest.mark.parametrize("overlap", [True, False])
 def test_one_rank_stands_for_all_exactly(way: str, ranks: int, overlap: bool) -> None:
-    if way in ("halving", "doubling") and ranks & (ranks - 1):
+    if way in POWERS and ranks & (ranks - 1):
         with pytest.raises(ValueError, match="no rank stands for all"):
             simulate(WORK, Cluster(ranks, LINK), way, stand_ins=True)
         return

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.models import lenet
 from benchmarks.scale import __main__ as program
-from benchmarks.scale import check, links, measure, page, speed_up, tables
+from benchmarks.scale import check, links, measure, page, picture, speed_up, tables
 from benchmarks.scale.network import Link
 from minicaffe.distributed.sync.allreduce import plan_buckets
 from minicaffe.net.cost import layer_cost
@@ -170,3 +170,34 @@ def test_numbers_are_short() -> None:
     options = SimpleNamespace(reach=19, ranks=(1, 2))
     plan = speed_up.Plan(tables.load("lenet"), "ring", FAST)
     assert program.cells(plan, options) == ["never"]
+
+
+def test_the_page_is_filled_between_its_marks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "PARTS", {"one": lambda: "| a |", "two": lambda: "| b |"})
+    path = tmp_path / "scale.md"
+    path.write_text("x\n<!-- one: begin -->\nold\n<!-- one: end -->\ny\n")
+    for _ in range(2):
+        page.fill(["one"], path)
+        text = "x\n<!-- one: begin -->\n\n| a |\n\n<!-- one: end -->\ny\n"
+        assert path.read_text() == text
+    with pytest.raises(SystemExit, match="has no lines '<!-- two: begin -->'"):
+        page.fill(["two"], path)
+    assert path.read_text() == text
+
+
+def test_the_page_has_a_place_for_every_part() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    for name in page.PARTS:
+        assert f"<!-- {name}: begin -->" in text
+        assert f"<!-- {name}: end -->" in text
+
+
+def test_the_picture_has_every_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(picture, "RANKS", (1, 2))
+    picture.draw(tmp_path / "scale.png")
+    assert (tmp_path / "scale.png").read_bytes().startswith(b"\x89PNG")
+    names = [picture.label(*variant) for variant in picture.VARIANTS]
+    assert len(set(names)) == len(names) == 8
