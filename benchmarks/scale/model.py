@@ -39,9 +39,14 @@ class Work(NamedTuple):
     update: float
 
     @property
+    def passes(self) -> float:
+        """Seconds of forward and backward."""
+        return self.forward + sum(seconds for seconds, _ in self.backward)
+
+    @property
     def compute(self) -> float:
         """Seconds without any communication."""
-        return self.forward + sum(seconds for seconds, _ in self.backward) + self.update
+        return self.passes + self.update
 
     @property
     def size(self) -> float:
@@ -148,16 +153,14 @@ class _Rank(NamedTuple):
             for step in range(self.every):
                 factor = factors[number * self.every + step]
                 last = step == self.every - 1 and not alone
-                yield from self._compute(self.work.forward * factor)
                 if last and self.overlap and way.overlaps:
+                    yield from self._compute(self.work.forward * factor)
                     yield from self._overlapped(number, factor)
                 else:
-                    for seconds, _ in self.work.backward:
-                        yield from self._compute(seconds * factor)
-                if way.every > 1:
-                    yield from self._compute(self.work.update)
-                if last and not (self.overlap and way.overlaps):
-                    yield from way.program(self.net, self.rank, self.work.size, number)
+                    update = self.work.update if way.every > 1 else 0.0
+                    yield from self._compute(self.work.passes * factor + update)
+                    if last:
+                        yield from way.program(self.net, self.rank, self.work.size, number)
                 if way.every == 1:
                     yield from self._compute(self.work.update)
 

@@ -57,7 +57,7 @@ def draw(path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 10.5))
-    axes = figure.subplots(len(ROWS), len(COLUMNS), sharex=True, sharey=True)
+    axes = figure.subplots(len(ROWS), len(COLUMNS), sharex=True, sharey=True, squeeze=False)
     for row, link in zip(axes, ROWS, strict=True):
         for each, (net, device) in zip(row, COLUMNS, strict=True):
             table = tables.load(net, device)

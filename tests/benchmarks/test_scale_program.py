@@ -197,6 +197,8 @@ def test_the_page_has_a_place_for_every_part() -> None:
 def test_the_picture_has_every_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(picture, "RANKS", (1, 2))
+    monkeypatch.setattr(picture, "ROWS", picture.ROWS[:1])
+    monkeypatch.setattr(picture, "COLUMNS", picture.COLUMNS[:1])
     picture.draw(tmp_path / "scale.png")
     assert (tmp_path / "scale.png").read_bytes().startswith(b"\x89PNG")
     names = [picture.label(*variant) for variant in picture.VARIANTS]
