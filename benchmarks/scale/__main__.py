@@ -56,7 +56,7 @@ def main() -> None:
     """Simulate, print."""
     options = arguments()
     if options.check:
-        print(check.report())
+        print(check.report(check.rows()))
     elif options.docs is not None:
         page.fill(options.docs)
     elif options.picture:

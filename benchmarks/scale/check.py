@@ -9,7 +9,7 @@ allreduces and all trainings are then predicted.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,14 +49,16 @@ class Row(NamedTuple):
 
 
 def measured() -> dict[str, list[Record]]:
-    """The records of all files, by kind; those of the ring over TCP alone."""
+    """The records of all files, by kind: of the ring over TCP, where a link can be fitted."""
     found: dict[str, list[Record]] = {"sums": [], "nets": [], "runs": []}
     for path in sorted(FOLDER.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         for kind, records in found.items():
             records += content[kind]
     found["sums"] = [each for each in found["sums"] if each["contender"] == "tcp"]
-    found["runs"] = [each for each in found["runs"] if each["way"] in OVERLAPS]
+    places = {each["place"] for each in found["sums"]}
+    found["runs"] = [each for each in found["runs"]
+                     if each["way"] in OVERLAPS and each["place"] in places]  # fmt: skip
     return found
 
 
@@ -178,11 +180,10 @@ def rows() -> list[Row]:
     return found
 
 
-def report() -> str:
-    """A table of all rows, and how far off they are."""
+def report(found: Sequence[Row]) -> str:
+    """A table of rows, and how far off they are."""
     lines = ["| run | ranks | place | gradients go | measured, ms | predicted, ms | error |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
-    found = rows()
     for row in found:
         error = "fitted" if row.fitted else f"{row.error:+.0%}"
         cells = (row.what, row.ranks, row.place, row.way, f"{row.measured:.3g}",

@@ -137,7 +137,7 @@ def published() -> str:
 PICTURE = "picture"
 PARTS: dict[str, Callable[[], str]] = {
     "layers": layer_times,
-    "check": check.report,
+    "check": lambda: check.report(check.rows()),
     "scaling": scaling,
     "strong": strong,
     "reach": reach,
