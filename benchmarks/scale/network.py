@@ -23,7 +23,6 @@ class Link(NamedTuple):
     latency: float
     bandwidth: float
     source: str = ""
-    per_message: float = 0.0  # processor time, at each end
     per_byte: float = 0.0  # processor time, at each end
 
 
@@ -141,7 +140,7 @@ class Network:
     def send(self, source: int, target: int, size: float, tag: Hashable) -> Process:
         """Spend the sender's processor time, then let the message go; the wire does the rest."""
         link = self._link(source, target)
-        yield from self.compute(source, link.per_message + size * link.per_byte)
+        yield from self.compute(source, size * link.per_byte)
         self._travel(link, source, target, size, tag)
 
     def receive(self, rank: int, tag: Hashable) -> Process:
@@ -166,7 +165,7 @@ class Network:
     def _travel(self, link: Link, source: int, target: int, size: float, tag: Hashable) -> None:
         """Through both plugs; the far one is taken when the first byte is there."""
         simulation, seconds = self.simulation, size / link.bandwidth
-        processor = link.per_message + size * link.per_byte
+        processor = size * link.per_byte
         within = link is self.cluster.local
         end = self._stands_for(target)
         self.messages += 1
