@@ -9,7 +9,7 @@ Who they are is proved over a socket, as for unix://, and the two counters trave
 each: "so much is written" to the right, "so much is read" to the left. So either side can wait for
 the other, hears at once when it dies, and sees no byte before the kernel has passed on the news of
 it: no memory needs a fence of ours. The payload is copied twice, into the ring and out of it; a
-socket does that too, and its system calls for each piece besides. Frames of up to INLINE bytes go
+socket does that too, and its system calls for each piece besides. Payloads of up to INLINE bytes go
 over the socket itself, whole, between the counts: both sides know the size of the next frame, and
 the last count of a frame is its end, so neither takes the one for the other.
 
@@ -40,7 +40,7 @@ from .unix import UnixListener, listener_for
 
 CAPACITY = 4 << 20
 PIECE = 256 << 10  # bytes after which the reader is told, so that both copy at the same time
-INLINE = 64 << 10  # bytes of a frame up to which the news would cost more than the copies
+INLINE = 64 << 10  # bytes of a payload up to which the news would cost more than the copies
 SEALS = 0x1 | 0x2 | 0x4  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW of Linux's fcntl.h
 ADD_SEALS, GET_SEALS = 1033, 1034
 
@@ -122,7 +122,7 @@ class _Writer(Outgoing):
 
     def push(self, frame: Frame) -> bool:
         """See Outgoing.push."""
-        if self.size(frame) <= INLINE:
+        if len(frame.payload) <= INLINE:
             self.event = select.POLLOUT
             return super().push(frame)
         if self._ring is None:
@@ -180,7 +180,7 @@ class _Reader(Incoming):
 
     def pull(self, awaited: Frame) -> bool:
         """See Incoming.pull."""
-        if self.size(awaited) <= INLINE:
+        if len(awaited.payload) <= INLINE:
             return super().pull(awaited)
         if self._ring is None and not self._receive_ring():
             return False

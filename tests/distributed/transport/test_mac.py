@@ -247,7 +247,7 @@ def test_a_signed_frame_in_shared_memory_is_checked(at_end: ExitStack) -> None:
     writer, reader = shm._Writer(here, 1), shm._Reader(there, 0)
     for link in (writer, reader):
         link.sign(KEY)
-    content = b"x" * shm.INLINE
+    content = b"x" * (shm.INLINE + 4)
     assert writer.push(frame(content))
     assert reader.pull(frame(content))
     assert writer.push(frame(content, 1))

@@ -135,7 +135,7 @@ def test_a_neighbour_that_does_not_keep_the_rules(
     theirs.send(shm._COUNT.pack(count))
     os.close(number)
     with pytest.raises(CommunicationError, match=message):
-        next(transport.sendrecv([], [frame(bytearray(shm.INLINE))], 0))
+        next(transport.sendrecv([], [frame(bytearray(shm.INLINE + 4))], 0))
     transport.close()
     other.close()
 
@@ -147,7 +147,7 @@ def test_frames_of_all_sizes_wait_for_a_slow_reader(
     """More than the socket or the memory holds: nothing is lost, and nothing is taken for news."""
     mine, theirs = pair
     writer, reader = shm._Writer(mine, 1), shm._Reader(theirs, 0)
-    sizes = [shm.INLINE if number % every == 0 else 4 for number in range(1000)]
+    sizes = [shm.INLINE + 4 if number % every == 0 else 4 for number in range(1000)]
     frames = [frame(number.to_bytes(4, "big") * (size // 4), number)
               for number, size in enumerate(sizes)]  # fmt: skip
     sent = received = 0
