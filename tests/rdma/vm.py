@@ -208,6 +208,8 @@ def guest_kernel() -> tuple[Path, Path]:
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
             say("unpacks", name)
+            for old in CACHE.glob(f"{KERNEL.removesuffix('-amd64')}-*"):  # of other versions
+                shutil.rmtree(old, ignore_errors=True)
             _unpack_kernel(deb, version, Path(temporary))
             keep(Path(temporary) / "made", folder)
     return folder / "vmlinuz", folder / "initrd"
