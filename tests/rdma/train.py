@@ -21,8 +21,8 @@ from minicaffe.solver.create import create_solver
 from tests.ranks import SECRET
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-BATCH = 8
-ITERATIONS = 3
+BATCH = 4
+ITERATIONS = 2
 
 
 class Folder:

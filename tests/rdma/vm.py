@@ -29,7 +29,7 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minicaffe/rdma-vm"
 KERNEL = "linux-image-amd64"  # has rdma_rxe and 9p; the cloud kernel has neither
-SECONDS = 540  # that a guest may live
+SECONDS = 900  # that a guest may live
 
 # What must be here, and the package of Debian that brings it.
 NEEDED = {
