@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -40,16 +41,39 @@ def picture_of(datum: pb.Datum, channels: int = AS_STORED) -> Picture:
     return picture.reshape(shape)
 
 
-def alike(values: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
-    """The pictures (N, C, H, W) and labels (N,) of serialised Datums that differ in these alone.
+def alike(
+    values: Iterable[bytes], count: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
+    """The pictures (N, C, H, W) and labels (N,) of N serialised Datums that differ in these alone.
 
     A Datum is as protobuf writes it, field by field: channels, height, width, data, and what comes
     after, the label. So the first one tells where the data of all begin and end, and only what is
     new after them is parsed. None where that is not so, or the pictures are encoded.
     """
+    rest = iter(values)
+    first = next(rest)
+    layout = _layout(first)
+    if layout is None:
+        return None
+    head, shape, size = layout
+    start, end = len(head), len(head) + size
+    pixels, labels = np.empty((count, *shape), np.uint8), np.empty(count, np.float32)
+    memory = pixels.reshape(-1).data
+    for row, value in enumerate(chain([first], rest)):
+        fits = value.startswith(head) and len(value) >= end
+        label = _label_in(value[end:]) if fits else None
+        if label is None:
+            return None
+        memory[row * size : (row + 1) * size] = memoryview(value)[start:end]
+        labels[row] = label
+    return pixels, labels
+
+
+def _layout(value: bytes) -> tuple[bytes, tuple[int, int, int], int] | None:
+    """What stands before a serialised Datum's data, and their shape and size in bytes."""
     datum = pb.Datum()
     try:
-        datum.ParseFromString(values[0])
+        datum.ParseFromString(value)
     except DecodeError:
         return None
     shape, size = (datum.channels, datum.height, datum.width), len(datum.data)
@@ -57,14 +81,9 @@ def alike(values: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.float3
         return None
     before = pb.Datum(channels=shape[0], height=shape[1], width=shape[2], data=datum.data)
     start = before.ByteSize() - size
-    head, end = values[0][:start], start + size
-    if before.SerializeToString() != values[0][:end]:
+    if before.SerializeToString() != value[: start + size]:
         return None
-    labels = [_label_in(value[end:]) for value in values if value.startswith(head)]
-    pixels = np.frombuffer(b"".join([value[start:end] for value in values]), np.uint8)
-    if len(labels) < len(values) or None in labels or len(pixels) != len(values) * size:
-        return None
-    return pixels.reshape(len(values), *shape), np.array(labels, np.float32)
+    return value[:start], shape, size
 
 
 @lru_cache(maxsize=1 << 12)

@@ -83,11 +83,9 @@ class DataTransformer:
             top, left = (height - out_height) // 2, (width - out_width) // 2
         window = (..., slice(top, top + out_height), slice(left, left + out_width))
         target = out[..., ::-1] if mirrored else out
-        if self.mean is None:
-            np.multiply(picture[window], self.scale, out=target, dtype=np.float32)
-            return
-        mean = self.mean[window] if self.param.mean_file else self.mean
-        np.subtract(picture[window], mean, out=target, dtype=np.float32)
+        np.copyto(target, picture[window], casting="same_kind")  # a ufunc would cast by a buffer
+        if self.mean is not None:
+            target -= self.mean[window] if self.param.mean_file else self.mean
         if self.scale != 1:
             target *= self.scale
 

@@ -80,7 +80,7 @@ def test_batches_hold_the_same_bits(
 ])  # fmt: skip
 def test_labels_of_any_size_are_alike(change: dict[str, Any]) -> None:
     values = [datum(i) for i in range(5)] + [datum(5, **change)]
-    found = alike(values)
+    found = alike(values, len(values))
     assert found is not None
     pictures, labels = found
     assert labels.tolist() == [0, 1, 2, 3, 4, np.float32(change.get("label", 5))]
@@ -110,7 +110,7 @@ DIFFERENT: dict[str, Callable[[bytes], bytes]] = {
 def test_what_differs_is_looked_at_one_by_one(name: str, place: int) -> None:
     values = [datum(i) for i in range(5)]
     values[place] = DIFFERENT[name](values[place])
-    assert alike(values) is None
+    assert alike(values, len(values)) is None
 
 
 def test_a_damaged_record_is_named_as_ever(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -41,9 +41,9 @@ class DatumDatabase(DataSource):
     def record(self, index: int) -> tuple[bytes, bytes]:
         """Key and value of record `index`."""
 
-    def records(self, indices: Sequence[int]) -> list[tuple[bytes, bytes]]:
-        """Keys and values of several records."""
-        return [self.record(index) for index in indices]
+    def records(self, indices: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values of several records, one after the other."""
+        return map(self.record, indices)
 
     def close(self) -> None:
         """Let go of the copy of a database that lies far away."""
@@ -73,13 +73,19 @@ class DatumDatabase(DataSource):
         """See DataSource.read_alike: pictures that are not encoded, of one shape."""
         if self.pictures.wanted.resize:
             return None
+        names: list[str] = []
+
+        def values() -> Iterator[bytes]:
+            for key, value in self.records(indices):
+                names.append(name_of(key))
+                yield value
+
         try:
             with self._reading:
-                records = self.records(indices)
+                found = alike(values(), len(indices))
         except DataError:  # `read` says whose it is
             return None
-        found = alike([value for _, value in records])
-        return found and Samples([name_of(key) for key, _ in records], found)
+        return found and Samples(names, found)
 
 
 def name_of(key: bytes) -> str:

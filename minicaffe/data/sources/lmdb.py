@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -33,11 +33,11 @@ class LMDB(DatumDatabase):
         offset, size = self._places[index].tolist()
         return key, self._reader.value(Record(key, offset, size))
 
-    def records(self, indices: Sequence[int]) -> list[tuple[bytes, bytes]]:
-        """Keys and values of several records."""
-        keys = [self._keys[index] for index in indices]
-        where = zip(keys, self._places[list(indices)].tolist(), strict=True)
-        return [(key, self._reader.value(Record(key, *place))) for key, place in where]
+    def records(self, indices: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values of several records, one after the other."""
+        for index, place in zip(indices, self._places[list(indices)].tolist(), strict=True):
+            key = self._keys[index]
+            yield key, self._reader.value(Record(key, *place))
 
     def close(self) -> None:
         """Close the file."""
