@@ -119,10 +119,6 @@ def training(small: SmallSet) -> Iterator[Terminal]:
     terminal.close()
 
 
-@pytest.mark.xfail(
-    raises=subprocess.TimeoutExpired,
-    reason="once, on a busy machine, a training went on after Ctrl-C in its first iterations",
-)
 def test_ctrl_c_ends_a_training_with_a_snapshot_and_one_line(
     training: Terminal, small: SmallSet
 ) -> None:

@@ -16,7 +16,7 @@ import time
 from typing import Any, Protocol
 
 from minicaffe.errors import ClusterError
-from minicaffe.machine.signals import Ended
+from minicaffe.machine.signals import Ended, answered
 
 from ...ports import read_ports
 from ..config import Config
@@ -34,7 +34,7 @@ from ..spark_job import Job
 from ..task_input import TrainJob
 from ..training_report import TrainingReport
 from .fault import Fault, explain
-from .interrupts import heard_here_alone
+from .interrupts import Interrupts, heard_here_alone
 from .recovery import Snapshots, Start
 from .roster import Roster
 
@@ -82,6 +82,7 @@ class Generation:
         self.report.begin(self.world_size, start.iteration if number else None)
         self.roster = Roster()
         self.group = ""  # the job's, once it has begun
+        self._interrupts = Interrupts()
         self._trouble: float | None = None  # when the first sign of a fault was seen
         self._looked = time.monotonic()
         self._told = False  # that no rank has come yet
@@ -156,7 +157,7 @@ class Generation:
             )
             self.group = job.group
             try:
-                with heard_here_alone(sc):
+                with heard_here_alone(sc) as self._interrupts:
                     return self._watch_interrupted(job)
             except BaseException:
                 self.server.close()  # so that the ranks end by themselves, sooner than Spark's way
@@ -174,6 +175,7 @@ class Generation:
                 if isinstance(signal, Ended) or effect == "stop":
                     self._say_farewell(job)
                     raise
+                answered()
                 if effect == "snapshot":
                     self._ask("snapshot")
 
@@ -262,7 +264,11 @@ class Generation:
             self._listen(0.1)
 
     def _listen(self, seconds: float) -> bool:
-        """Take one message in, if there is one within this time; whether there was."""
+        """Take one message in, if there is one within this time; whether there was.
+
+        Raises KeyboardInterrupt after a Ctrl-C.
+        """
+        self._interrupts.check()
         try:
             message = self.server.messages.get(timeout=seconds)
         except queue.Empty:

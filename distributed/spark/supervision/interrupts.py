@@ -11,24 +11,49 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 
-@contextlib.contextmanager
-def heard_here_alone(sc: Any) -> Iterator[None]:
-    """In a `with` block Ctrl-C raises KeyboardInterrupt in the main thread, and does no more.
+class Interrupts:
+    """The Ctrl-Cs that were typed and not yet answered.
 
-    In another thread nothing changes.
+    Python raises a KeyboardInterrupt wherever the main thread happens to be: in a finalizer of
+    py4j, where an exception is printed and forgotten, it would be lost. So the handler only counts.
     """
+
+    def __init__(self) -> None:
+        self._typed = 0
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where a Ctrl-C waits for an answer."""
+        if self._typed:
+            self._typed = 0
+            raise KeyboardInterrupt
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """The handler of the signal."""
+        self._typed += 1
+
+
+@contextlib.contextmanager
+def heard_here_alone(sc: Any) -> Iterator[Interrupts]:
+    """In a `with` block a Ctrl-C waits for `check` of what is given, and does no more.
+
+    One that nobody has asked for is raised at the end of the block. In another thread than the main
+    one nothing changes.
+    """
+    interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield interrupts
         return
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    former = signal.signal(signal.SIGINT, interrupts.hear)
     try:
         with _deaf_jvm(sc._jvm):
-            yield
+            yield interrupts
     finally:
         signal.signal(signal.SIGINT, former)
+    interrupts.check()
 
 
 @contextlib.contextmanager
