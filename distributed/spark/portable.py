@@ -12,14 +12,14 @@ from minicaffe.machine.file_system import at_hand, exists, is_far, local_path, r
 from minicaffe.net.graph import filter_net
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net, read_solver
-from minicaffe.proto.places import follow, keep_places, places_of
+from minicaffe.proto.places import Place, follow, keep_places, places_of
 from minicaffe.proto.reflection import given_fields
 from minicaffe.solver.nets import testing_nets, training_net
 
 from .shipping.shipped_files import shipped
 from .shipping.user_code import own_source
 
-Places = tuple[tuple[str, ...], ...]  # for each net, where its layers stand: "lenet.prototxt:23"
+Places = tuple[tuple[Place | None, ...], ...]  # for each net, where its layers stand
 
 
 class LoadedSolver(NamedTuple):

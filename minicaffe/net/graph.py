@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ..errors import NetError, did_you_mean
 from ..proto import minicaffe_pb2 as pb
-from ..proto.places import follow
+from ..proto.places import Place, follow
 from .node import Node
 
 Origin = tuple[int, int]  # (layer, top) that wrote a blob
@@ -50,16 +50,19 @@ def meets(state: pb.NetState, rule: pb.NetStateRule) -> bool:
 
 
 def places_after(
-    original: pb.NetParameter, places: list[str], filtered: pb.NetParameter, built: pb.NetParameter
-) -> list[str]:
-    """The places in the prototxt of the layers that are built; "" for the Splits put between."""
+    original: pb.NetParameter,
+    places: list[Place | None],
+    filtered: pb.NetParameter,
+    built: pb.NetParameter,
+) -> list[Place | None]:
+    """The places in the prototxt of the layers that are built; None for the Splits put between."""
     if not any(places):
-        return [""] * len(built.layer)
+        return [None] * len(built.layer)
     waiting = list(zip(filtered.layer, follow(original.layer, places, filtered.layer), strict=True))
-    found = []
+    found: list[Place | None] = []
     for layer in built.layer:
         mine = waiting and (waiting[0][0].name, waiting[0][0].type) == (layer.name, layer.type)
-        found.append(waiting.pop(0)[1] if mine else "")
+        found.append(waiting.pop(0)[1] if mine else None)
     return found
 
 

@@ -17,7 +17,7 @@ from ..blob import Blob
 from ..errors import Error, NetError, UnknownName, add_to, did_you_mean
 from ..layer import Layer, create_layer
 from ..proto import minicaffe_pb2 as pb
-from ..proto.places import places_of
+from ..proto.places import Place, places_of
 from ..python_blob import python_blobs
 from . import log as net_log
 from . import weights
@@ -64,7 +64,7 @@ class Net:
             wanted.state.phase = phase  # type: ignore[assignment]
         self.phase: int = wanted.state.phase
         self.device = device or context.current().device
-        self.places = places_of(param)  # of its layers in the prototxt, or ""
+        self.places = places_of(param)  # of its layers in the prototxt, or None
         try:
             filtered = filter_net(wanted)
             self.param = insert_splits(filtered)
@@ -133,13 +133,13 @@ class Net:
     def _append(
         self,
         param: pb.LayerParameter,
-        place: str,
+        place: Place | None,
         available: set[str],
         needs_gradient: set[str],
     ) -> Node:
         """Make a layer, connect it and set it up."""
         log.info("Creating Layer %s", param.name)
-        folder = os.path.dirname(place.rpartition(":")[0])
+        folder = os.path.dirname(place.file) if place else ""
         layer = create_layer(param, self.device, param.phase, folder)
         names = list(param.bottom), list(param.top)
         node = Node(param, layer, place, bottom_names=names[0], top_names=names[1])

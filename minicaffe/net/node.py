@@ -19,6 +19,7 @@ from ..errors import Error, LayerError, add_to
 from ..layer import Layer
 from ..proto import minicaffe_pb2 as pb
 from ..proto.blob_proto import blob_from_proto, blob_shape, shape_matches
+from ..proto.places import Place
 from ..python_blob import plain
 
 
@@ -29,12 +30,12 @@ class Node:
     `tops` and `top_names` go in step, and so do `bottoms`, `bottom_names` and `propagate_down`
     (whether the layer is to give the gradient of that bottom). `loss_weights[i]` is the loss weight
     of top i; `losses` are the tops that have one. `needs_backward` says whether the layer goes
-    backward at all, for its parameters or for a bottom. `place` is its prototxt's "file:line".
+    backward at all, for its parameters or for a bottom. `place` is where it stands in its prototxt.
     """
 
     param: pb.LayerParameter
     layer: Layer
-    place: str = ""
+    place: Place | None = None
     bottoms: list[Blob] = field(default_factory=list)
     tops: list[Blob] = field(default_factory=list)
     losses: list[Blob] = field(default_factory=list)

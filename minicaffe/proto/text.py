@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from minicaffe.errors import ParseError
 
+from .places import Place
 from .reflection import Field, fields
 from .text_parser import TextParser
 
@@ -49,8 +50,8 @@ def read_text(path: str | PathLike[str], message: M) -> M:
     return message
 
 
-def read_text_and_places(path: str | PathLike[str], message: Message) -> list[str]:
-    """As `read_text`; where the layers of nets begin in the file, as "file:line"."""
+def read_text_and_places(path: str | PathLike[str], message: Message) -> list[Place]:
+    """As `read_text`; where the layers of nets stand in the file."""
     try:
         data = Path(path).read_bytes()
     except OSError as problem:

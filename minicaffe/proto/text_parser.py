@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from minicaffe.errors import ParseError
 
+from .places import Place
 from .reflection import Field, fields, required
 
 _SKIP = r"(?:[ \t\n\v\f\r]++|\#[^\n]*+)*+"  # white space and comments
@@ -61,18 +62,19 @@ class TextParser:
         self.pos = 0
         self.open: list[tuple[Message, int]] = []  # messages begun, and their brackets
         self.long_string: int | None = None  # where the last string of several lines began
-        self.layers: list[int] = []  # where the layers of nets began
+        self.layers: list[tuple[int, int]] = []  # brackets of the layers of nets
 
     def parse(self, message: Message) -> None:
         self._fields(message, "", 0)
 
-    def places(self) -> list[str]:
-        """Where the layers of the nets in the text begin, in its order: "file:line"."""
-        found, line, last = [], 1, 0
-        for at in self.layers:
-            line += self.text.count("\n", last, at)
-            last = at
-            found.append(f"{self.source}:{line}")
+    def places(self) -> list[Place]:
+        """Where the layers of the nets in the text stand, in its order."""
+        found, line, end = [], 1, 0
+        for opened, closed in self.layers:
+            first = line + self.text.count("\n", end, opened)
+            line = first + self.text.count("\n", opened, closed)
+            end = closed
+            found.append(Place(self.source, first, line))
         return found
 
     def _fields(self, message: Message, close: str, opened: int) -> None:
@@ -121,12 +123,12 @@ class TextParser:
         child = getattr(parent, field.name)
         if field.repeated:
             child = child.add()
-            if field.name in LAYERS and parent.DESCRIPTOR.name == "NetParameter":
-                self.layers.append(opened)
         else:
             child.SetInParent()
         self.pos += 1
         self._fields(child, close, opened)
+        if field.name in LAYERS and parent.DESCRIPTOR.name == "NetParameter":
+            self.layers.append((opened, self.pos))
 
     def _list(self, message: Message, field: Field) -> None:
         """[value, value, ...] of a repeated field."""

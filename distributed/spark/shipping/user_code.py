@@ -52,7 +52,7 @@ def collect_code(net: pb.NetParameter) -> Code:
     for layer, place in zip(net.layer, places_of(net), strict=True):
         name = _module_of(layer)
         if name:
-            beside = os.path.dirname(place.rpartition(":")[0])
+            beside = os.path.dirname(place.file) if place else ""
             _collect(name.partition(".")[0], [os.path.abspath(beside), os.getcwd()], code)
     return code
 
