@@ -6,8 +6,8 @@ import io
 from typing import Any
 
 from ..errors import extra
-from ._layered_layout import MARGIN, Layout
-from ._net_graph import Graph
+from ..net.layered_layout import MARGIN, Layout
+from ..net.net_graph import Graph
 
 FORMATS = ("png", "svg", "pdf")
 FONT = 9  # points

@@ -19,8 +19,7 @@ from typing import Any
 
 from ..errors import Error, NetError, extra
 from ..machine.whole_file import whole_file
-from ..proto import minicaffe_pb2 as pb
-from ._net_graph import (
+from ..net.net_graph import (
     BLOB,
     COLOURS,
     IN_PLACE,
@@ -32,6 +31,7 @@ from ._net_graph import (
     layer_lines,
     net_graph,
 )
+from ..proto import minicaffe_pb2 as pb
 
 __all__ = [
     "BLOB",

@@ -12,11 +12,11 @@ import pytest
 from minicaffe import TEST, TRAIN
 from minicaffe.cli import main
 from minicaffe.errors import Error, NetError
+from minicaffe.net.layered_layout import Layout
 from minicaffe.proto import minicaffe_pb2 as pb
 from minicaffe.proto.files import read_net
 from minicaffe.proto.text import parse_text
 from minicaffe.pycaffe import draw as drawing
-from minicaffe.pycaffe._layered_layout import Layout
 from minicaffe.pycaffe.draw import (
     Graph,
     Node,

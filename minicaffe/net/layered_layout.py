@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 
-from ._net_graph import Graph, Node
+from .net_graph import Graph, Node
 
 SWEEPS = 8
 CHARACTER, LINE, MARGIN = 0.075, 0.17, 0.12  # inches, of 9 point letters; around a label
