@@ -1,4 +1,4 @@
-"""The map of rooms to import names: three folders beside minicaffe/ are its sub-packages.
+"""The map of rooms to import names: four folders beside minicaffe/ are its sub-packages.
 
 `com` is itself: the names under which CaffeOnSpark's own programs import it.
 
@@ -6,6 +6,8 @@ The prototxts of examples/ are installed with them: `minicaffe warmup` runs some
 
 Everything else about the package stands in pyproject.toml.
 """
+
+from pathlib import Path
 
 from setuptools import find_namespace_packages, setup
 
@@ -15,6 +17,7 @@ ROOMS = {
     "minicaffe.layers": "layers",
     "minicaffe.kernels": "kernels",
     "minicaffe.distributed": "distributed",
+    "minicaffe.labs": "labs",
     "com": "com",  # the ancestor's names
 }
 
@@ -23,9 +26,15 @@ def packages() -> list[str]:
     """Every importable folder of the house, under its import name."""
     names = []
     for name, folder in ROOMS.items():
-        below = find_namespace_packages(folder, exclude=["*__pycache__*"])
+        below = find_namespace_packages(folder, exclude=["*__pycache__*", *labs()])
         names += [name, *(f"{name}.{package}" for package in below)]
     return names
+
+
+def labs() -> list[str]:
+    """The folders of labs: they are installed as files, not as packages."""
+    names = [path.parent.name for path in Path("labs").glob("*/lab.toml")]
+    return [pattern for name in names for pattern in (name, f"{name}.*")]
 
 
 setup(
@@ -35,6 +44,11 @@ setup(
         "": ["*.proto", "*.pyi", "py.typed", "log4j2.properties"],
         "minicaffe.examples": ["*/*.prototxt"],
         "minicaffe.kernels.cuda": ["_ptx/*.ptx"],  # of `make cuda-ptx`
+        "minicaffe.labs": [
+            f"{place}*.{kind}"
+            for place in ("", "*/", "*/tests/", "*/nets/", "*/given/**/", "*/solution/**/")
+            for kind in ("md", "toml", "py", "prototxt", "json", "txt")
+        ],
     },
     scripts=["minicaffe_submit.py"],  # spark-submit takes a file, not a command
 )

@@ -123,8 +123,9 @@ def nearest(name: str, known: Iterable[str], mark: str = "", all_when_none: bool
 def dispatch(package: str, prog: str, words: Sequence[str], notes: str = "") -> int:
     """Run the command of `package` that `words` names; without one, list them and the `notes`.
 
-    A command that has other commands below it names their package in `BELOW`; one that passes its
-    words on to another program says so in `PASSES_ON`, and gets them as `words`.
+    A command that has other commands below it names their package in `BELOW`, and may have
+    `notes()` for their list; one that passes its words on to another program says so in
+    `PASSES_ON`, and gets them as `words`.
     """
     known = describe(package)
     if not words or words[0] in HELP | {"help"}:
@@ -145,7 +146,9 @@ def dispatch(package: str, prog: str, words: Sequence[str], notes: str = "") -> 
     command = load(package, name)
     below: str | None = getattr(command, "BELOW", None)
     if below:
-        return dispatch(below, f"{prog} {name}", rest)
+        listed = not rest or rest[0] in HELP | {"help"}
+        more = command.notes() if listed and hasattr(command, "notes") else ""
+        return dispatch(below, f"{prog} {name}", rest, more)
     parser = Parser(prog=f"{prog} {name}", description=command.__doc__)
     command.configure(parser)
     if getattr(command, "PASSES_ON", False) and not HELP.intersection(rest[:1]):

@@ -1,5 +1,7 @@
 """Who may import whom: rooms import the core, the core no room, nobody the top floor.
 
+The labs stand on the top floor: they import anything, and only the command finds them, by name.
+
 And the measures of the house: no circles, nothing private from elsewhere, nothing too long.
 """
 
@@ -15,7 +17,7 @@ import pytest
 from tests.conftest import CHECKOUT
 
 ROOMS = ("layers", "kernels", "distributed")
-TOP_FLOOR = ("benchmarks", "tests", "examples")
+TOP_FLOOR = ("benchmarks", "tests", "examples", "labs")
 
 # What a folder may import when it is itself imported. Everything else is imported where it is used.
 AT_ONCE = {
@@ -28,6 +30,8 @@ AT_ONCE = {
     "kernels/cuda/_compile": {"numpy", "numba", "llvmlite"},
     "distributed": {"numpy"},
     "distributed/spark": {"numpy", "pyspark"},
+    "labs": {"numpy", "pytest"},  # pytest where a plugin of its own runs; commands have neither
+    "labs/commands": set(),
 }
 
 MOST_FILES = 25  # of a folder, on one level
@@ -38,11 +42,18 @@ MOST_ARGUMENTS = 10  # without a docstring that says why there are more
 
 
 def sources() -> list[Path]:
-    """Every source file of the core and the rooms, relative to the checkout."""
+    """Every source file of the core, the rooms and the labs, relative to the checkout."""
     found: list[Path] = []
-    for folder in ("minicaffe", *ROOMS):
+    for folder in ("minicaffe", *ROOMS, "labs"):
         found += (path.relative_to(CHECKOUT) for path in (CHECKOUT / folder).rglob("*.py"))
-    return sorted(path for path in found if not path.name.endswith("_pb2.py"))
+    return sorted(
+        path for path in found if not path.name.endswith("_pb2.py") and not is_of_a_lab(path)
+    )
+
+
+def is_of_a_lab(path: Path) -> bool:
+    """Whether a file is a lab's own: a test, a solution, what students are given."""
+    return path.parts[0] == "labs" and (CHECKOUT / "labs" / path.parts[1] / "lab.toml").is_file()
 
 
 def module_of(path: Path) -> str:
@@ -101,7 +112,7 @@ def room_of(module: str) -> str:
     parts = module.split(".")
     if parts[0] != "minicaffe":
         return ""
-    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "minicaffe"
+    return parts[1] if len(parts) > 1 and parts[1] in (*ROOMS, "labs") else "minicaffe"
 
 
 @pytest.mark.parametrize("path", sources(), ids=str)
@@ -109,10 +120,12 @@ def test_rooms_import_only_the_core_and_themselves(path: Path) -> None:
     own = room_of(module_of(path))
     for module, line, relative in imports(path, deep=True):
         room = room_of(module)
-        assert room in ("", "minicaffe", own), f"{path}:{line} imports the room of {module}"
-        if own in ROOMS and room == own:
+        assert own == "labs" or room in ("", "minicaffe", own), (
+            f"{path}:{line} imports the room of {module}"
+        )
+        if own != "minicaffe" and room == own:
             assert relative, f"{path}:{line} imports {module}: inside a room imports are relative"
-        if own in ROOMS and room == "minicaffe":
+        if own != "minicaffe" and room == "minicaffe":
             assert not relative, f"{path}:{line} imports {module}: write it in full"
 
 
@@ -120,7 +133,8 @@ def test_rooms_import_only_the_core_and_themselves(path: Path) -> None:
 def test_nobody_imports_the_top_floor(path: Path) -> None:
     for module, line, _ in imports(path, deep=True):
         top = module.removeprefix("minicaffe.").split(".")[0]
-        assert top not in TOP_FLOOR, f"{path}:{line} imports {module}"
+        inside = path.parts[0] == top == "labs"
+        assert inside or top not in TOP_FLOOR, f"{path}:{line} imports {module}"
 
 
 @pytest.mark.parametrize("path", sources(), ids=str)

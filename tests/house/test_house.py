@@ -11,13 +11,19 @@ import pytest
 
 from tests.conftest import CHECKOUT
 
-ROOMS = ("minicaffe", "layers", "kernels", "distributed")
+ROOMS = ("minicaffe", "layers", "kernels", "distributed", "labs")
 
 
 def sources(*folders: str) -> list[Path]:
     """The Python files below some folders, relative to the checkout; generated ones left out."""
     found = (path for folder in folders for path in (CHECKOUT / folder).rglob("*.py"))
-    return sorted(path.relative_to(CHECKOUT) for path in found if not path.name.endswith("_pb2.py"))
+    paths = (path.relative_to(CHECKOUT) for path in found if not path.name.endswith("_pb2.py"))
+    return sorted(path for path in paths if not is_of_a_lab(path))
+
+
+def is_of_a_lab(path: Path) -> bool:
+    """Whether a file is a lab's own: a test, a solution, what students are given."""
+    return path.parts[0] == "labs" and (CHECKOUT / "labs" / path.parts[1] / "lab.toml").is_file()
 
 
 def parse(path: Path) -> ast.Module:
