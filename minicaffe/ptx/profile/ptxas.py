@@ -22,19 +22,28 @@ class Assembled:
     shared: int
 
 
-@cache
 def find_ptxas() -> str | None:
     """The assembler: of a wheel, or on the path; None where there is none."""
+    return _find("ptxas")
+
+
+def find_nvdisasm() -> str | None:
+    """The disassembler, found likewise."""
+    return _find("nvdisasm")
+
+
+@cache
+def _find(program: str) -> str | None:
     for name in _PLACES:
         try:
             spec = find_spec(name)
         except ModuleNotFoundError:
             spec = None
         for folder in (spec.submodule_search_locations or ()) if spec else ():
-            found = Path(folder) / "bin" / "ptxas"
+            found = Path(folder) / "bin" / program
             if found.exists():
                 return str(found)
-    return shutil.which("ptxas")
+    return shutil.which(program)
 
 
 @cache

@@ -1,0 +1,121 @@
+"""What an instruction of NVIDIA's GPUs does, in a sentence.
+
+NVIDIA publishes their names alone ("CUDA Binary Utilities"); `RZ` is 0, `PT` is true, registers of
+64 bits are two of 32.
+"""
+
+from __future__ import annotations
+
+_SENTENCES = {
+    "FADD": "Adds two float32 numbers.",
+    "FMUL": "Multiplies two float32 numbers.",
+    "FFMA": "Multiplies two float32 numbers and adds a third, rounded once.",
+    "FFMA2": "Two multiply-adds of float32 at once.",
+    "FMNMX": "The smaller or the larger of two float32 numbers.",
+    "FSEL": "One of two float32 numbers, by a truth value.",
+    "FSET": "Compares two float32 numbers.",
+    "FSETP": "Compares two float32 numbers.",
+    "FCHK": "Whether a division needs its careful way.",
+    "MUFU": "A function of a float32, nearly: EX2 is 2 to a power, RCP 1 divided by, RSQ the"
+    " inverse root, LG2 the logarithm.",
+    "DADD": "Adds two float64 numbers.",
+    "DMUL": "Multiplies two float64 numbers.",
+    "DFMA": "Multiplies two float64 numbers and adds a third, rounded once.",
+    "DSETP": "Compares two float64 numbers.",
+    "HFMA2": "Two multiply-adds of float16 at once; of zeros: writes a constant.",
+    "HADD2": "Two additions of float16 at once; of zeros: writes a constant.",
+    "HMMA": "Multiplies two small matrices on a tensor core and adds a third.",
+    "IADD3": "Adds three integers.",
+    "VIADD": "Adds two integers.",
+    "UIADD3": "Adds three integers that all threads of the warp have alike.",
+    "IMAD": "Multiplies two integers and adds a third; with RZ it moves or adds.",
+    "UIMAD": "Multiplies two integers and adds a third, alike for the whole warp.",
+    "IABS": "An integer without its sign.",
+    "IMNMX": "The smaller or the larger of two integers.",
+    "VIMNMX": "The smaller or the larger of two integers.",
+    "ISETP": "Compares two integers.",
+    "UISETP": "Compares two integers that the warp's threads have alike.",
+    "LEA": "An address: a number moved to the left, plus another.",
+    "ULEA": "An address that the warp's threads have alike.",
+    "SHF": "Moves bits to the left or the right.",
+    "USHF": "Moves bits, alike for the whole warp.",
+    "LOP3": "A function of three bits, bit by bit: and, or, not both ...",
+    "ULOP3": "A function of three bits, bit by bit, alike for the whole warp.",
+    "PLOP3": "A function of truth values.",
+    "PRMT": "Four bytes of two words, in any order.",
+    "POPC": "How many bits are set.",
+    "FLO": "The place of the highest bit.",
+    "BREV": "The bits in the opposite order.",
+    "UFLO": "The place of the highest bit, alike for the whole warp.",
+    "UPOPC": "How many bits are set, alike for the whole warp.",
+    "USEL": "One of two values, alike for the whole warp.",
+    "SEL": "One of two values, by a truth value.",
+    "MOV": "Copies a value.",
+    "UMOV": "Copies a value that the warp's threads have alike.",
+    "R2UR": "Copies a value into a register of the whole warp.",
+    "S2R": "Reads who this thread is: SR_TID its number in the block, SR_CTAID that of the block.",
+    "S2UR": "Reads who this block is.",
+    "CS2R": "Reads a special register, or writes zeros.",
+    "P2R": "Truth values into a register.",
+    "R2P": "A register into truth values.",
+    "ULDC": "Reads an argument of the kernel, or a constant.",
+    "LDC": "Reads an argument of the kernel, or a constant.",
+    "LDG": "Reads from the GPU's memory.",
+    "STG": "Writes into the GPU's memory.",
+    "LDS": "Reads from the block's shared memory.",
+    "STS": "Writes into the block's shared memory.",
+    "LDL": "Reads from memory of this thread alone: what found no room in registers.",
+    "STL": "Writes into memory of this thread alone: what found no room in registers.",
+    "LD": "Reads from memory.",
+    "ST": "Writes into memory.",
+    "LDSM": "Loads small matrices from shared memory as tensor cores want them.",
+    "LDGSTS": "Begins to copy from the GPU's memory to shared memory, in the background.",
+    "LDGDEPBAR": "Makes a group of the copies begun before.",
+    "DEPBAR": "Waits until at most so many groups of copies are still under way.",
+    "ATOM": "Changes a number in memory as one step; gives what was there.",
+    "ATOMG": "Changes a number in the GPU's memory as one step; gives what was there.",
+    "ATOMS": "Changes a number in shared memory as one step; gives what was there.",
+    "RED": "Changes a number in memory as one step.",
+    "MEMBAR": "What was written before is seen by others before what is written after.",
+    "ERRBAR": "Waits for errors of memory.",
+    "CCTL": "Forgets what the cache holds.",
+    "SHFL": "Gets a number from another thread of the warp, without memory.",
+    "VOTE": "Asks all threads of the warp something.",
+    "VOTEU": "Asks all threads of the warp something; the answer is the warp's.",
+    "MATCH": "Which threads of the warp have the same number.",
+    "REDUX": "Sums a number over the threads of the warp.",
+    "BAR": "Waits until all threads of the block are here.",
+    "WARPSYNC": "Waits until the threads of the warp are here.",
+    "BSSY": "Here threads of the warp may part; it says where they meet again.",
+    "BSYNC": "Here threads of the warp that parted meet again.",
+    "BREAK": "Threads leave the place where the others meet.",
+    "BMOV": "Copies the place where threads meet.",
+    "BRA": "Jumps.",
+    "BRX": "Jumps to one of several places.",
+    "JMP": "Jumps.",
+    "CALL": "Calls a function.",
+    "RET": "Ends the function.",
+    "EXIT": "Ends the thread.",
+    "NOP": "Nothing.",
+    "YIELD": "Lets another warp go first.",
+    "NANOSLEEP": "Waits some nanoseconds.",
+    "F2I": "A floating-point number into an integer.",
+    "I2F": "An integer into a floating-point number.",
+    "I2FP": "An integer into a float32.",
+    "F2F": "A floating-point number into another type.",
+    "F2FP": "Floating-point numbers into a shorter type.",
+    "FRND": "Rounds to a whole number.",
+    "I2I": "An integer into another type.",
+}
+
+
+def note(mnemonic: str, operands: str, condition: str = "") -> str:
+    """A sentence for an instruction; "" for one that is not known."""
+    sentence = _SENTENCES.get(mnemonic.partition(".")[0], "")
+    if condition and sentence:
+        register = condition.lstrip("@!")
+        sentence = (
+            f"Only where {register} is {'false' if '!' in condition else 'true'}:"
+            f" {sentence[0].lower()}{sentence[1:]}"
+        )
+    return sentence
