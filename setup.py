@@ -26,7 +26,7 @@ def packages() -> list[str]:
     """Every importable folder of the house, under its import name."""
     names = []
     for name, folder in ROOMS.items():
-        below = find_namespace_packages(folder, exclude=["*__pycache__*", *labs()])
+        below = find_namespace_packages(folder, exclude=["*__pycache__*", "*.templates", *labs()])
         names += [name, *(f"{name}.{package}" for package in below)]
     return names
 
@@ -44,6 +44,7 @@ setup(
         "": ["*.proto", "*.pyi", "py.typed", "log4j2.properties"],
         "minicaffe.examples": ["*/*.prototxt"],
         "minicaffe.kernels.cuda": ["_ptx/*.ptx"],  # of `make cuda-ptx`
+        "minicaffe.inspection": ["templates/*"],
         "minicaffe.labs": [
             f"{place}*.{kind}"
             for place in ("", "*/", "*/tests/", "*/nets/", "*/given/**/", "*/solution/**/")
