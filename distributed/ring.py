@@ -166,7 +166,13 @@ class RingCommunicator(Communicator):
         self._run(kind, flat, walk, rounding)
 
     def _run(self, kind: Kind, flat: Array, walk: Walk, rounding: Rounding | None = None) -> None:
-        """One collective."""
+        """One collective: send the walk's segments to the right, take in those from the left.
+
+        The first `walk.reduced` of these arrive in the scratch memory and are added to what is
+        here; the others arrive where they belong. Counts the payloads in `bytes_sent`, and the
+        collective in the sequence number of its frames. Whatever goes wrong, both links are closed,
+        so that the neighbours know.
+        """
         to_right, from_left, lead, reduced = walk
         carried, dtype = flat, DTYPES[flat.dtype]
         if rounding is not None:
@@ -180,12 +186,8 @@ class RingCommunicator(Communicator):
                 chunk, start, end = from_left[arrived]
                 here = flat[start:end]
                 if rounding is not None:
-                    there = carried[start:end]
-                    if arrived < reduced:
-                        rounding.add(scratch[: end - start], here)
-                        rounding.encode(here, there)
-                    if arrived >= reduced or chunk == self.rank:
-                        rounding.decode(there, here)
+                    term = scratch[: end - start] if arrived < reduced else None
+                    _take_rounded(rounding, term, here, carried[start:end], chunk == self.rank)
                 elif arrived < reduced:
                     np.add(here, scratch[: end - start], out=here)
         except BaseException:
@@ -238,3 +240,17 @@ class RingCommunicator(Communicator):
         for _, start, end in lead:
             rounding.encode(flat[start:end], self._halves[start:end])
         return self._halves[: flat.size]
+
+
+def _take_rounded(
+    rounding: Rounding, term: Array | None, here: Array, there: Array, complete: bool
+) -> None:
+    """Add a rounded term to what is `here`, or replace it by the sum that has come `there`.
+
+    `there` is what walks on; where the sum is `complete` this rank takes its rounded one too.
+    """
+    if term is not None:
+        rounding.add(term, here)
+        rounding.encode(here, there)
+    if term is None or complete:
+        rounding.decode(there, here)

@@ -61,7 +61,7 @@ def test_an_error_names_file_and_key(tmp_path: Path, old: str, new: str, said: s
 def test_an_unknown_lab_and_task_are_told_with_those_there_are() -> None:
     with pytest.raises(course.LabError, match=r"no lab 'rnig' \(there are: .*did you mean 'ring'"):
         course.load("rnig")
-    with pytest.raises(course.LabError, match="lab ring has no task 'x' .there are: bounds"):
+    with pytest.raises(course.LabError, match="lab ring has no task 'x' .there are: bounds, "):
         course.load("ring").task("x")
 
 
