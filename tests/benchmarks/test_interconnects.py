@@ -72,7 +72,9 @@ def wait_for(condition) -> None:
 @needs_hosts
 def test_hosts_go_with_their_owner_whatever_ends_it(tmp_path):
     program = (
+        "import signal\n"
         "from benchmarks.interconnects.netlab import Netlab\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below nohup\n"
         "lab = Netlab(2)\n"
         "print(lab.switch, *(host.keeper for host in lab.hosts), flush=True)\n"
         "input()\n"

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import CHECKOUT
 
 ROOMS = ("layers", "kernels", "distributed")
@@ -115,47 +113,54 @@ def room_of(module: str) -> str:
     return parts[1] if len(parts) > 1 and parts[1] in (*ROOMS, "labs") else "minicaffe"
 
 
-@pytest.mark.parametrize("path", sources(), ids=str)
-def test_rooms_import_only_the_core_and_themselves(path: Path) -> None:
-    own = room_of(module_of(path))
-    for module, line, relative in imports(path, deep=True):
-        room = room_of(module)
-        assert own == "labs" or room in ("", "minicaffe", own), (
-            f"{path}:{line} imports the room of {module}"
-        )
-        if own != "minicaffe" and room == own:
-            assert relative, f"{path}:{line} imports {module}: inside a room imports are relative"
-        if own != "minicaffe" and room == "minicaffe":
-            assert not relative, f"{path}:{line} imports {module}: write it in full"
+def test_rooms_import_only_the_core_and_themselves() -> None:
+    faults = []
+    for path in sources():
+        own = room_of(module_of(path))
+        for module, line, relative in imports(path, deep=True):
+            room = room_of(module)
+            if own != "labs" and room not in ("", "minicaffe", own):
+                faults.append(f"{path}:{line} imports the room of {module}")
+            if own != "minicaffe" and room == own and not relative:
+                faults.append(f"{path}:{line} imports {module}: inside a room imports are relative")
+            if own != "minicaffe" and room == "minicaffe" and relative:
+                faults.append(f"{path}:{line} imports {module}: write it in full")
+    assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("path", sources(), ids=str)
-def test_nobody_imports_the_top_floor(path: Path) -> None:
-    for module, line, _ in imports(path, deep=True):
-        top = module.removeprefix("minicaffe.").split(".")[0]
-        inside = path.parts[0] == top == "labs"
-        assert inside or top not in TOP_FLOOR, f"{path}:{line} imports {module}"
+def test_nobody_imports_the_top_floor() -> None:
+    faults = []
+    for path in sources():
+        for module, line, _ in imports(path, deep=True):
+            top = module.removeprefix("minicaffe.").split(".")[0]
+            inside = path.parts[0] == top == "labs"
+            if top in TOP_FLOOR and not inside:
+                faults.append(f"{path}:{line} imports {module}")
+    assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("path", sources(), ids=str)
-def test_libraries_are_imported_where_they_are_used(path: Path) -> None:
-    folder = max((key for key in AT_ONCE if path.is_relative_to(key)), key=len)
-    allowed = AT_ONCE[folder] | {"minicaffe"} | sys.stdlib_module_names
-    for module, line, _ in imports(path, deep=False):
-        library = module.split(".")[0]
-        assert library in allowed, (
-            f"{path}:{line} imports {library} at once; {folder} may: {sorted(AT_ONCE[folder])}"
-        )
+def test_libraries_are_imported_where_they_are_used() -> None:
+    faults = []
+    for path in sources():
+        folder = max((key for key in AT_ONCE if path.is_relative_to(key)), key=len)
+        allowed = AT_ONCE[folder] | {"minicaffe"} | sys.stdlib_module_names
+        for module, line, _ in imports(path, deep=False):
+            library = module.split(".")[0]
+            if library not in allowed:
+                may = ", ".join(sorted(AT_ONCE[folder]))
+                faults.append(f"{path}:{line} imports {library} at once; {folder} may: {may}")
+    assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("path", sources(), ids=str)
-def test_nobody_imports_what_is_private_elsewhere(path: Path) -> None:
-    module = module_of(path)
-    for name, line, _ in imports(path, deep=True):
-        owner = owner_of(name)
-        assert not owner or f"{module}.".startswith(f"{owner}."), (
-            f"{path}:{line} imports {name}, which is private to {owner}"
-        )
+def test_nobody_imports_what_is_private_elsewhere() -> None:
+    faults = []
+    for path in sources():
+        module = module_of(path)
+        for name, line, _ in imports(path, deep=True):
+            owner = owner_of(name)
+            if owner and not f"{module}.".startswith(f"{owner}."):
+                faults.append(f"{path}:{line} imports {name}, which is private to {owner}")
+    assert not faults, "\n".join(faults)
 
 
 def owner_of(module: str) -> str:
@@ -224,11 +229,14 @@ def test_a_folder_is_seen_at_a_glance() -> None:
     assert not many
 
 
-@pytest.mark.parametrize("path", sources(), ids=str)
-def test_files_and_functions_are_short(path: Path) -> None:
-    text = (CHECKOUT / path).read_text(encoding="utf-8")
-    assert text.count("\n") <= MOST_LINES_OF_A_FILE
-    assert not list(long_functions(ast.parse(text)))
+def test_files_and_functions_are_short() -> None:
+    faults = []
+    for path in sources():
+        text = (CHECKOUT / path).read_text(encoding="utf-8")
+        if text.count("\n") > MOST_LINES_OF_A_FILE:
+            faults.append(f"{path} has more than {MOST_LINES_OF_A_FILE} lines")
+        faults += (f"{path}, {fault}" for fault in long_functions(ast.parse(text)))
+    assert not faults, "\n".join(faults)
 
 
 def long_functions(tree: ast.Module) -> Iterator[str]:
