@@ -37,7 +37,7 @@ function showStep(data, step, most) {
   const go = () => select({ kernel: "", file: first.file, line: first.line });
   return make("div", { class: "call" },
     make("p", { class: "function" }, button(`${first.family}.${first.function}`, go, { class: "link", title: `${first.file}:${first.line}` })),
-    make("p", { class: "arguments" }, first.arguments.flatMap((each, at) => [at ? " · " : "", make("span", {}, each)])),
+    make("p", { class: "arguments" }, first.arguments.flatMap((each) => [make("span", { title: each }, each), " "])),
     step.map((call) => showDevice(data, call, most)));
 }
 
@@ -51,7 +51,8 @@ function showDevice(data, call, most) {
 
 function showKernel(data, call, kernel) {
   const detail = make("span", { class: "detail" }, kernel.detail);
-  const inside = [make("code", {}, kernel.kernel), detail, make("span", { class: "ms" }, `${ms(kernel.ms)} ms`)];
+  const what = make("span", { class: "what" }, make("code", {}, breakable(kernel.kernel)), " ", detail);
+  const inside = [what, make("span", { class: "ms" }, `${ms(kernel.ms)} ms`)];
   if (!data.listings[kernel.listing]) return make("p", { class: "kernel none" }, inside);
   const pick = () => select({ kernel: kernel.listing });
   return make("button", { type: "button", class: "kernel", click: pick, "data-kernel": kernel.listing }, inside);

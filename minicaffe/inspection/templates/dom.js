@@ -44,6 +44,11 @@ function highlighted(line) {
   return words;
 }
 
+// A name that may go on in the next line after a dot and before a _, rather than anywhere.
+function breakable(name) {
+  return name.split(/(?<=\.)|(?=_)/).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
+}
+
 // Let one place of a scrolling pane be seen; nothing else moves, and no animation.
 function reveal(node) {
   const pane = node.closest(".pane");

@@ -60,13 +60,36 @@ function passFacts(layer, pass) {
 function layerDoc(layer) {
   const place = button(`${layer.file}:${layer.first_line}`,
     () => select({ kernel: "", file: layer.file, line: layer.first_line }), { class: "link" });
-  return [make("pre", { class: "doc" }, layer.doc), make("p", {}, place)];
+  return [make("div", { class: "doc" }, docBlocks(layer.doc)), make("p", {}, place)];
+}
+
+// Paragraphs flow; what is indented, formulas and examples, stays as it is.
+function docBlocks(text) {
+  const blocks = [];
+  for (const line of text.split("\n")) {
+    const kind = /^\s/.test(line) ? "pre" : line ? "p" : "";
+    const last = blocks[blocks.length - 1];
+    if (last && (last.kind === kind || (kind === "" && last.kind === "pre"))) last.lines.push(line);
+    else blocks.push({ kind, lines: [line] });
+  }
+  return blocks.filter((block) => block.kind).map(({ kind, lines }) =>
+    kind === "pre" ? make("pre", {}, dedented(lines).join("\n").trimEnd()) : make("p", {}, coded(lines.join(" "))));
+}
+
+function dedented(lines) {
+  const depth = Math.min(...lines.filter((line) => line.trim()).map((line) => line.search(/\S/)));
+  return lines.map((line) => line.slice(depth));
+}
+
+// Words between back quotes are code.
+function coded(text) {
+  return text.split("`").map((part, at) => (at % 2 ? make("code", {}, part) : part));
 }
 
 function showArray(array) {
   const size = shape(array.shape);
   return make("div", { class: "array" },
-    make("p", {}, make("code", {}, array.name), ` ${size}`),
+    make("p", {}, make("code", {}, /^\d+$/.test(array.name) ? `blobs[${array.name}]` : array.name), ` ${size}`),
     statsRow("values", array.stats), array.gradient ? statsRow("gradient", array.gradient) : "");
 }
 

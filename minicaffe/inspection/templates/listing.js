@@ -50,6 +50,7 @@ function showHead(listing, name) {
   const isHidden = byId("listing").classList.contains("no-addresses");
   const filter = make("label", {}, make("input", { type: "checkbox", id: "addresses", checked: isHidden }), "hide address arithmetic");
   filter.firstChild.addEventListener("change", (event) => byId("listing").classList.toggle("no-addresses", event.target.checked));
+  filter.hidden = !listing.forms[name] || !listing.forms[name].rows.kind.includes("address");
   const wide = byId("path").classList.contains("wide-code");
   const widen = button("whole width", () => {
     const now = byId("path").classList.toggle("wide-code");
@@ -57,6 +58,11 @@ function showHead(listing, name) {
   }, { class: "tab", "aria-pressed": String(wide) });
   fill(tools, make("span", { class: "tabs", role: "group", "aria-label": "Text" }, tabs), filter, widen);
   fill(byId("code-head"), make("p", {}, make("b", {}, `${listing.device} · ${listing.kernel}`), make("span", { title: listing.signature }, listing.signature)));
+}
+
+// What a row of the text that is shown is called.
+function unit() {
+  return currentForm() === "numpy" ? "array operation" : "instruction";
 }
 
 function placeOf(data, form, row) {
@@ -106,7 +112,7 @@ function instruction(data, form, row, text, depth, hues) {
   const given = { type: "button", class: `row k-${kind}${tint === undefined ? "" : " coloured"}`, tabindex: -1, "data-row": row };
   given.style = tint === undefined ? { "--depth": depth } : { "--depth": depth, "--hue": tint };
   given.click = () => pickRow(row, file, line);
-  const [, start, word, rest] = /^(\s*)(\S*)(.*)$/s.exec(text);
+  const [, start, word, rest] = /^(\s*(?:%\S+ = )?)(\S*)(.*)$/s.exec(text);
   return make("button", given,
     make("span", { class: "number" }, line && kind !== "label" ? String(line) : ""),
     make("span", { class: "depth" }),

@@ -14,9 +14,9 @@ function summary(data) {
 
 function placeInWords(listing) {
   if (!listing) return selection.layer || selection.group ? "Pick a kernel to see what it became." : "";
-  if (!selection.line) return "Pick a line of Python, or an instruction.";
+  if (!selection.line) return `Pick a line of Python, or an ${unit()}.`;
   const lit = byId("listing").querySelectorAll(".row.lit").length;
-  return `Line ${selection.line} of ${selection.file || listing.file}: ${count(lit, "instruction")}.`;
+  return `Line ${selection.line} of ${selection.file || listing.file}: ${count(lit, unit())}.`;
 }
 
 function refresh(data, changed, isFromAddress) {

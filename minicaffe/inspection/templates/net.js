@@ -57,7 +57,7 @@ function drawEdge(edge, em) {
   const points = edge.points.map((point) => point.join(",")).join(" ");
   return draw("g", { class: "edge" },
     draw("polyline", { points, "marker-end": "url(#arrow)" }),
-    edge.label.split("\n").map((line, at) => draw("text", { x: edge.x, y: edge.y - em * 0.4 - at * em * 1.2 }, line)));
+    edge.label.split("\n").map((line, at) => draw("text", { x: edge.x + em * 0.5, y: edge.y - em * 0.4 - at * em * 1.2 }, line)));
 }
 
 // ---- the table ----

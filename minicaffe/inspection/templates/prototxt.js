@@ -15,7 +15,7 @@ function showPrototxt(data) {
     return make("button", { type: "button", class: "row", tabindex: -1, click: pick, "data-layer": layer.name }, inside);
   });
   fill(byId("prototxt-rows"), rows, putIn(data, most), updateRow(data));
-  byId("prototxt-title").append(make("span", { class: "file" }, data.prototxt.file));
+  byId("prototxt-title").title = data.prototxt.file;
 }
 
 function timeOf(layer) {

@@ -33,11 +33,11 @@ function sourceRows(data, file, [first, last], listing, counts, hues) {
   for (let line = first; line <= last; line++) {
     const place = `${file} ${line}`, found = counts.get(place);
     const isOutside = listing && (line < listing.first_line || line > listing.last_line) && !found;
-    const inside = [make("span", { class: "number" }, String(line)), make("code", {}, highlighted(data.sources[file][line - 1] || []))];
+    const inside = [make("span", { class: "number" }, String(line)), make("span", { class: "count" }, found ? String(found) : ""), make("code", {}, highlighted(data.sources[file][line - 1] || []))];
     const given = { class: `row${isOutside ? " outside" : ""}`, "data-place": place };
     if (found) {
-      const said = count(found, "instruction");
-      inside.push(make("span", { class: "count", title: said }, String(found)));
+      const said = count(found, unit());
+      inside[1].title = said;
       Object.assign(given, { type: "button", tabindex: -1, style: { "--hue": hues.get(place) }, click: () => pickLine(file, line) });
     }
     given.class += found ? " coloured" : " plain";
