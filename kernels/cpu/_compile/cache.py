@@ -43,13 +43,16 @@ SETTINGS = (
 DIGEST = hashlib.sha256().digest_size
 
 
+variant = ""  # of the folder: the process that compiles with lines for the inspector has its own
+
+
 @cache
 def folder() -> Path:
     """Where compiled kernels are kept: see the head of this file."""
     config: Any = numba.config
     processor = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
     checked = "-checked" if config.BOUNDSCHECK else ""
-    return base() / f"{processor}-numba{numba.__version__}{checked}"
+    return base() / f"{processor}-numba{numba.__version__}{checked}{variant}"
 
 
 def safe_folder() -> Path | None:
@@ -61,6 +64,18 @@ def safe_folder() -> Path | None:
 def _compiler_stamp() -> str:
     """A hash of what changes the machine code of all kernels alike."""
     return hashlib.sha256(b"".join(_source(sys.modules[name]) for name in COMPILER)).hexdigest()
+
+
+def read_whole(path: Path | None) -> bytes:
+    """What `write_whole` wrote; nothing if the disk was full then, or a copy was cut short."""
+    kept = read_own(path) if path else b""
+    digest, data = kept[:DIGEST], kept[DIGEST:]
+    return data if hashlib.sha256(data).digest() == digest else b""
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Keep bytes, after their hash."""
+    write(path, hashlib.sha256(data).digest() + data)
 
 
 class KernelCache(_Cache):  # type: ignore[misc]
@@ -83,10 +98,9 @@ class KernelCache(_Cache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled code for a signature, or None."""
         target_context.refresh()
-        path = self._file(sig, target_context.codegen())
-        kept = read_own(path) if path else b""
-        digest, data = kept[:DIGEST], kept[DIGEST:]
-        if hashlib.sha256(data).digest() == digest:  # else: a disk that was full, a copy cut short
+        path = self.file(sig, target_context.codegen())
+        data = read_whole(path)
+        if data:
             try:
                 return CompileResult._rebuild(target_context, *pickle.loads(data))
             except Exception as error:
@@ -102,13 +116,12 @@ class KernelCache(_Cache):  # type: ignore[misc]
                 f"kernel {self._body.__qualname__} holds an address of this process (a pointer or "
                 "a large global array), and so cannot be kept for the next: pass it as an argument"
             )
-        path = self._file(sig, data.codegen)
-        if path is None:
-            return
-        code: bytes = dumps(data._reduce())
-        write(path, hashlib.sha256(code).digest() + code)
+        path = self.file(sig, data.codegen)
+        if path is not None:
+            write_whole(path, dumps(data._reduce()))
 
-    def _file(self, sig: Any, codegen: Any) -> Path | None:
+    def file(self, sig: Any, codegen: Any) -> Path | None:
+        """Where the code for a signature is kept; None where nothing is."""
         place = safe_folder()
         if place is None:
             return None

@@ -243,6 +243,7 @@ def _numbers(args: Iterable[Any]) -> int:
 
 
 known: list[Kernel[Any]] = []  # all whose modules have been imported
+functions: list[Any] = []  # compiled ones, of kernels and of what they call
 
 
 def _compiled(
@@ -266,6 +267,7 @@ def _compiled(
         **options,
     )
     dispatcher._cache = KernelCache(named, dispatcher.targetoptions, compiler.__name__)
+    functions.append(dispatcher)
     return dispatcher
 
 

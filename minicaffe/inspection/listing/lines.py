@@ -73,10 +73,15 @@ def form_of(title: str, parts: Sequence[Part], missing: str = "") -> Form:
     return Form(title, tuple(rows), tuple(functions), tuple(loops), missing)
 
 
-def number_labels(lines: list[Line]) -> None:
-    """Keep the labels that something jumps to, as L1, L2 ..."""
+def drop_labels(lines: list[Line]) -> None:
+    """Keep the labels that something jumps to."""
     wanted = {name for line in lines for name in line.targets}
     lines[:] = [line for line in lines if not line.label or line.label in wanted]
+
+
+def number_labels(lines: list[Line]) -> None:
+    """Keep the labels that something jumps to, as L1, L2 ..."""
+    drop_labels(lines)
     found = [line.label for line in lines if line.label]
     numbers = {name: f"L{place}" for place, name in enumerate(found, 1)}
     for line in lines:
