@@ -4,13 +4,13 @@
 PYTHON ?= python3
 VENV   ?= .venv
 bin    := $(VENV)/bin
-rooms  := minicaffe layers kernels distributed
+rooms  := minicaffe layers kernels distributed labs
 pip     = $(bin)/python narrate.py --shows-itself \
 	$(bin)/python -m pip install --disable-pip-version-check --no-input --progress-bar on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-vectors test-newest test-across test-spark test-spark-jobs test-cuda-compile test-rdma test-slow test-all lint types bench bench-interconnects docs clean java named
+.PHONY: help demo check test test-vectors test-newest test-across test-spark test-spark-jobs test-cuda-compile test-rdma test-slow test-all lint types bench bench-interconnects docs lab labs clean java named named-lab
 
 help:  ## list the verbs
 	@echo "minicaffe: make VERB"
@@ -107,7 +107,7 @@ lint: $(VENV)/dev.stamp  ## ruff: style and imports
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
 
-types: $(VENV)/dev.stamp  ## mypy --strict on the four rooms
+types: $(VENV)/dev.stamp  ## mypy --strict on the five rooms
 	@$(bin)/mypy $(rooms)
 
 bench: $(VENV)/dev.stamp  ## a selection of the benchmarks; `python -m benchmarks` has all of them
@@ -119,6 +119,25 @@ bench-interconnects: $(VENV)/dev.stamp  ## sums and a training on the loopback a
 
 docs: $(VENV)/dev.stamp  ## the pages of layers, made of their docstrings
 	@$(bin)/python docs/build.py
+
+# A lab needs no Spark and no CUDA unless it says so; what it says is installed then.
+DIR ?= my-labs/$(LAB)
+
+lab: named-lab $(firstword $(wildcard $(VENV)/dev.stamp) $(VENV)/check.stamp)  ## a course lab in a folder of its own: make lab LAB=ring
+	@needs=$$($(bin)/python -c '$(lacks)') || exit 1; test -z "$$needs" || { \
+		echo "[set-up] what the lab $(LAB) needs: $$needs"; $(pip) --editable ".[$$needs]"; }
+	@test -e '$(DIR)/.lab.json' || $(bin)/minicaffe lab start '$(LAB)' '$(DIR)'
+	@cd '$(DIR)' && '$(CURDIR)/$(bin)/minicaffe' lab check || \
+		echo "Read $(DIR)/README.md, write, then: make lab LAB=$(LAB)"
+
+lacks := from minicaffe.labs.course import *; from minicaffe.labs.publish import extras; \
+	lab = load("$(LAB)"); print(",".join(extras(lab)) if lab.missing() else "")
+
+named-lab:
+	@test -n '$(LAB)' || { echo "make lab LAB=ring: LAB is a lab (minicaffe lab lists them, and labs/README.md)"; exit 2; }
+
+labs: $(VENV)/dev.stamp java  ## all course labs are fit to be handed out (about six minutes on two cores)
+	@$(bin)/minicaffe lab verify
 
 clean:  ## remove what the verbs made, the virtual environment too
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks

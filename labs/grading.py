@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +50,7 @@ class Result:
 
 def public_tests(lab: Lab, task: Task) -> list[str]:
     """The files of the lab's own tests for a task."""
-    return [str(lab.folder / "tests" / name) for name in task.tests]
+    return [shlex.quote(str(lab.folder / "tests" / name)) for name in task.tests]
 
 
 def check(folder: Path, lab: Lab, task: Task, seed: int = 0) -> Result:
@@ -61,16 +63,18 @@ def check(folder: Path, lab: Lab, task: Task, seed: int = 0) -> Result:
 
 
 def check_hidden(
-    folder: Path, lab: Lab, task: Task, checkout: Path, seed: int = 0, more: tuple[str, ...] = ()
+    folder: Path, lab: Lab, task: Task, root: Path, tests: Sequence[str], seed: int = 0
 ) -> Result:
-    """Run the product's own tests for a task, which a checkout has, and `more`."""
+    """Run other tests for a task: the product's in a checkout, or the staff's.
+
+    The settings of pytest are those of `root`, if it has a pyproject.toml.
+    """
     kind, sentence = fault(folder, lab, task)
     if kind:
         return Result(task, kind, 0, 0, 0.0, sentence)
-    words = pytest_words(
-        [*task.product_tests, *more], checkout, folder, checkout / "pyproject.toml"
-    )
-    return attempt(folder, task, words, checkout, seed, 4 * task.seconds)
+    settings = root / "pyproject.toml"
+    words = pytest_words(tests, root, folder, settings if settings.is_file() else None)
+    return attempt(folder, task, words, root, seed, 4 * task.seconds)
 
 
 def attempt(

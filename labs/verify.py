@@ -96,7 +96,7 @@ class Verifier:
             self._must_pass(report, result, f"{seconds} reference")
         report.tests = result.total
         if task.product_tests and root is not None:
-            result = check_hidden(folder, self.lab, task, root)
+            result = check_hidden(folder, self.lab, task, root, task.product_tests)
             report.hidden = result.total
             self._must_pass(report, result, "reference, product's tests")
         return report

@@ -133,6 +133,8 @@ def test_make_alone_lists_the_verbs() -> None:
         "types",
         "bench",
         "docs",
+        "lab",
+        "labs",
         "clean",
         "help",
     }
