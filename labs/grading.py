@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from .children import Run, environment, pytest_words, run
 from .course import ROOT, Lab, LabError, Task
 from .folder import fault
 from .sentences import of_stacks
+
+#: What runs pytest: words, variables, working directory, seconds.
+Runner = Callable[[Sequence[str], Mapping[str, str], Path, float], Run]
 
 #: How an attempt ends; "right" is all tests passed.
 KINDS = (
@@ -53,13 +56,13 @@ def public_tests(lab: Lab, task: Task) -> list[str]:
     return [shlex.quote(str(lab.folder / "tests" / name)) for name in task.tests]
 
 
-def check(folder: Path, lab: Lab, task: Task, seed: int = 0) -> Result:
+def check(folder: Path, lab: Lab, task: Task, seed: int = 0, runner: Runner = run) -> Result:
     """Run the lab's own tests of a task against the files of a folder."""
     kind, sentence = fault(folder, lab, task)
     if kind:
         return Result(task, kind, 0, 0, 0.0, sentence)
     words = pytest_words(public_tests(lab, task), ROOT.parent, folder, None)
-    return attempt(folder, task, words, folder, seed)
+    return attempt(folder, task, words, folder, seed, runner=runner)
 
 
 def check_hidden(
@@ -78,16 +81,22 @@ def check_hidden(
 
 
 def attempt(
-    folder: Path, task: Task, words: list[str], cwd: Path, seed: int, seconds: float = 0
+    folder: Path,
+    task: Task,
+    words: list[str],
+    cwd: Path,
+    seed: int,
+    seconds: float = 0,
+    runner: Runner = run,
 ) -> Result:
     """Run pytest with these words; where it crashes, once more with kernels as Python."""
     limit = seconds or task.seconds
     checks = {} if task.speed else {"NUMBA_BOUNDSCHECK": "1"}
-    done = run(words, environment(folder, seed, **checks), cwd, limit)
+    done = runner(words, environment(folder, seed, **checks), cwd, limit)
     result = judge(done, task, folder)
     if result.kind == "crashed" and not task.speed:
         plain = environment(folder, seed, NUMBA_DISABLE_JIT="1")
-        again = judge(run([*words, "-x"], plain, cwd, limit), task, folder)
+        again = judge(runner([*words, "-x"], plain, cwd, limit), task, folder)
         if again.kind == "wrong" and again.sentence:
             result.sentence += f"; as Python: {again.sentence}"
     return result

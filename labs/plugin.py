@@ -126,6 +126,9 @@ class Record:
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
         """Have the sentence of a file that could not be imported."""
         outcome: Any = yield
+        if isinstance(outcome.exception, SystemExit):  # of the student's file; it ends the session
+            said = of_exception(outcome.exception, self._folder)
+            self.write("done", test=collector.nodeid, passed=False, sentence=said)
         report = outcome.get_result()
         call = getattr(report, "call", None)
         if report.failed and call is not None and call.excinfo is not None:

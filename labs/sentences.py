@@ -17,6 +17,8 @@ LONGEST = 400  # characters
 
 def of_exception(error: BaseException, folder: Path) -> str:
     """An exception in one sentence; where it comes from the student's file, with file and line."""
+    if isinstance(error, pytest.Collector.CollectError) and error.__cause__ is not None:
+        error = error.__cause__  # what kept the test file from being imported
     stub = _stub(error)
     if stub:
         return stub
