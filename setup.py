@@ -26,7 +26,8 @@ def packages() -> list[str]:
     """Every importable folder of the house, under its import name."""
     names = []
     for name, folder in ROOMS.items():
-        below = find_namespace_packages(folder, exclude=["*__pycache__*", "*.templates", *labs()])
+        no_code = ["*__pycache__*", "*.templates", *(labs() if folder == "labs" else ())]
+        below = find_namespace_packages(folder, exclude=no_code)
         names += [name, *(f"{name}.{package}" for package in below)]
     return names
 

@@ -1,7 +1,8 @@
 """The commands of a handout, run as a student who has written everything would run them.
 
 Taken are the lines of code blocks (indented, or fenced) that begin with `minicaffe`, `cd` or
-`python`, with or without `$ `; two spaces end a command. What waits for a person is left out.
+`python`, with or without `$ ` or variables (`NAME=value`) before them; two spaces end a command.
+What waits for a person is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 from .course import Lab
 from .release import released
 
-COMMAND = re.compile(r"^(?: {4}|\t)?(?:\$ )?((?:minicaffe|cd|python) .*?)(?: {2,}.*)?$")
+COMMAND = re.compile(
+    r"^(?: {4}|\t)?(?:\$ )?((?:[A-Z_]+=\S+ )*(?:minicaffe|cd|python) .*?)(?: {2,}.*)?$"
+)
 NOT_RUN = re.compile(r"lab debug|\.\.\.|<|\[|\b[A-Z]{3,}\b(?!=)|submit|pip ")
 SECONDS = 300
 

@@ -26,7 +26,7 @@ import pytest
 from .compare import close, gradient
 from .sentences import of_exception
 
-__all__ = ["close", "gradient", "ratio_points"]
+__all__ = ["close", "gradient", "ratio_points", "share_points"]
 
 SEED = "MINICAFFE_LAB_SEED"
 
@@ -46,15 +46,24 @@ def ratio_points(
     """
     __tracebackhide__ = True
     ratio = reference_seconds / yours_seconds
-    share = min(1.0, max(0.0, (ratio - low) / (high - low)))
-    _Running.share = share
-    if not share:
-        pytest.fail(
-            f"{name}: yours takes {yours_seconds * 1e3:.4g} ms, the reference "
-            f"{reference_seconds * 1e3:.4g} ms: {ratio:.3g} of its speed, points begin at {low:g}; "
-            f"{advice}"
-        )
-    return share
+    return share_points(
+        (ratio - low) / (high - low),
+        f"{name}: yours takes {yours_seconds * 1e3:.4g} ms, the reference "
+        f"{reference_seconds * 1e3:.4g} ms: {ratio:.3g} of its speed, points begin at {low:g}; "
+        f"{advice}",
+    )
+
+
+def share_points(share: float, sentence: str) -> float:
+    """A share of the test's points, at least 0 and at most 1; fails with the sentence at 0.
+
+    Returns the share.
+    """
+    __tracebackhide__ = True
+    _Running.share = min(1.0, max(0.0, share))
+    if not _Running.share:
+        pytest.fail(sentence)
+    return _Running.share
 
 
 @pytest.fixture

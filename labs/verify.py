@@ -23,7 +23,7 @@ from .course import ROOT, Lab, LabError, Task
 from .grading import Result, check, check_hidden, judge, public_tests
 from .handout import run_commands
 from .mutants import Mutant, mutants
-from .release import Given, released
+from .release import Given, handed_out, released
 from .warm import Warm
 
 ENOUGH = 0.9  # of the mutants, by public tests
@@ -88,7 +88,7 @@ class Verifier:
         """The answer passes, at first with nothing compiled, then again."""
         task = report.task
         folder = self._scratch / f"reference-{task.name}"
-        write(folder, released(self.lab, stubs=()))
+        write(folder, [*handed_out(self.lab), *released(self.lab, stubs=())])
         root = checkout()
         for seconds in ("cold", "warm"):
             result = check(folder, self.lab, task)
@@ -127,7 +127,7 @@ class Verifier:
     def _bench(self, number: int, task: Task) -> Bench:
         kind = "speed" if task.speed else "checked"
         folder = self._scratch / f"bench-{kind}-{number}"
-        write(folder, released(self.lab, stubs=()))
+        write(folder, [*handed_out(self.lab), *released(self.lab, stubs=())])
         cache = self._scratch / f"reference-{task.name}" / ".cache"
         return Bench(self.lab, folder, task, cache)
 
@@ -222,15 +222,16 @@ class Bench:
         write(self._folder, files)
 
     def outcomes(self, task: Task) -> dict[str, bool]:
-        """The public tests of a task: whether each passed."""
+        """The public tests of a task that are not skipped here: whether each passed."""
         done = self._warm.run(self._public(task), self._folder, 3 * task.seconds)
         judged = judge(done, task, self._folder)
         names = done.tests or [*judged.failures, f"the tests of {task.name}"]
+        skipped = {event["test"] for event in done.results if event.get("skipped")}
         return {
             name: name not in judged.failures and any(
                 event["test"] == name and event["passed"] for event in done.results
             )
-            for name in names
+            for name in names if name not in skipped
         }  # fmt: skip
 
     def fate(self, task: Task, mutant: Mutant, seconds: float) -> str:

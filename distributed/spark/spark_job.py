@@ -154,7 +154,7 @@ def reason_of(error: BaseException) -> str:
     found = _OWN_ERROR.search(text)
     if found:
         rest = text[found.end() :]
-        return re.split(r"\n\s*\n|\n\s*at |\n\t", rest, maxsplit=1)[0].strip()
+        return re.split(r"\n\s*\n|\n\s*at |\n\t|\n\s*SQLSTATE: ", rest, maxsplit=1)[0].strip()
     causes = _ERROR.findall(text)
     python = [(kind, message) for kind, message in causes if not kind.startswith("Py4J")]
     if python:

@@ -293,6 +293,10 @@ org.apache.spark.api.python.PythonException: Traceback (most recent call last):
     ("inside", "reason"),
     [
         ("minicaffe.errors.DataError: no LMDB at /x: nothing", "no LMDB at /x: nothing"),
+        (
+            "minicaffe.errors.DataError: no LMDB at /x: nothing\n SQLSTATE: 38000",
+            "no LMDB at /x: nothing",
+        ),
         ("ValueError: bad value", "ValueError: bad value"),
         (
             "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)",
