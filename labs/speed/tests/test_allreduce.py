@@ -29,6 +29,10 @@ def given(lab_folder: Path, name: str) -> Any:
     assert {"messages", "sent", "factor"} <= table.get(name, {}).keys(), (
         f"allreduce.toml: [{name}] has not all of messages, sent and factor"
     )
+    for key in ("messages", "sent", "factor"):
+        assert isinstance(table[name][key], int | float), (
+            f"allreduce.toml: [{name}] {key} = {table[name][key]!r}: a number is expected"
+        )
     return table[name]
 
 

@@ -32,6 +32,9 @@ def test_speed_up(lab_folder: Path, name: str, how: str, ranks: int) -> None:
     """To 2 %."""
     mine = given(lab_folder).get(name, {}).get(how, {}).get(str(ranks), 0)
     expected = speed_up(LINKS[name], ranks, how == "overlap")
+    assert isinstance(mine, int | float), (
+        f"cluster.toml, {name}, {how}, {ranks} ranks: {mine!r} where a number is expected"
+    )
     assert mine == pytest.approx(expected, rel=0.02), (
         f"cluster.toml, {name}, {how}, {ranks} ranks: speed-up {mine:g} is not what the formula"
         f" gives{reason(mine, expected, ranks)}"

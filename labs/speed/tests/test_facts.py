@@ -28,6 +28,15 @@ def given(lab_folder: Path, layer: str, key: str) -> Any:
     """What the student wrote."""
     facts = tomllib.loads((lab_folder / "facts.toml").read_text(encoding="utf-8"))
     assert key in facts.get(layer, {}), f"facts.toml: [{layer}] has no {key}"
+    wanted = str if key == "bound" else int
+    assert isinstance(facts[layer][key], wanted), (
+        f"facts.toml: [{layer}] {key} = {facts[layer][key]!r}: "
+        + (
+            "'arithmetic' or 'memory' is expected"
+            if wanted is str
+            else "a whole number is expected"
+        )
+    )
     return facts[layer][key]
 
 
@@ -36,7 +45,7 @@ def test_flops(lab_folder: Path, costs: Any, layer: str) -> None:
     """To the last one."""
     mine, counted = given(lab_folder, layer, "flops"), costs[layer].forward_flops
     assert mine == counted, (
-        f"facts.toml, {layer}: flops {mine:,}, counted {counted:,}: {ratio(mine, counted)}"
+        f"facts.toml, {layer}: flops {mine:,} are not what is counted: {cause(mine, counted)}"
     )
 
 
@@ -45,7 +54,7 @@ def test_bytes(lab_folder: Path, costs: Any, layer: str) -> None:
     """To the last one."""
     mine, counted = given(lab_folder, layer, "bytes"), costs[layer].forward_bytes
     assert mine == counted, (
-        f"facts.toml, {layer}: bytes {mine:,}, counted {counted:,}: {ratio(mine, counted)}"
+        f"facts.toml, {layer}: bytes {mine:,} are not what is counted: {cause(mine, counted)}"
     )
 
 
@@ -59,12 +68,15 @@ def test_bound(lab_folder: Path, costs: Any, layer: str) -> None:
     )
 
 
-def ratio(mine: float, counted: float) -> str:
-    """How far off, and the usual reasons."""
+def cause(mine: float, counted: float) -> str:
+    """The usual causes; the right number is not told."""
     if not mine:
         return "it is still 0"
-    share = mine / counted
-    known = {0.5: "a multiply-add is two operations", 4.0: "is that bits, or bytes twice?",
-             0.25: "a float32 has 4 bytes", 2.0: "counted twice?",
-             1 / 64: "a batch has 64 images"}  # fmt: skip
-    return known.get(share, f"yours is {share:.4g} of it")
+    known = {
+        0.5: "a multiply-add is two operations",
+        0.25: "a float32 has 4 bytes",
+        4.0: "values have 4 bytes in bytes alone",
+        2.0: "is something counted twice?",
+        1 / 64: "a batch has 64 images",
+    }
+    return known.get(mine / counted, "it is too small" if mine < counted else "it is too large")

@@ -38,7 +38,9 @@ def test_prediction(lab_folder: Path, layer: str) -> None:
     """Points fall from all at a factor of 1.4 to none at a factor of 4."""
     text = (lab_folder / "layers.toml").read_text(encoding="utf-8")
     share: Any = tomllib.loads(text).get(layer, 0)
-    assert share > 0, f"layers.toml: {layer} = {share}: a share of the roof above 0 is expected"
+    assert isinstance(share, int | float) and share > 0, (
+        f"layers.toml: {layer} = {share}: a share of the roof above 0 is expected"
+    )
     least, took = measured()[layer]
     off = abs(log2(least / share / took))
     share_points(
