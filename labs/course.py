@@ -4,6 +4,8 @@ title = "The ring"
 hours = 6
 needs = ["spark"]                  # extras, beside what minicaffe always has
 allow = ["numpy", "minicaffe"]     # what the student's files may import, beside what they did
+variants = ["Mish", "HardSwish"]   # types, of which a course's key draws one: in the lab's files,
+                                   # and in their names, Variant is it, VARIANT its module's name
 [[task]]
 name = "schedule"
 points = 20
@@ -23,7 +25,9 @@ reason = "..."
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -80,6 +84,13 @@ class Lab:
     tasks: tuple[Task, ...]
     needs: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    variant: str = ""  # that of `variants` which is drawn
+
+    @property
+    def full_name(self) -> str:
+        """As `load` takes it: with the variant, where there are some."""
+        return f"{self.name}:{self.variant}" if self.variant else self.name
 
     @property
     def points(self) -> int:
@@ -102,8 +113,28 @@ class Lab:
 
     def reference(self, task: Task) -> Path:
         """Where the answer to a task lies."""
-        own = self.folder / "solution" / task.file
-        return product_file(task.file) if task.source == "product" else own
+        if task.source == "product":
+            return product_file(task.file)
+        for path in (self.folder / "solution").rglob("*"):  # its own file, or one for all variants
+            name = path.relative_to(self.folder / "solution").as_posix()
+            if task.file in (name, self.fill(name)):
+                return path
+        return self.folder / "solution" / task.file
+
+    def reference_text(self, task: Task) -> str:
+        """The answer to a task."""
+        return self.fill(self.reference(task).read_text(encoding="utf-8"))
+
+    def fill(self, text: str) -> str:
+        """A text, or a file's name, for the variant that is drawn."""
+        return fill(text, self.variant)
+
+    def draw(self, key: str) -> str:
+        """The variant that belongs to a course's key; the first for no key, "" if none are."""
+        if not key or not self.variants:
+            return self.variants[0] if self.variants else ""
+        number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+        return self.variants[number % len(self.variants)]
 
     def missing(self) -> str:
         """What is not installed that this lab needs, with the remedy; "" if nothing."""
@@ -127,21 +158,44 @@ def all_labs() -> list[Lab]:
     return [load(name) for name in lab_names()]
 
 
-def load(name: str) -> Lab:
-    """The lab of a folder. Raises LabError, which names the file and the key."""
+def load(name: str, variant: str = "") -> Lab:
+    """The lab of a folder; "gradient:Mish" names its variant too.
+
+    Raises LabError, which names the file and the key.
+    """
+    name, _, named = name.partition(":")
+    variant = named or variant
     if name not in lab_names():
         near = did_you_mean(name, lab_names())
         raise LabError(f"there is no lab '{name}' (there are: {', '.join(lab_names())}){near}")
-    return read(ROOT / name / "lab.toml")
+    return read(ROOT / name / "lab.toml", variant)
 
 
-def read(file: Path) -> Lab:
-    """The lab that a lab.toml describes. Raises LabError, which names the file and the key."""
+def fill(text: str, variant: str) -> str:
+    """Variant becomes the variant's name, a type such as HardSwish, and VARIANT its module."""
+    if not variant:
+        return text
+    module = re.sub(r"(?<!^)(?=[A-Z])", "_", variant).lower()
+    return text.replace("VARIANT", module).replace("Variant", variant)
+
+
+def read(file: Path, variant: str = "") -> Lab:
+    """The lab that a lab.toml describes, with one of its variants, by default the first.
+
+    Raises LabError, which names the file and the key.
+    """
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        variants = tuple(map(str, tomllib.loads(text).get("variants", ())))
+        variant = variant or (variants[0] if variants else "")
+        if variant and variant not in variants:
+            raise LabError(
+                f"{file}: there is no variant {variant}{did_you_mean(variant, variants)}"
+            )
+        found = tomllib.loads(fill(text, variant))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LabError(f"{file}: {error}") from None
-    _check(found, REQUIRED_LAB, {"needs": list, "allow": list}, str(file))
+    _check(found, REQUIRED_LAB, {"needs": list, "allow": list, "variants": list}, str(file))
     names = [need for need in found.get("needs", []) if need not in MODULES]
     if names:
         raise LabError(f"{file}: needs: unknown extra '{names[0]}' (known: {', '.join(MODULES)})")
@@ -154,7 +208,10 @@ def read(file: Path) -> Lab:
         raise LabError(f"{file}: task: {f'two are named {twice.pop()}' if twice else 'none'}")
     return Lab(
         file.parent.name, file.parent, found["title"], found["hours"], tasks,
-        tuple(found.get("needs", ())), tuple(found.get("allow", ())),
+        tuple(found.get("needs", ())),
+        tuple(found.get("allow", ())),
+        variants,
+        variant,
     )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def start(lab: Lab, path: Path, force: bool = False) -> list[str]:
             kept.append(shown(str(aside)))
         target.write_bytes(file.content)
     hashes = {file.path: hashlib.sha256(file.content).hexdigest() for file in files}
-    mark = {"lab": lab.name, "version": __version__, "files": hashes}
+    mark = {"lab": lab.name, "variant": lab.variant, "version": __version__, "files": hashes}
     (path / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
     return kept
 
@@ -100,13 +100,14 @@ def find(path: Path | None = None) -> Folder:
 
 def _read(path: Path) -> Folder:
     try:
-        name = json.loads((path / MARK).read_text(encoding="utf-8"))["lab"]
+        mark = json.loads((path / MARK).read_text(encoding="utf-8"))
+        name, variant = mark["lab"], mark.get("variant", "")
     except (OSError, ValueError, KeyError, TypeError):
         raise LabError(
             f"{shown(str(path / MARK))} cannot be read: minicaffe lab start LAB {path} -force "
             "writes it anew"
         ) from None
-    return Folder(path, load(str(name)))
+    return Folder(path, load(str(name), str(variant)))
 
 
 def fault(folder: Path, lab: Lab, task: Task) -> tuple[str, str]:

@@ -107,7 +107,7 @@ def publish(
                 archive.write(path, f"tests/{path.name}")
         runs = {
             "setup.sh": SETUP,
-            "run_autograder": RUN.format(lab=lab.name, seed=seed, flags=flags),
+            "run_autograder": RUN.format(lab=lab.full_name, seed=seed, flags=flags),
         }
         for name, text in runs.items():
             member = zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0))

@@ -93,7 +93,7 @@ class Given:
 def released(lab: Lab, stubs: Sequence[Task] | None = None) -> list[Given]:
     """The files that students write in, all of them or those of `stubs` still to be written.
 
-    So `stubs=()` gives the reference.
+    So `stubs=()` gives the reference. What is given besides, and belongs to no task, comes along.
     """
     stubs = lab.tasks if stubs is None else stubs
     found = []
@@ -104,26 +104,30 @@ def released(lab: Lab, stubs: Sequence[Task] | None = None) -> list[Given]:
             folder = "given" if set(given) & set(stubs) else "solution"
             found.append(Given(name, (lab.folder / folder / name).read_bytes()))
             continue
-        text = lab.reference(tasks[0]).read_text(encoding="utf-8")
+        text = lab.reference_text(tasks[0])
         for task in tasks:
             if task in stubs:
                 text = blank(text, task.write, f"lab {lab.name}, task {task.name}")
         found.append(Given(name, text.encode()))
-    return found
+    return found + [each for each in _files(lab, "given", "") if each.path not in lab.files]
 
 
 def handed_out(lab: Lab) -> list[Given]:
     """All that `lab start` puts into a folder: files to write, the handout, nets, given files."""
-    files = {each.path: each for each in released(lab)}
-    others = {"README.md": lab.folder / "README.md"}
-    for place, below in ((lab.folder / "given", ""), (lab.folder / "nets", "nets/")):
-        for path in sorted(place.rglob("*")):
-            if path.is_file() and not _is_left_over(path):
-                others[below + path.relative_to(place).as_posix()] = path
-    for name, path in others.items():
-        if name not in files and path.is_file():
-            files[name] = Given(name, path.read_bytes())
-    return list(files.values())
+    handout = lab.fill((lab.folder / "README.md").read_text(encoding="utf-8"))
+    return [*released(lab), Given("README.md", handout.encode()), *_files(lab, "nets", "nets/")]
+
+
+def _files(lab: Lab, name: str, below: str) -> list[Given]:
+    """The files of a folder of the lab, as they will be below a folder of the student's."""
+    folder, found = lab.folder / name, []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not _is_left_over(path):
+            place, content = path.relative_to(folder).as_posix(), path.read_bytes()
+            if path.suffix in (".py", ".prototxt"):
+                content = lab.fill(content.decode()).encode()
+            found.append(Given(below + lab.fill(place), content))
+    return found
 
 
 def _is_left_over(path: Path) -> bool:

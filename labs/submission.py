@@ -39,7 +39,8 @@ class Submission:
             return load(name)
         content = self.read(MARK)
         try:
-            return load(str(json.loads(content or b"")["lab"]))
+            mark = json.loads(content or b"")
+            return load(str(mark["lab"]), str(mark.get("variant", "")))
         except (ValueError, KeyError, TypeError):
             raise LabError(f"{self._path}: no {MARK} says which lab it is: -lab NAME") from None
 

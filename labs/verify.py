@@ -154,7 +154,7 @@ class Verifier:
         task = report.task
         if task.source == "given":
             return
-        text = self.lab.reference(task).read_text(encoding="utf-8")
+        text = self.lab.reference_text(task)
         all_of_them = [m for name in self._functions(task) for m in mutants(text, name)]
         equal = dict(task.equal)
         unknown = equal.keys() - {mutant.name for mutant in all_of_them}

@@ -115,7 +115,8 @@ def import_all(names: Sequence[str], blocked: set[str]) -> None:
 
 def serve(files: Sequence[str]) -> None:
     """Answer requests until there are no more."""
-    blocked = {"minicaffe." + name.removesuffix(".py").replace("/", ".") for name in files}
+    modules = [name.removesuffix(".py").removesuffix("/__init__") for name in files]
+    blocked = {"minicaffe." + name.replace("/", ".") for name in modules}
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     import_all(["numpy", "pytest", "_pytest.assertion.rewrite", "minicaffe.labs.plugin"], blocked)

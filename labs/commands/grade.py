@@ -17,7 +17,7 @@ FORMATS = ("table", "gradescope", "classroom")
 def configure(parser: Any) -> None:
     """What, with which tests, and where the results go."""
     parser.add_argument("submissions", metavar="SUBMISSION", nargs="+", help="a folder or a zip")
-    parser.flag("lab", "where a submission has no .lab.json", metavar="NAME")
+    parser.flag("lab", "NAME or NAME:VARIANT, not that of a submission's .lab.json", metavar="NAME")
     parser.flag("seed", "of the random cases (default 0)", type=int, default=0)
     parser.flag("tests", "the staff's: test_TASK.py, test_TASK_*.py", metavar="DIR")
     parser.flag("product", "tests/ and pyproject.toml (default: the checkout)", metavar="DIR")

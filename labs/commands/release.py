@@ -17,6 +17,7 @@ def configure(parser: Any) -> None:
     parser.add_argument("folder", metavar="OUT", help="where to put both")
     parser.flag("seed", "of the autograder's random cases (default 1)", type=int, default=1)
     parser.flag("tests", "the staff's: test_TASK.py, test_TASK_*.py", metavar="DIR")
+    parser.flag("key", "the course's key, where a lab differs from course to course")
     parser.flag("package", "what pip installs (default: minicaffe[labs] of this version)")
 
 
@@ -28,5 +29,7 @@ def run(args: argparse.Namespace) -> None:
 
     staff = Path(args.tests).absolute() if args.tests else None
     out = Path(args.folder).absolute()
-    for path in publish(load(args.lab), out, args.package, args.seed, checkout(), staff):
+    lab = load(args.lab)
+    lab = load(args.lab, lab.draw(args.key or ""))
+    for path in publish(lab, out, args.package, args.seed, checkout(), staff):
         print(path)

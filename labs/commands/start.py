@@ -20,12 +20,14 @@ def configure(parser: Any) -> None:
     """Which, and where."""
     parser.add_argument("lab", metavar="LAB", help="its name, see minicaffe lab")
     parser.add_argument("folder", metavar="DIR", nargs="?", default="", help="default: ./LAB")
+    parser.flag("key", "the course's key, where a lab differs from course to course", metavar="KEY")
     parser.switch("force", "also where files are: they are kept as NAME.1")
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the files and say what to do next."""
     lab = load(args.lab)
+    lab = load(args.lab, lab.draw(args.key or ""))
     path = Path(args.folder or args.lab).expanduser().absolute()
     kept = start(lab, path, args.force)
     place = shown(str(path))

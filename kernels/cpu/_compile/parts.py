@@ -48,7 +48,8 @@ def natural(typing: Any, number: Any) -> Any:
 def in_parts(body: Callable[..., Any]) -> FunctionType:
     """The body as a function of (part, parts, its arguments).
 
-    Raises SyntaxError unless the body's last statement is its one loop over `prange(n)`.
+    Raises SyntaxError unless the body's last statement is its one loop over `prange(n)`, and
+    NotImplementedError where it raises that.
     """
     assert isinstance(body, FunctionType)
     tree = ast.parse(textwrap.dedent(inspect.getsource(body)))
@@ -76,6 +77,11 @@ def in_parts(body: Callable[..., Any]) -> FunctionType:
 def _cut(function: ast.FunctionDef, where: str) -> None:
     """Replace `prange(n)` by the range of a part."""
     loop = function.body[-1]
+    match loop:
+        case ast.Raise(
+            exc=ast.Call(func=ast.Name("NotImplementedError"), args=[ast.Constant(str(said))])
+        ):
+            raise NotImplementedError(said)  # a kernel that is yet to be written
     loops = [
         node
         for node in ast.walk(function)

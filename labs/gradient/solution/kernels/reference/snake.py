@@ -1,0 +1,18 @@
+"""Snake: y = x + sin(x)^2 (Ziyin, Hartwig and Ueda, 2020)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+
+
+@np.errstate(all="ignore")
+def forward(x: F32, y: F32) -> None:
+    """Write the function of x into y (any shape)."""
+    y[...] = x + np.square(np.sin(x))
+
+
+@np.errstate(all="ignore")
+def backward(x: F32, dy: F32, dx: F32) -> None:
+    """Write dy times the slope at x into dx (any shape)."""
+    dx[...] = dy * (1 + np.sin(2 * x))
