@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minicaffe import context
+from minicaffe.blob import Blob
 from minicaffe.distributed.sync import create_sync
 from minicaffe.labs.plugin import close
 from minicaffe.labs.ranks import run_ranks
@@ -135,3 +136,25 @@ def test_nothing_is_sent_twice() -> None:
     assert sent == [0, 0], (
         f"2 ranks that have just averaged: settle sends {sent} bytes, expected none: look at _apart"
     )
+
+
+def test_parameters_with_memory_of_their_own() -> None:
+    """A parameter that shares memory with another net's gets the mean too."""
+
+    def work(ring: Any) -> Any:
+        with context.fresh("reference") as here:
+            here.solver_rank, here.solver_count = ring.rank, ring.world_size
+            param = parse_text(SOLVER, pb.SolverParameter())
+            param.max_iter = 1
+            solver, sync = create_solver(param), create_sync("sparknet:tau=1", ring)
+            weight = solver.net.flat_params.blobs[0]
+            elsewhere = Blob(weight.shape)
+            elsewhere.data[...] = weight.data
+            weight.share_data(elsewhere)
+            solver.callbacks += [sync]
+            solver.solve()
+            return np.array(weight.data)
+
+    first, second = run_ranks(2, work)
+    case = "2 ranks, a weight that lies outside of the flat array: flat_params.spread() brings it"
+    close("weight of rank 1", second, first, case)

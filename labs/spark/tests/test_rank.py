@@ -2,8 +2,9 @@
 
 import importlib.util
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from minicaffe.distributed.rendezvous import ThreadRendezvous
 from minicaffe.errors import Error
 from minicaffe.labs.plugin import close
 from minicaffe.proto.files import read_solver
+
+PATIENCE = 20  # seconds for a training of a small net
 
 
 @pytest.fixture
@@ -36,11 +39,24 @@ def training(job: Any, lab_folder: Path, ranks: int, batch: int, **more: Any) ->
 
 
 def at_once(ranks: int, work: Callable[[int, ThreadRendezvous], Any]) -> list[Any]:
-    """What `work(rank, rendezvous)` returned for each rank, a thread each."""
-    with ThreadPoolExecutor(ranks) as threads:
-        meetings = ThreadRendezvous.of(ranks, timeout=20)
-        running = [threads.submit(work, rank, each) for rank, each in enumerate(meetings)]
-        return [each.result() for each in running]
+    """What `work(rank, rendezvous)` returned for each rank, a thread each; fails when one hangs."""
+    found: dict[int, Future[Any]] = {rank: Future() for rank in range(ranks)}
+
+    def live(rank: int, rendezvous: ThreadRendezvous) -> None:
+        try:
+            found[rank].set_result(work(rank, rendezvous))
+        except BaseException as error:
+            found[rank].set_exception(error)
+
+    for rank, rendezvous in enumerate(ThreadRendezvous.of(ranks, timeout=PATIENCE)):
+        Thread(target=live, args=(rank, rendezvous), daemon=True).start()
+    waiting = wait(found.values(), timeout=PATIENCE).not_done
+    late = [rank for rank, each in found.items() if each in waiting]
+    assert not late, (
+        f"{ranks} ranks: rank {late[0]} is not done after {PATIENCE} s: does it wait for one that"
+        " has ended? Close the ring whatever happens: `with connect(...) as ring:`"
+    )
+    return [each.result() for each in found.values()]
 
 
 def train(job: Any, what: Any) -> list[Any]:
