@@ -12,7 +12,7 @@ import pytest
 from minicaffe import errors
 from tests.conftest import CHECKOUT
 
-ROOMS = ("minicaffe", "layers", "kernels", "distributed")
+ROOMS = ("minicaffe", "layers", "kernels", "distributed", "labs")
 PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
 
 
@@ -89,7 +89,8 @@ def test_the_page_of_variables_has_all_that_are_read() -> None:
 
 
 @pytest.mark.parametrize("page", [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *PAGES,
-                                  *sorted((CHECKOUT / "examples").rglob("README.md"))],
+                                  *sorted((CHECKOUT / "examples").rglob("README.md")),
+                                  *sorted((CHECKOUT / "labs").rglob("README.md"))],
                          ids=lambda page: str(page.relative_to(CHECKOUT)))  # fmt: skip
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
