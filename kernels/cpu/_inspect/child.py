@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,7 +23,10 @@ def in_child(run: Callable[[], T]) -> T:
     by a signal or an exception.
     """
     reading, writing = os.pipe()
-    with global_compiler_lock:  # else the child might wait for a thread that it does not have
+    with global_compiler_lock, warnings.catch_warnings():
+        # The lock: else the child might wait for a thread that it does not have. Python 3.12 warns
+        # of that; what else the child does with locks is to ask for memory, which is safe.
+        warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
         _answer(run, writing)
