@@ -16,12 +16,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..errors import extra
 from ..machine.whole_file import whole_file
 from .as_json import to_json
-from .facts import Page
+from .facts import Listing, Page
 from .highlighting import highlighted
 from .roofline_picture import draw_roofline
 
@@ -97,7 +98,7 @@ def packed(data: Mapping[str, Any]) -> str:
 
 def page_data(page: Page) -> dict[str, Any]:
     """What the scripts read: facts.py's JSON with highlighted sources, and rows in columns."""
-    data: dict[str, Any] = to_json(page)
+    data: dict[str, Any] = to_json(replace(page, sources={}, listings={}))
     data["prototxt"] = {
         "file": page.prototxt.file,
         "lines": highlighted(page.prototxt.text, "prototxt"),
@@ -107,25 +108,31 @@ def page_data(page: Page) -> dict[str, Any]:
     }
     notes: dict[str, int] = {"": 0}
     places: dict[tuple[str, int], int] = {("", 0): 0}
-    for listing in data["listings"].values():
-        for form in listing["forms"].values():
-            form["rows"] = _columns(form["rows"], notes, places)
+    data["listings"] = {
+        key: _listing(listing, notes, places) for key, listing in page.listings.items()
+    }
     data["notes"] = list(notes)
     data["places"] = [list(place) for place in places]
     return data
 
 
-def _columns(
-    rows: Sequence[Mapping[str, Any]], notes: dict[str, int], places: dict[tuple[str, int], int]
+def _listing(
+    listing: Listing, notes: dict[str, int], places: dict[tuple[str, int], int]
 ) -> dict[str, Any]:
-    """Rows as a list a field; places and notes, which come again and again, by number."""
-    return {
-        "text": [row["text"] for row in rows],
-        "kind": [row["kind"] for row in rows],
-        "loop": [row["loop"] for row in rows],
-        "note": [notes.setdefault(row["note"], len(notes)) for row in rows],
-        "place": [places.setdefault((row["file"], row["line"]), len(places)) for row in rows],
-    }
+    """A listing; rows as a list a field, with places and notes, which come again, by number."""
+    data: dict[str, Any] = to_json(replace(listing, forms={}))
+    for name, form in listing.forms.items():
+        rows = form.rows
+        data["forms"][name] = to_json(replace(form, rows=())) | {
+            "rows": {
+                "text": [row.text for row in rows],
+                "kind": [row.kind for row in rows],
+                "loop": [row.loop for row in rows],
+                "note": [notes.setdefault(row.note, len(notes)) for row in rows],
+                "place": [places.setdefault((row.file, row.line), len(places)) for row in rows],
+            }
+        }
+    return data
 
 
 def _text(name: str) -> str:
