@@ -41,6 +41,7 @@ function reachable(pane) {
 
 function listen(data) {
   document.addEventListener("keydown", step);
+  byId("ruler").addEventListener("click", goByRuler);
   const tell = (event) => {
     const row = event.target.closest && event.target.closest("#listing button.row");
     if (row) say(noteOf(data, Number(row.dataset.row)) || summary(data));

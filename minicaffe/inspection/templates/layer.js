@@ -100,10 +100,12 @@ function statsRow(name, stats) {
   return make("div", { class: "stats" }, histogram(stats), make("p", {}, make("b", {}, name), make("br"), said.join(", "), bad ? [", ", bad] : ""));
 }
 
+// A pixel of a small picture becomes a square of several.
 function showPicture(picture) {
-  return make("figure", { class: "picture" },
-    make("img", { src: `data:image/png;base64,${picture.png}`, alt: picture.title }),
-    make("figcaption", {}, picture.title));
+  const image = make("img", { alt: picture.title });
+  image.addEventListener("load", () => { image.width = image.naturalWidth * Math.max(1, Math.floor(250 / image.naturalWidth)); });
+  image.src = `data:image/png;base64,${picture.png}`;
+  return make("figure", { class: "picture" }, image, make("figcaption", {}, picture.title));
 }
 
 function showGroup(data, group) {

@@ -23,7 +23,7 @@ function showCode(data) {
   byId("code").classList.toggle("alone", !listing);
   shownRows = [];
   if (!listing) {
-    for (const name of ["code-tools", "code-head", "loops", "listing"]) fill(byId(name));
+    for (const name of ["code-tools", "code-head", "loops", "listing", "ruler"]) fill(byId(name));
     showSource(data, undefined, new Map(), new Map());
     return;
   }
@@ -33,6 +33,7 @@ function showCode(data) {
     const why = (form && form.missing) || listing.missing || "There is no text of this kernel.";
     fill(byId("listing"), make("p", { class: "hint" }, why));
     fill(byId("loops"));
+    fill(byId("ruler"));
     showSource(data, listing, new Map(), new Map());
     return;
   }
@@ -137,7 +138,32 @@ function markListing(data) {
     node.setAttribute("aria-pressed", String(isLit));
     if (isLit) lit.push(node);
   });
+  showRuler(lit);
   return lit;
+}
+
+// The first of some rows that are deepest in loops: there most of the time goes.
+function innermost(rows) {
+  const depth = (row) => Number(row.style.getPropertyValue("--depth"));
+  const deepest = Math.max(...rows.map(depth));
+  return rows.find((row) => depth(row) === deepest);
+}
+
+// Beside the scroll bar: where in the whole text the lit rows are.
+function showRuler(lit) {
+  const all = shownRows.length, runs = [];
+  for (const node of lit) {
+    const row = Number(node.dataset.row), last = runs[runs.length - 1];
+    if (last && row <= last[1] + 1 + all / 400) last[1] = row;
+    else runs.push([row, row]);
+  }
+  fill(byId("ruler"), runs.map(([first, end]) =>
+    make("span", { style: { top: `${(100 * first) / all}%`, height: `${(100 * (end - first + 1)) / all}%` } })));
+}
+
+function goByRuler(event) {
+  const box = byId("ruler").getBoundingClientRect(), listing = byId("listing");
+  listing.scrollTop = ((event.clientY - box.top) / box.height) * listing.scrollHeight - listing.clientHeight / 2;
 }
 
 // What an instruction does, for whoever points at it or stands on it.

@@ -35,7 +35,7 @@ function refresh(data, changed, isFromAddress) {
   if (isFromAddress) for (const row of byId("path").querySelectorAll("#prototxt .picked, #layer .picked")) reveal(row);
   if (line && has("kernel", "form", "line", "file", "layer")) reveal(line);
   if (has("row") && selection.row >= 0 && shownRows[selection.row]) reveal(shownRows[selection.row]);
-  else if (lit.length && has("line", "file", "kernel", "form")) reveal(lit[0]);
+  else if (lit.length && has("line", "file", "kernel", "form")) reveal(innermost(lit));
   for (const pane of document.querySelectorAll(".rows")) reachable(pane);
   say(summary(data));
 }
