@@ -1,5 +1,6 @@
 """A function that runs in a process of its own, which may die of it."""
 
+import faulthandler
 import os
 import pickle
 import signal
@@ -53,6 +54,7 @@ def in_child(run: Callable[[], T]) -> T:
 def _answer(run: Callable[[], Any], writing: int) -> None:
     """Write the answer, and end: nothing of the parent's is cleaned up here."""
     try:
+        faulthandler.disable()
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)

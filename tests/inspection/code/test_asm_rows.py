@@ -239,6 +239,18 @@ def test_a_sentence_says_what_an_instruction_does(text, said):
     assert notes_x86.note(mnemonic, tuple(operands.split(", "))) == said
 
 
+def test_every_instruction_of_our_kernels_has_a_sentence(checkout):
+    """Those that objdump finds in the kernels' code for AVX2 and AVX-512, of each width one."""
+    rows = (checkout / "tests/inspection/code/x86_instructions.txt").read_text().splitlines()
+    assert len(rows) > 300
+    unknown = []
+    for row in rows:
+        mnemonic, _, operands = row.partition(" ")
+        if not notes_x86.note(mnemonic, tuple(operands.split(","))):
+            unknown.append(row)
+    assert unknown == []
+
+
 @pytest.mark.parametrize(
     ("text", "is_vector"),
     [
