@@ -27,6 +27,7 @@ DOORS = {
     "distributed/sync", "cli", "cli/convert",
 }  # fmt: skip
 BESIDE = {"benchmarks", "docs", "examples", "tests"}  # of a checkout; nothing imports from there
+LAB = ".lab.json"  # marks the folder of a course lab
 READ_BEFORE = {"__init__.py", "overlay.py"}  # no other file can take their place
 # What tells an error of the command line, and so has to be there before the error is.
 TELLS = ("minicaffe.__main__", "minicaffe.cli", "minicaffe.cli._commands",
@@ -130,6 +131,8 @@ class OverlayFinder:
         if os.path.isdir(self._product[0]):  # and not in a zip
             known = set(_product_files(self._product))
             for folder in on_disk:
+                if os.path.exists(os.path.join(folder, LAB)):
+                    continue  # laid out by `minicaffe lab start`; a student's notes lie beside
                 for name in _sources(folder):
                     if not _mirrors(name, known):
                         raise _error(_strayed(folder, name, known))
@@ -176,12 +179,13 @@ def _sources(folder: str, below: str = "", depth: int = 0) -> Iterator[str]:
         name = f"{below}{entry.name}"
         if entry.name.endswith(".py") and entry.is_file():
             yield name
-        elif entry.is_dir() and depth < 4 and not _is_skipped(name):
+        elif entry.is_dir() and depth < 4 and not _is_skipped(name, entry.path):
             yield from _sources(folder, f"{name}/", depth + 1)
 
 
-def _is_skipped(folder: str) -> bool:
-    return folder in BESIDE or folder.rpartition("/")[2].startswith((".", "__"))
+def _is_skipped(folder: str, path: str) -> bool:
+    hidden = folder.rpartition("/")[2].startswith((".", "__"))
+    return folder in BESIDE or hidden or os.path.exists(os.path.join(path, "pyvenv.cfg"))
 
 
 def _product_files(product: Sequence[str]) -> Iterator[str]:

@@ -175,7 +175,7 @@ def test_without_the_variable_nothing_stands_between(tmp_path: Path) -> None:
         ("relu.py", "expected in LAB are layers/TYPE.py, kernels/DEVICE/FAMILY.py or a path below"),
         ("kernels/relu.py", "mirrors no file of minicaffe"),
         ("net/nets.py", "did you mean net/net.py?"),
-        ("__init__.py", "cli, data, distributed, kernels, layers, machine, monitor, net, "),
+        ("__init__.py", "kernels, layers, machine, monitor, net, "),
     ],
 )
 def test_a_file_that_mirrors_nothing_is_named_in_one_line(
@@ -186,6 +186,13 @@ def test_a_file_that_mirrors_nothing_is_named_in_one_line(
     assert "\n" not in told
     assert told.startswith(f"minicaffe: error: MINICAFFE_PATH: {lab / file} mirrors no file of")
     assert words.replace("LAB", str(lab)) in told
+
+
+def test_beside_a_lab_and_in_a_virtual_environment_other_files_may_lie(tmp_path: Path) -> None:
+    place = fill(tmp_path / "one", {"venv/pyvenv.cfg": "", "venv/lib/thing.py": "1 / 0"})
+    assert python("-m", "minicaffe", "--version", path=place, cwd=tmp_path)
+    place = fill(tmp_path / "two", {"scratch.py": "1 / 0", "notes/a.py": "", ".lab.json": "{}"})
+    assert python("-m", "minicaffe", "--version", path=place, cwd=tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_named_in_one_line(tmp_path: Path) -> None:
