@@ -1,7 +1,4 @@
-"""Files of the rooms by the names that the inspector shows: "layers/relu.py", "minicaffe/layer.py".
-
-A file of MINICAFFE_PATH has the name of the one whose place it takes.
-"""
+"""Where classes and functions stand in the files of the rooms, and the text of these."""
 
 from __future__ import annotations
 
@@ -10,9 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import minicaffe
-
-from ..overlay import ROOMS
+from .listing.names import file_name, file_path
 
 
 class Code(NamedTuple):
@@ -23,28 +18,13 @@ class Code(NamedTuple):
     last: int
 
 
-def file_name(path: str) -> str:
-    """What to call a file: from the folder that holds the rooms, or, of a user's, its path."""
-    for entry in minicaffe.__path__:
-        below = os.path.relpath(path, entry)
-        if os.path.isabs(path) and not below.startswith(os.pardir):
-            first = below.split(os.sep)[0]
-            name = below if first in ROOMS else os.path.join("minicaffe", below)
-            return name.replace(os.sep, "/")
-    return path
-
-
 def file_text(name: str) -> str | None:
     """The text of a file that `file_name` named; None where it cannot be read."""
-    below = name.removeprefix("minicaffe/")
-    for entry in minicaffe.__path__:
-        path = os.path.join(entry, *below.split("/")) if not os.path.isabs(name) else name
-        try:
-            with open(path, encoding="utf-8") as file:
-                return file.read()
-        except (OSError, UnicodeDecodeError):
-            continue
-    return None
+    try:
+        with open(file_path(name), encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def code_of(thing: Callable[..., Any] | type) -> Code:
