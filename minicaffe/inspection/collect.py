@@ -30,6 +30,7 @@ from .passes import Seen
 from .pictures import pictures
 from .prepare import Shape, fill_inputs, prepare
 from .sources import code_of, file_text
+from .trace import Traced
 from .whole_net import memory_plan, roofline
 
 SEED = 1
@@ -49,6 +50,7 @@ class Wanted:
     dummy: bool = False
     shapes: tuple[tuple[str, Shape], ...] = ()
     weights: str = ""
+    kernel: str = ""  # only calls of this family, or that run this kernel
     code: bool = True  # the kernels' listings, which take long the first time
     pictures: bool = True
 
@@ -92,6 +94,8 @@ def _page(net: Net, file: Prototxt, wanted: Wanted, notes: list[str], tell: Tell
     times = run.time(wanted.iterations)
     tell(f"tracing {len(chosen)} layers on {', '.join(run.tracers)}")
     run.trace()
+    if wanted.kernel:
+        run.keep(wanted.kernel)
     peak = measure_peak(wanted.device) if place(wanted.device) == "host" else None
     listings = Listings(tell)
     missing |= {
@@ -178,9 +182,14 @@ def _layer(
         bound_by=bound,
         way=_way(node),
         fused=_group_name(group.nodes) if group else "",
-        calls=listings.calls(seen.calls),
+        calls=listings.calls(sorted(seen.calls, key=lambda call: _turn(call, net.device))),
         missing=seen.missing,
     )
+
+
+def _turn(call: Traced, device: str) -> tuple[bool, bool]:
+    """Where a call comes: forward first, and of each pass the calls of the net's own device."""
+    return call.pass_ != "forward", call.device != device
 
 
 def _rates(cost: Cost, ms: float, peak: Peak | None) -> tuple[float, float, Bound]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..blob import SyncedArray
 from ..device import synchronize
-from ..errors import Error
+from ..errors import Error, UnknownName, did_you_mean
 from ..layer import Layer
 from ..net.fusion import Group
 from ..net.net import Net
@@ -79,12 +79,19 @@ class Passes:
                 start = self._now()
                 self.net.forward_pass(index, index)
                 forward[index] += self._now() - start
+            self._weigh_outputs()
             for index in reversed(range(len(nodes))) if self.runs_back else ():
                 start = self._now()
                 self.net.backward_pass(index, index)
                 backward[index] += self._now() - start
         scale = 1000 / max(iterations, 1)
         return [*map(float, scale * forward)], [*map(float, scale * backward)]
+
+    def _weigh_outputs(self) -> None:
+        """Let gradients of the outputs' sum run back, where no layer gives a loss."""
+        if self.runs_back and not any(node.losses for node in self.net.nodes):
+            for blob in self.net.output_blobs:
+                blob.diff.write("cpu")[...] = 1
 
     def _now(self) -> float:
         synchronize(self.net.device)
@@ -103,6 +110,7 @@ class Passes:
             self._run(index, node, "forward")
             self._look_at_tops(index, node)
             self._group_forward(index)
+        self._weigh_outputs()
         for index in reversed(range(len(self.net.nodes))) if self.runs_back else ():
             node = self.net.nodes[index]
             self._look_at_gradients(index, node)
@@ -114,6 +122,26 @@ class Passes:
             self._group_backward(index)
         for index, node in enumerate(self.net.nodes):
             self._look_at_params(index, node)
+
+    def keep(self, kernel: str) -> None:
+        """Forget the calls of other families, or those that do not run this kernel.
+
+        Raises Error where none is left.
+        """
+        everyone: list[Seen | GroupSeen] = [*self.seen, *self.groups.values()]
+        ran = {call.family for seen in everyone for call in seen.calls}
+        ran |= {each.kernel for seen in everyone for call in seen.calls for each in call.kernels}
+        if kernel not in ran:
+            there = f"{did_you_mean(kernel, ran)} (there are: {', '.join(sorted(ran))})"
+            raise UnknownName(f"-kernel {kernel}: these layers call no such kernel{there}")
+        for seen in everyone:
+            calls = [call for call in seen.calls if call.family == kernel or
+                     kernel in [each.kernel for each in call.kernels]]  # fmt: skip
+            seen.calls = [
+                call._replace(kernels=tuple(each for each in call.kernels
+                                            if kernel in (call.family, each.kernel)))
+                for call in calls
+            ]  # fmt: skip
 
     def _run(self, index: int, node: Node, pass_: Pass) -> None:
         run = node.run if pass_ == "forward" else node.run_back

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Error, NetError
-from ..layer import layer_class, parameter_field
+from ..layer import known_types, layer_class, parameter_field
 from ..net.graph import filter_net
 from ..net.net import Net
 from ..net.node import Node
@@ -75,7 +75,7 @@ def prepare(
 
 def reads_data(layer: pb.LayerParameter) -> bool:
     """Whether a layer brings in samples from somewhere."""
-    feeds = bool(layer.top) and not layer.bottom and layer.type != "Python"
+    feeds = bool(layer.top) and not layer.bottom and layer.type in known_types()
     return feeds and not layer_class(layer.type).needs_no_input
 
 
