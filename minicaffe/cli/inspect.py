@@ -183,7 +183,8 @@ def _give(args: argparse.Namespace, how: str, page: Page) -> None:
 def _lines(args: argparse.Namespace, page: Page) -> Iterator[str]:
     from ..inspection.text import chain, code
 
-    for number, layer in enumerate(page.layers):
+    layers = [layer for layer in page.layers if layer.calls or not args.kernel]
+    for number, layer in enumerate(layers):
         yield from [""] * bool(number)
         yield from chain(page, layer)
     if args.kernel:

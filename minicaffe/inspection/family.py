@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ..device import known_families
 from ..errors import Error, did_you_mean
-from ..layer import known_types, layer_class
-from ..layer_example import example_net, example_text, needs_files
+from ..layer import Layer, known_types, layer_class
+from ..layer_example import example_text, needs_files
 from ..proto import minicaffe_pb2 as pb
+from ..proto.places import keep_places
+from ..proto.text_parser import TextParser
 from .facts import Prototxt
 
 
@@ -25,6 +27,15 @@ def small_net(family: str) -> tuple[pb.NetParameter, Prototxt]:
         there = ", ".join(sorted(known))
         hint = did_you_mean(family, known) or f" (there are: {there})"
         raise Error(f"-kernel {family}: no device has such a kernel family{hint}")
-    net = example_net(usable[0])
-    net.force_backward = True
-    return net, Prototxt(f"docstring of {usable[0]}Layer", example_text(usable[0]))
+    return example(usable[0])
+
+
+def example(layer_type: str) -> tuple[pb.NetParameter, Prototxt]:
+    """The net of a layer's docstring, with the places of its layers; it runs back if it can."""
+    net, file = pb.NetParameter(), f"docstring of {layer_type}Layer"
+    text = example_text(layer_type)
+    parser = TextParser(text, file)
+    parser.parse(net)
+    net.force_backward = layer_class(layer_type).backward is not Layer.backward
+    keep_places(net, zip((layer.name for layer in net.layer), parser.places(), strict=True))
+    return net, Prototxt(file, text)

@@ -23,7 +23,7 @@ from ..net.node import Node
 from ..proto import minicaffe_pb2 as pb
 from .facts import Array
 from .net_facts import Pass
-from .trace import Traced, Tracer
+from .trace import Traced, Tracer, with_times
 from .twin import Twin
 from .values import stats
 
@@ -63,6 +63,7 @@ class Passes:
         self.groups = {group.first: GroupSeen() for group in net.groups}
         self.runs_back = any(node.needs_backward for node in net.nodes) and net.phase == pb.TRAIN
         self._twins: dict[tuple[int, str], Twin] = {}
+        self._timed: dict[tuple[int, Pass], list[Traced]] = {}
         self._before: dict[int, list[Values]] = {}  # of groups
 
     # ---- times
@@ -100,7 +101,8 @@ class Passes:
     # ---- what is called, and what is in the blobs
 
     def trace(self) -> None:
-        """One more forward and backward, written down."""
+        """Two more forwards and backwards: functions are timed in one, all is watched in the other."""
+        self._time_functions()
         self.net.clear_param_diffs()
         for index, node in enumerate(self.net.nodes):
             node.layer.reshape(node.bottoms, node.tops)
@@ -143,6 +145,24 @@ class Passes:
                 for call in calls
             ]  # fmt: skip
 
+    def _time_functions(self) -> None:
+        self.net.clear_param_diffs()
+        for index, node in enumerate(self.net.nodes):
+            node.layer.reshape(node.bottoms, node.tops)
+            self._time_layer(index, node, "forward")
+        self._weigh_outputs()
+        for index in reversed(range(len(self.net.nodes))) if self.runs_back else ():
+            self._time_layer(index, self.net.nodes[index], "backward")
+
+    def _time_layer(self, index: int, node: Node, pass_: Pass) -> None:
+        run = node.run if pass_ == "forward" else node.run_back
+        if index not in self.chosen or node.kind is Layer:
+            return run()
+        tracer = Tracer(node.layer.device)
+        with tracer.traced(node.layer, pass_, watch=False):
+            run()
+        self._timed[index, pass_] = tracer.taken()
+
     def _run(self, index: int, node: Node, pass_: Pass) -> None:
         run = node.run if pass_ == "forward" else node.run_back
         try:
@@ -155,7 +175,7 @@ class Passes:
                 tracer = Tracer(node.layer.device)
             with tracer.traced(node.layer, pass_):
                 run()
-            self.seen[index].calls += tracer.taken()
+            self.seen[index].calls += with_times(tracer.taken(), self._timed[index, pass_])
         except Exception as error:
             node.name_in(error)
             raise
@@ -201,19 +221,22 @@ class Passes:
                 self._twins[index, device] = twin
 
     def _run_twin(self, index: int, device: str, twin: Twin, pass_: Pass) -> bool:
-        """Run it twice, since the first time compiles; whether it could."""
+        """Run it thrice: the first compiles, the second is timed; whether it could."""
         if pass_ == "backward" and not twin.node.needs_backward:
             return False
         tracer = self.tracers[device]
         try:
             twin.run(pass_)
+            with tracer.traced(twin.node.layer, pass_, watch=False):
+                twin.run(pass_)
+            timed = tracer.taken()
             with tracer.traced(twin.node.layer, pass_):
                 twin.run(pass_)
         except Exception as error:
             tracer.taken()
             self.seen[index].missing[device] = " ".join(str(error).split()) or type(error).__name__
             return False
-        self.seen[index].calls += tracer.taken()
+        self.seen[index].calls += with_times(tracer.taken(), timed)
         return True
 
     # ---- layers that run as one
@@ -253,18 +276,21 @@ class Passes:
     def _run_group(
         self, group: Group, pass_: Pass, arrays: list[SyncedArray], values: list[Values]
     ) -> None:
-        """Run it twice, each time from the `values` of the `arrays`: the first time compiles."""
+        """Run it thrice, as twins, each time from the `values` of the `arrays`."""
         tracer, seen = self.tracers[self.net.device], self.groups[group.first]
         run = group.run_forward if pass_ == "forward" else group.run_backward
         _put(arrays, values)
         run()
-        _put(arrays, values)
+        timed: list[Traced] = []
         try:
-            with tracer.traced(group, pass_):
-                run()
+            for watch in (False, True):
+                timed = tracer.taken()
+                _put(arrays, values)
+                with tracer.traced(group, pass_, watch):
+                    run()
         except Error as error:
             seen.missing[self.net.device] = str(error)
-        calls = tracer.taken()
+        calls = with_times(tracer.taken(), timed)
         seen.calls += calls
         if not calls:
             seen.missing.setdefault(self.net.device, f"{pass_} runs layer by layer here")
