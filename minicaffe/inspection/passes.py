@@ -101,7 +101,7 @@ class Passes:
     # ---- what is called, and what is in the blobs
 
     def trace(self) -> None:
-        """Two more forwards and backwards: functions are timed in one, all is watched in the other."""
+        """Two more forwards and backwards: one to time functions, one to watch all."""
         self._time_functions()
         self.net.clear_param_diffs()
         for index, node in enumerate(self.net.nodes):
