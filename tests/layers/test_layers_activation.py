@@ -203,3 +203,11 @@ def test_relu_gives_no_negative_zero_and_keeps_nan(device: str) -> None:
     np.testing.assert_array_equal(y, [0, 0, 0, 2, np.nan])
     ops.forward(x, x, 0.0)
     np.testing.assert_array_equal(x, y)
+
+
+def test_relus_gradient_at_zero_is_the_slopes(device: str) -> None:
+    ops = kernels_of("relu", device)
+    x = np.array([-1, -0.0, 0, 2], np.float32)
+    dx = np.empty_like(x)
+    ops.backward(x, np.array([1, 2, 3, 4], np.float32), dx, 0.25)
+    np.testing.assert_array_equal(dx, [0.25, 0.5, 0.75, 4])
