@@ -103,10 +103,12 @@ def main() -> None:
     parser.add_argument("solver", help="a prototxt with its net inside (net_param)")
     parser.add_argument("-ranks", type=int, default=2)
     parser.add_argument("-sync", default="allreduce")
+    parser.add_argument("-device", default="cpu")
     words = parser.parse_args()
     use_java()
     sc = session_of().sparkContext
-    job = Job(read_solver(words.solver).SerializeToString(), words.ranks, words.sync, new_secret())
+    solver = read_solver(words.solver).SerializeToString()
+    job = Job(solver, words.ranks, words.sync, new_secret(), words.device)
     try:
         for each in train(sc, job):
             norm = float(np.linalg.norm(each.weights))
