@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from minicaffe.device import load_kernel
+from minicaffe.errors import KernelError
 from minicaffe.labs.plugin import close
 
 F32 = NDArray[np.float32]
@@ -119,12 +122,22 @@ def _places(tap: tuple[int, int], s: Shape) -> list[slice]:
     return [slice(r * d, r * d + step * count, step) for r, count, step, d in axes]
 
 
+@contextmanager
+def naming(shape: Shape) -> Iterator[None]:
+    """An error of a kernel tells the shape too."""
+    try:
+        yield
+    except KernelError as error:
+        pytest.fail(f"{error} ({shape})")
+
+
 def check_forward(way: Any, shapes: Sequence[Shape], rng: np.random.Generator) -> None:
     """way.forward overwrites y with W * x + bias."""
     for shape in shapes:
         case = Case(shape, rng)
         plan, y = case.plan(), np.full_like(case.dy, np.nan)
-        way.forward(plan, case.x, case.weight, case.bias, y, case.scratch(way, plan))
+        with naming(shape):
+            way.forward(plan, case.x, case.weight, case.bias, y, case.scratch(way, plan))
         close("y", y, case.exact()[0], str(shape), rtol=1e-4, atol=1e-4)
 
 
@@ -133,7 +146,8 @@ def check_backward_data(way: Any, shapes: Sequence[Shape], rng: np.random.Genera
     for shape in shapes:
         case = Case(shape, rng)
         plan, dx = case.plan(), np.full_like(case.x, np.nan)
-        way.backward_data(plan, case.dy, case.weight, dx, case.scratch(way, plan))
+        with naming(shape):
+            way.backward_data(plan, case.dy, case.weight, dx, case.scratch(way, plan))
         close("dx", dx, case.exact()[1], str(shape), rtol=1e-4, atol=1e-4)
 
 
@@ -142,6 +156,7 @@ def check_backward_weight(way: Any, shapes: Sequence[Shape], rng: np.random.Gene
     for shape in shapes:
         case = Case(shape, rng)
         plan, dweight = case.plan(), np.full_like(case.weight, 2)
-        way.backward_weight(plan, case.x, case.dy, dweight, case.scratch(way, plan))
+        with naming(shape):
+            way.backward_weight(plan, case.x, case.dy, dweight, case.scratch(way, plan))
         said = f"{shape}; dW held 2 before, and the gradient is added"
         close("dW", dweight, 2 + case.exact()[2], said, rtol=1e-4, atol=1e-4)
