@@ -102,11 +102,12 @@ def test_a_kink_is_no_fault() -> None:
         net = net_of(KINKS.replace("0.25", str(slope)))
         x = net.blob_dict["x"]
         x.data[...] = [0, 0.004, -0.004, 0.0005, -0.0005, 1]
+        places = ", ".join(f"{value:g}" for value in x.data[...])
         if found := list(check(net, x)):
             pytest.fail(
                 f"check names {found} of a sound ReLU with slope {slope:g} at "
-                f"{x.data[...].tolist()}: differences across a kink are between the slopes of both "
-                "sides; compare those, or take a smaller step"
+                f"{places}: differences across a kink are between the slopes of both sides; "
+                "compare those, or take a smaller step"
             )
 
 
