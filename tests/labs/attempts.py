@@ -15,7 +15,7 @@ from minicaffe.labs.warm import Warm
 
 def with_body(lab: Lab, task: Task, function: str, body: str) -> str:
     """The reference of a task, in which a function has another body."""
-    text = blank(lab.reference(task).read_text(encoding="utf-8"), [function], "lab l, task t")
+    text = blank(lab.reference_text(task), [function], "lab l, task t")
     lines = text.splitlines()
     place = next(n for n, line in enumerate(lines) if "lab l, task t" in line)
     indent = lines[place][: len(lines[place]) - len(lines[place].lstrip())]

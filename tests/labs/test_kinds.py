@@ -23,7 +23,7 @@ def test_the_ways_in_which_an_attempt_ends(name: str, tmp_path: Path) -> None:
     if not written:
         pytest.skip("nothing is to be written in Python in this lab")
     task = written[0]
-    right = lab.reference(task).read_text("utf-8")
+    right = lab.reference_text(task)
     function = task.write[0]
     stub = (
         f"raise NotImplementedError('lab {name}, task {task.name}: {function} is yours to write')"

@@ -63,7 +63,7 @@ def test_a_body_that_is_wrong(numpy_lab: Workplace, body: str, kind: str, said: 
     assert (result.points == task.points) == (kind == "right")
 
 
-RIGHT = course.load("numpy").reference(course.load("numpy").task("relu")).read_text("utf-8")
+RIGHT = course.load("numpy").reference_text(course.load("numpy").task("relu"))
 FILES = [
     (RIGHT.replace("def backward", "def backwards"), "missing", "no function backward any more"),
     (RIGHT.replace("slope: float", "slope: float, more: int"), "wrong",
@@ -87,7 +87,7 @@ def test_a_file_that_is_wrong(numpy_lab: Workplace, text: str, kind: str, said: 
 
 def test_a_helper_that_was_deleted(numpy_lab: Workplace) -> None:
     task = numpy_lab.lab.task("pooling")
-    text = numpy_lab.lab.reference(task).read_text("utf-8").replace("def _windows", "def _window")
+    text = numpy_lab.lab.reference_text(task).replace("def _windows", "def _window")
     said = numpy_lab.check(task, text).sentence
     assert re.search(r"pooling.py:\d+, max_forward: NameError: name '_windows' is not", said), said
 
