@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from .course import Lab
+from .folder import start
 from .release import released
 
 COMMAND = re.compile(
@@ -40,26 +41,43 @@ def run_commands(lab: Lab, scratch: Path) -> list[str]:
     """Run them all in a folder; what went wrong, a sentence each."""
     scratch.mkdir(parents=True, exist_ok=True)
     told = commands((lab.folder / "README.md").read_text(encoding="utf-8"))
-    if not any(command.startswith(f"minicaffe lab start {lab.name}") for command in told):
-        told.insert(0, f"minicaffe lab start {lab.name}")
-        told.insert(1, f"cd {lab.name}")
     here = scratch
+    if not any(command.startswith(f"minicaffe lab start {lab.name}") for command in told):
+        here = scratch / lab.name
+        start(lab, here)
+        _write_all(lab, scratch)
     faults: list[str] = []
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     for command in told:
         if command.startswith("cd "):
             here = here / command.split()[1].rstrip(";")
             if not here.is_dir():
                 return [*faults, f"README.md: {command}: there is no such folder"]
             continue
+        status, said = _run(command, here)
+        if status:
+            faults.append(f"README.md: {command}: {status}: {' | '.join(said.splitlines()[-3:])}")
+        if "lab start" in command:
+            _write_all(lab, scratch)
+    return faults
+
+
+def _run(command: str, here: Path) -> tuple[str, str]:
+    """How a command ended if not well, and what it said."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    variables = {**os.environ, "PATH": path, "MPLBACKEND": "Agg"}
+    try:
         done = subprocess.run(
             ["bash", "-c", command], cwd=here, capture_output=True, text=True, timeout=SECONDS,
-            stdin=subprocess.DEVNULL, env={**os.environ, "PATH": path, "MPLBACKEND": "Agg"},
+            stdin=subprocess.DEVNULL, env=variables,
         )  # fmt: skip
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()[-3:]
-            faults.append(f"README.md: {command}: status {done.returncode}: {' | '.join(said)}")
-        for mark in scratch.glob("*/.lab.json") if "lab start" in command else ():
-            for file in released(lab, stubs=()):
-                (mark.parent / file.path).write_bytes(file.content)
-    return faults
+    except subprocess.TimeoutExpired:
+        return f"not over after {SECONDS} s", ""
+    said = (done.stderr or done.stdout).strip()
+    return (f"status {done.returncode}" if done.returncode else ""), said
+
+
+def _write_all(lab: Lab, scratch: Path) -> None:
+    """Put the answers into the folders that were started."""
+    for mark in scratch.glob("*/.lab.json"):
+        for file in released(lab, stubs=()):
+            (mark.parent / file.path).write_bytes(file.content)
