@@ -1,8 +1,9 @@
 """How a kernel is compiled with the lines of Python, so that its machine code stays as it is.
 
-Numba's own ways change it: with `debug=True` indices are checked and variables live longer, and
-"line tables only" makes LLVM give up on some kernels. Here each instruction of LLVM's gets its line
-and nothing else is said of it: no variable, no type, no word to the optimiser.
+With Numba's own `debug=True` functions are not inlined, and variables are described, which keeps
+them alive. Here each instruction of LLVM's gets its line and nothing else is said of it: no
+variable, no type, no word to the optimiser. The whole is marked as full debug information: at
+"directives only", beside variables, LLVM has been seen to abort.
 
 All this is done to Numba's classes, so it belongs into a process that does nothing else.
 """
