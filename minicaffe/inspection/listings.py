@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ..device import folder
+from ..machine.pace import Pace
 from .facts import Call, Kernel, KernelCall, Listing
 from .trace import Door, Traced
 
@@ -48,17 +49,33 @@ class Listings:
             count = len(self._kernels)
             self._tell(f"listing {count} kernels: what is new is compiled with line tables, once")
         doors = {device: Door(device) for device, _ in self._kernels.values()}
-        found = {}
-        for key, (device, call) in self._kernels.items():
-            if code:
-                found[key] = doors[device].listing(call)
-            else:
-                found[key] = Listing(
-                    device, call.kernel, call.signature, call.file, call.line, call.line,
-                    missing="its code was not asked for",
-                )  # fmt: skip
+        found, pace = {}, Pace()
+        for number, (key, (device, call)) in enumerate(self._kernels.items(), 1):
+            if code and pace.due():
+                self._tell(f"kernel {number} of {len(self._kernels)}: {call.kernel} on {device}")
+                pace.said()
+            found[key] = (
+                _listing(doors[device], call)
+                if code
+                else _empty(device, call, "its code was not asked for")
+            )
             self.files.update(_files(found[key]))
         return found
+
+
+def _listing(door: Door, call: KernelCall) -> Listing:
+    """A kernel's code; why there is none where its device cannot tell it."""
+    try:
+        return door.listing(call)
+    except Exception as error:
+        said = " ".join(str(error).split())
+        return _empty(door.device, call, f"{type(error).__name__}: {said}")
+
+
+def _empty(device: str, call: KernelCall, why: str) -> Listing:
+    return Listing(
+        device, call.kernel, call.signature, call.file, call.line, call.line, missing=why
+    )
 
 
 def _files(listing: Listing) -> Iterable[str]:
