@@ -112,6 +112,11 @@ class BaseConvolutionLayer(Layer):
         forward, data, weight = self.ops.ways(self.plan)
         return (data, forward, weight) if self.transposed else (forward, data, weight)
 
+    def reasons(self) -> tuple[str, ...]:
+        """Why the kernels go these ways."""
+        forward, data, weight = self.ops.reasons(self.plan, self.kept.wanted)
+        return (data, forward, weight) if self.transposed else (forward, data, weight)
+
     def workspace(self) -> Any:
         """The scratch array of the kernels."""
         return self.scratch.data.update(self.device)

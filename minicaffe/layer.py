@@ -144,6 +144,10 @@ class Layer:
         """
         return ()
 
+    def reasons(self) -> tuple[str, ...]:
+        """Why its kernels go these `ways`, in words; `minicaffe inspect` shows it."""
+        return ()
+
     def bytes_kept(self) -> int:
         """Memory for what it has prepared from its parameters, for all forwards of phase TEST."""
         return 0

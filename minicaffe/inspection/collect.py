@@ -206,10 +206,15 @@ def _rates(cost: Cost, ms: float, peak: Peak | None) -> tuple[float, float, Boun
 
 
 def _way(node: Node) -> str:
-    """Which way kernels go that know several."""
+    """Which way kernels go that know several, and why."""
     ways = node.kind.ways(node.layer)
     whither = ("forward", "to the bottom", "to the parameters")
-    return "; ".join(f"{where}: {way}" for where, way in zip(whither, ways, strict=False))
+    if not ways:
+        return ""
+    reasons = node.kind.reasons(node.layer)
+    return "; ".join(
+        f"{where}: {way} ({why})" for where, way, why in zip(whither, ways, reasons, strict=True)
+    )
 
 
 def _group_name(nodes: Sequence[Node]) -> str:

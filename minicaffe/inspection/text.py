@@ -21,7 +21,9 @@ def chain(page: Page, layer: Layer) -> Iterator[str]:
     yield from _indent(_sizes(layer))
     yield from _indent(_costs(layer))
     if layer.way:
-        yield from _indent([f"way       {layer.way}"])
+        for way in layer.way.split("; "):
+            yield from textwrap.wrap(f"way, {way}", WIDTH, initial_indent="    ",
+                                     subsequent_indent="        ")  # fmt: skip
     if layer.fused:
         yield from _indent([f"runs as one, where nobody looks: {layer.fused}"])
     yield from _calls(layer.calls)

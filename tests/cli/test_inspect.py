@@ -54,7 +54,7 @@ def test_from_a_line_of_the_prototxt_to_the_kernels_in_one_screen(
         "y[n, o, p] = b[o] +",
         "data -> conv1 (4, 3, 6, 6)",
         "parameters 0 (3, 1, 3, 3), 1 (3,)",
-        "way       forward: im2col; to the bottom: im2col; to the parameters: im2col",
+        "way, forward: im2col (the only one)",
         "forward    convolution.forward",
         "x (4, 1, 8, 8) float32, weight (3, 1, 3, 3) float32",
         "kernels/reference/convolution.py:",

@@ -87,6 +87,17 @@ def ways(plan: Plan) -> tuple[str, str, str]:
     return str(forward), str(data), str(weight)
 
 
+def reasons(plan: Plan, kept: bool = False) -> tuple[str, str, str]:
+    """Why these ways, in words; `kept`: where filters are kept from call to call."""
+    if len(plan.window[0]) > 2:
+        return ("for more than two spatial axes",) * 3
+    forward, data, weight = (
+        choice.reason(way, plan.sizes, product, kept and product != WEIGHT)
+        for product, way in zip((FORWARD, DATA, WEIGHT), plan.ways, strict=True)
+    )
+    return forward, data, weight
+
+
 def forward(
     plan: Plan, x: F32, weight: F32, bias: F32 | None, y: F32, scratch: F32,
     kept: bool | None = None,

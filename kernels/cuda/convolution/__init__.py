@@ -57,6 +57,13 @@ def ways(plan: Plan) -> tuple[str, str, str]:
     return f"tiles of {forward}", f"tiles of {data}", f"tiles of {weight}{parts}"
 
 
+def reasons(plan: Plan, kept: bool = False) -> tuple[str, str, str]:
+    """Why these ways, in words."""
+    large = "large tiles read least, small ones are more blocks"
+    why = "for tiny groups" if plan.depthwise else large
+    return why, why, why
+
+
 def forward(
     plan: Plan, x: DeviceArray, weight: DeviceArray, bias: DeviceArray | None, y: DeviceArray,
     scratch: DeviceArray, kept: bool | None = None,

@@ -101,3 +101,14 @@ def test_bits_are_the_same_for_any_number_of_threads(geometry: Any) -> None:
     for again in together:
         for one, two in zip(alone, again, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_way_that_goes_is_the_first_that_its_reason_names(kept: bool) -> None:
+    convolution = load_kernel("convolution", "cpu")
+    plan = convolution.plan((4, 20, 12, 12), (4, 50, 8, 8), (5, 5), (1, 1), (0, 0), (1, 1), 1, kept)
+    for way, why in zip(convolution.ways(plan), convolution.reasons(plan, kept), strict=True):
+        first = why.partition("thread: ")[2].partition(", ")[0]
+        assert first.startswith(f"{way} ") and first.endswith(" ms")
+    plan = convolution.plan((4, 20, 12, 12), (4, 50, 12, 12), (1, 1), (1, 1), (0, 0), (1, 1), 1)
+    assert set(convolution.reasons(plan)) == {"for filters of 1 x 1"}
