@@ -113,6 +113,9 @@ class Chromium:
     def click(self, selector: str, number: int = 0) -> None:
         """Press and release the mouse in the middle of what is there of an element."""
         find = f"document.querySelectorAll({json.dumps(selector)})[{number}]"
+        self.value(
+            f"{find}?.scrollIntoView({{block: 'center'}})"
+        )  # what comes into sight is laid out
         box = self.value(f"""(() => {{ const node = {find};
             if (!node) return null;
             node.scrollIntoView({{block: "center", inline: "nearest"}});

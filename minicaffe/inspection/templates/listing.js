@@ -2,6 +2,7 @@
 // The third column, right: what the kernel became. Rows are built when their text is shown.
 
 const CHUNK = 200; // rows that the browser lays out together, when they come into sight
+const TALL = 17.25; // pixels of a row, until it is laid out
 
 let page; // the data
 let shownRows = []; // of the listing, by their number
@@ -96,7 +97,7 @@ function showRows(data, form, hues) {
   listing.style.setProperty("--deepest", deepest);
   const chunks = [];
   form.rows.text.forEach((text, row) => {
-    if (row % CHUNK === 0) chunks.push(make("div", { class: "chunk" }));
+    if (row % CHUNK === 0) chunks.push(make("div", { class: "chunk", style: { "contain-intrinsic-height": `auto ${TALL * CHUNK}px` } }));
     const chunk = chunks[chunks.length - 1];
     if (starts.has(row) && form.functions.length > 1) chunk.append(make("h3", { class: "file" }, starts.get(row)));
     const depth = depths.get(form.rows.loop[row]) || 0;
