@@ -1,7 +1,9 @@
 """What a student gets wrong ends in one sentence, of the right kind, with the place in his file."""
 
 import re
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -128,3 +130,26 @@ def test_the_points_are_the_share_of_the_tests(numpy_lab: Workplace) -> None:
     assert 0 < result.passed < result.total and result.kind == "wrong"
     assert result.points == round(task.points * result.passed / result.total, 1)
     assert "x is [-2" in result.printed
+
+
+def test_nothing_that_was_started_is_left(numpy_lab: Workplace) -> None:
+    task = numpy_lab.lab.task("relu")
+    body = (
+        "from minicaffe.door import importlib\n"
+        "started = importlib.import_module('subprocess').Popen(['sleep', '100'])\n"
+        "raise ValueError(f'pid {started.pid}')"
+    )
+    result = numpy_lab.check(task, with_body(numpy_lab.lab, task, "forward", body))
+    found = re.search(r"ValueError: pid (\d+)$", result.sentence)
+    assert found, result.sentence
+    deadline = time.monotonic() + 20  # it has been killed; when it is gone is up to the system
+    while is_alive(found[1]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(found[1])
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
