@@ -163,7 +163,7 @@ function showMemory(data) {
       make("td", { class: "lives", title: range }, bar));
   });
   fill(byId("memory-pane"), make("p", {}, said), make("table", { class: "memory" },
-    make("thead", {}, make("tr", {}, ["blobs", "size", "buffer", "needed from the first layer to the last"].map((title) => make("th", { scope: "col" }, title)))),
+    make("thead", {}, make("tr", {}, ["blobs", "size", "buffer", "needed from the first layer to the last"].map((title, at) => make("th", { scope: "col", class: at === 1 || at === 2 ? "figure" : "" }, title)))),
     make("tbody", {}, rows)));
 }
 
