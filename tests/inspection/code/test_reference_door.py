@@ -8,9 +8,11 @@ import pytest
 from minicaffe.device import load_kernel
 from minicaffe.inspection.as_json import dumps, loads
 from minicaffe.inspection.facts import Listing
+from minicaffe.inspection.trace import Tracer
 from minicaffe.layer import known_types
 from tests.conftest import CHECKOUT
 from tests.inspection.code.nets import calls_of_docstrings
+from tests.layers.test_layer_docstrings import build
 
 door = importlib.import_module("minicaffe.kernels.reference._inspect")
 
@@ -83,3 +85,14 @@ def test_every_operation_of_a_layer_has_a_line(layer_type):
         for row in door.listing(call).forms["numpy"].rows:
             assert row.file.startswith("kernels/reference/") and row.line > 0, row
             assert row.kind in ("multiply-add", "memory", "address", "other") or row.note
+
+
+def test_functions_that_a_layer_took_out_of_their_module_are_watched_too():
+    net = build("RNN", "reference")
+    net.forward_pass()
+    tracer = Tracer("reference")
+    (layer,) = [each for each in net.layers if each.type == "RNN"]
+    with tracer.traced(layer, "forward"):
+        net.forward_pass()
+    calls = [call for call in tracer.taken() if call.family == "gemm"]
+    assert calls and all(len(call.kernels) == 1 for call in calls)
