@@ -1,8 +1,8 @@
-"""kernels/cpu/convolution/direct.py: the definition, forward and backward."""
+"""kernels/cpu/convolution/_direct.py: the definition, forward and backward."""
 
 import numpy as np
 
-from minicaffe.kernels.cpu.convolution import direct
+from minicaffe.kernels.cpu.convolution import _direct as direct
 from minicaffe.labs.conv.tests.convolutions import (
     ANY,
     check_backward_data,

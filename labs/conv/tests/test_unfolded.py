@@ -1,8 +1,8 @@
-"""kernels/cpu/convolution/unfolded.py: im2col, col2im, and three products."""
+"""kernels/cpu/convolution/_unfolded.py: im2col, col2im, and three products."""
 
 import numpy as np
 
-from minicaffe.kernels.cpu.convolution import unfolded
+from minicaffe.kernels.cpu.convolution import _unfolded as unfolded
 from minicaffe.labs.conv.tests.convolutions import (
     ANY,
     Case,

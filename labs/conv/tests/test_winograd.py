@@ -1,9 +1,9 @@
-"""kernels/cpu/convolution/winograd/tiles.py: three transforms, the whole, its rounding errors."""
+"""kernels/cpu/convolution/_winograd.py: three transforms, the whole, its rounding errors."""
 
 import numpy as np
 import pytest
 
-from minicaffe.kernels.cpu.convolution.winograd import tiles as winograd
+from minicaffe.kernels.cpu.convolution import _winograd as winograd
 from minicaffe.labs.conv.tests.convolutions import (
     THREE,
     Case,

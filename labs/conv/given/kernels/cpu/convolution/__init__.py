@@ -24,16 +24,15 @@ from numpy.typing import NDArray
 
 from .._compile.jit import kernel as compiled
 from ..im2col import Extents
-from . import any_axes, direct, unfolded
+from . import _direct, _unfolded, _winograd, any_axes
 from .plan import Plan, Way, sizes_of
-from .winograd import tiles
 
 F32 = NDArray[np.float32]
 
 WAYS: dict[str, Any] = {
-    "direct": direct,
-    "unfolded": unfolded,
-    "winograd": tiles,
+    "direct": _direct,
+    "unfolded": _unfolded,
+    "winograd": _winograd,
     "any_axes": any_axes,
 }
 ORDER = ("winograd", "unfolded", "direct")  # yours to change: the first that serves is taken

@@ -21,10 +21,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..._compile.jit import kernel
-from ...gemm import gemm
-from .. import unfolded
-from ..plan import Plan, Sizes, transposed
+from .._compile.jit import kernel
+from ..gemm import gemm
+from . import _unfolded as unfolded
+from .plan import Plan, Sizes, transposed
 
 F32 = NDArray[np.float32]
 
