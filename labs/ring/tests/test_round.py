@@ -161,13 +161,13 @@ class Recorder:
 def test_frames_know_which_collective_they_belong_to():
     transport = Recorder()
     ring = RingCommunicator(transport, 0, 2)
-    for _ in range(2):
+    for _ in range(3):
         ring.allreduce(np.zeros(4, np.float32))
-    first, second = (calls[0][0].header for calls in transport.calls)
-    assert first[12:16] != second[12:16], (
-        "two collectives in a row have frames of one sequence number: count them in self._sequence"
+    found = [int.from_bytes(calls[0][0].header[12:16], "big") for calls in transport.calls]
+    assert found == [0, 1, 2], (
+        f"the frames of three collectives in a row have the sequence numbers {found}, expected "
+        "0, 1, 2: self._sequence counts the collectives that are over"
     )
-    assert first[12:16] == bytes(4), "the first collective has the sequence number 0"
 
 
 @pytest.mark.parametrize("error", [CommunicationError("rank 1: silence"), KeyboardInterrupt()])
