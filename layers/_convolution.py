@@ -113,7 +113,9 @@ class BaseConvolutionLayer(Layer):
         return (data, forward, weight) if self.transposed else (forward, data, weight)
 
     def reasons(self) -> tuple[str, ...]:
-        """Why the kernels go these ways."""
+        """Why the kernels go these ways; nothing where a family of one's own does not say."""
+        if not hasattr(self.ops, "reasons"):
+            return ()
         forward, data, weight = self.ops.reasons(self.plan, self.kept.wanted)
         return (data, forward, weight) if self.transposed else (forward, data, weight)
 

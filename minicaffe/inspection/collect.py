@@ -211,9 +211,9 @@ def _way(node: Node) -> str:
     whither = ("forward", "to the bottom", "to the parameters")
     if not ways:
         return ""
-    reasons = node.kind.reasons(node.layer)
+    reasons = [f" ({why})" for why in node.kind.reasons(node.layer)] or [""] * len(ways)
     return "; ".join(
-        f"{where}: {way} ({why})" for where, way, why in zip(whither, ways, reasons, strict=True)
+        f"{where}: {way}{why}" for where, way, why in zip(whither, ways, reasons, strict=True)
     )
 
 

@@ -271,3 +271,9 @@ def test_the_random_stream_of_the_caller_stays_as_it_was() -> None:
     before = context.current().rng.get_state()
     look(NET, pictures=False)
     assert context.current().rng.get_state() == before
+
+
+def test_a_convolution_of_ones_own_need_not_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("minicaffe.kernels.reference.convolution.reasons")
+    (conv,) = (layer for layer in look(NET).layers if layer.name == "conv")
+    assert conv.way == "forward: im2col; to the bottom: im2col; to the parameters: im2col"
