@@ -130,7 +130,9 @@ def test_a_product_begins_with_the_function_that_multiplies():
     form = listed(calls[-1]).forms["asm"]
     names = [each.name for each in form.functions]
     assert names[0] == "multiply_packed" and "_gemm" in names
-    hottest = max(form.loops, key=lambda loop: loop.counts["multiply-add"])
+    outer = {loop.parent for loop in form.loops}
+    inner = [loop for loop in form.loops if loop.number not in outer]
+    hottest = max(inner, key=lambda loop: loop.counts["multiply-add"])
     assert hottest.last <= form.functions[0].last
     assert hottest.counts["multiply-add"] >= 12 and hottest.counts["stack"] == 0
     assert {"kernels/cpu/gemm/packing.py", "kernels/cpu/_vector/lanes.py"} <= {
