@@ -74,6 +74,13 @@ def pytest_words(tests: Sequence[str], root: Path, folder: Path, config: Path | 
     return [*words, *(word for test in tests for word in shlex.split(test))]
 
 
+def runs_of(tests: Sequence[str]) -> list[list[str]]:
+    """What one run of pytest can take at a time: of several -k in a command line the last holds."""
+    plain = [test for test in tests if "-k" not in shlex.split(test)]
+    chosen = [[test] for test in tests if "-k" in shlex.split(test)]
+    return [plain, *chosen] if plain else chosen
+
+
 def environment(folder: Path, seed: int, **further: str) -> dict[str, str]:
     """The child's variables: the student's files come first, one thread, kernels kept here."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

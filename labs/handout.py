@@ -2,7 +2,8 @@
 
 Taken are the lines of code blocks (indented, or fenced) that begin with `minicaffe`, `cd` or
 `python`, with or without `$ ` or variables (`NAME=value`) before them; two spaces end a command.
-What waits for a person is left out.
+What waits for a person is left out, and so are checks, which `verify` has made before: of them only
+the task's name is looked at.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .course import Lab
+from .course import Lab, LabError
 from .folder import start
 from .release import released
 
@@ -21,6 +22,7 @@ COMMAND = re.compile(
     r"^(?: {4}|\t)?(?:\$ )?((?:[A-Z_]+=\S+ )*(?:minicaffe|cd|python) .*?)(?: {2,}.*)?$"
 )
 NOT_RUN = re.compile(r"lab debug|\.\.\.|<|\[|\b[A-Z]{3,}\b(?!=)|submit|pip ")
+CHECK = "minicaffe lab check"
 SECONDS = 300
 
 
@@ -47,7 +49,10 @@ def run_commands(lab: Lab, scratch: Path) -> list[str]:
         start(lab, here)
         _write_all(lab, scratch)
     faults: list[str] = []
-    for command in told:
+    for command in dict.fromkeys(told):
+        if command.startswith(CHECK):
+            faults += _unknown_task(lab, command)
+            continue
         if command.startswith("cd "):
             here = here / command.split()[1].rstrip(";")
             if not here.is_dir():
@@ -59,6 +64,17 @@ def run_commands(lab: Lab, scratch: Path) -> list[str]:
         if "lab start" in command:
             _write_all(lab, scratch)
     return faults
+
+
+def _unknown_task(lab: Lab, command: str) -> list[str]:
+    """What is wrong with the task that a check names."""
+    words = [word for word in command.removeprefix(CHECK).split() if not word.startswith("-")]
+    try:
+        for name in words[:1]:
+            lab.task(name)
+    except LabError as error:
+        return [f"README.md: {command}: {error}"]
+    return []
 
 
 def _run(command: str, here: Path) -> tuple[str, str]:

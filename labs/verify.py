@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
-from .children import environment, pytest_words
+from .children import environment, pytest_words, runs_of
 from .course import ROOT, Lab, LabError, Task
 from .grading import Result, check, check_hidden, judge, public_tests
 from .handout import run_commands
@@ -248,10 +248,10 @@ class Bench:
                 if not _all_passed(done.events, done.ended):
                     return "public"
             if self._root is not None and task.product_tests:
-                words = [*self._hidden(task), "-x", "--assert=plain"]
-                done = self._warm.run(words, self._root, 4 * task.seconds)
-                if not _all_passed(done.events, done.ended):
-                    return "product"
+                for words in self._hidden(task):
+                    done = self._warm.run(words, self._root, 4 * task.seconds)
+                    if not _all_passed(done.events, done.ended):
+                        return "product"
             return "alive"
         finally:
             path.write_bytes(kept)
@@ -264,10 +264,13 @@ class Bench:
     def _public(self, task: Task) -> list[str]:
         return pytest_words(public_tests(self._lab, task), ROOT.parent, self._folder, None)
 
-    def _hidden(self, task: Task) -> list[str]:
-        assert self._root is not None
-        config = self._root / "pyproject.toml"
-        return pytest_words(task.product_tests, self._root, self._folder, config)
+    def _hidden(self, task: Task) -> list[list[str]]:
+        root, config = self._root, self._root and self._root / "pyproject.toml"
+        assert root is not None
+        return [
+            [*pytest_words(chosen, root, self._folder, config), "-x", "--assert=plain"]
+            for chosen in runs_of(task.product_tests)
+        ]
 
     def close(self) -> None:
         """End the process."""
