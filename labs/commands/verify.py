@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+HEAD = "  task            tests  hidden  cold s  warm s  mutants  public  product  equal  alive"
+
 
 def configure(parser: Any) -> None:
     """Which labs, and how much."""
@@ -21,33 +23,41 @@ def configure(parser: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a table a lab, and what does not hold."""
-    import time
+    from concurrent.futures import ThreadPoolExecutor
+    from functools import partial
 
     from ..course import all_labs, load
-    from ..verify import verify
 
     labs = [load(name) for name in args.labs] or all_labs()
+    # Several labs go side by side: each has parts in which only one process is at work.
+    each = 1 if len(labs) > 1 else args.workers
     bad = 0
-    for lab in labs:
-        began = time.monotonic()
-        lack = lab.missing()
-        if lack:
-            print(f"{lab.name}: not verified: {lack}")
-            continue
-        print(f"{lab.name}: {lab.title}", flush=True)
-        print(
-            "  task            tests  hidden  cold s  warm s"
-            "  mutants  public  product  equal  alive"
-        )
-        for report in verify(lab, args.workers, args.mutants):
-            print(
-                f"  {report.task.name:14}  {report.tests:5}  {report.hidden:6}  {report.cold:6.1f}"
-                f"  {report.warm:6.1f}  {report.mutants:7}  {report.by_public:6}"
-                f"  {report.by_product:7}  {report.equal:5}  {len(report.alive):5}"
-            )
-            for fault in report.faults:
-                print(f"    {fault}")
-            bad += len(report.faults)
-        print(f"  {time.monotonic() - began:.1f} s", flush=True)
+    with ThreadPoolExecutor(args.workers) as threads:
+        for lines, faults in threads.map(partial(_verified, each, args.mutants), labs):
+            print("\n".join(lines), flush=True)
+            bad += faults
     print("all labs hold" if not bad else f"{bad} things do not hold")
     return 1 if bad else 0
+
+
+def _verified(workers: int, most: int, lab: Any) -> tuple[list[str], int]:
+    """What is said of a lab, in lines, and how many things do not hold."""
+    import time
+
+    from ..verify import verify
+
+    began = time.monotonic()
+    lack = lab.missing()
+    if lack:
+        return [f"{lab.name}: not verified: {lack}"], 0
+    lines = [f"{lab.name}: {lab.title}", HEAD]
+    faults = 0
+    for report in verify(lab, workers, most):
+        lines.append(
+            f"  {report.task.name:14}  {report.tests:5}  {report.hidden:6}  {report.cold:6.1f}"
+            f"  {report.warm:6.1f}  {report.mutants:7}  {report.by_public:6}"
+            f"  {report.by_product:7}  {report.equal:5}  {len(report.alive):5}"
+        )
+        lines += (f"    {fault}" for fault in report.faults)
+        faults += len(report.faults)
+    return [*lines, f"  {time.monotonic() - began:.1f} s"], faults
