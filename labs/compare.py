@@ -96,7 +96,8 @@ def _cause(mine: Any, theirs: Any, wrong: Any) -> str:
         if bad.size < 2 or not np.allclose(bad - good, offset, rtol=1e-3):
             return ""
         return f"yours is off by the same {offset:.4g}: was something there to be overwritten?"
-    return _by_factor(factor, {int(size) for size in theirs.shape if size > 1})
+    told = _by_factor(factor, {int(size) for size in theirs.shape if size > 1})
+    return told or (bad.size > 1) * f"yours is {factor:.4g} times as large everywhere it differs"
 
 
 def _by_factor(factor: float, sizes: set[int]) -> str:
@@ -113,4 +114,4 @@ def _by_factor(factor: float, sizes: set[int]) -> str:
             return f"yours is {size} times as large: a mean over {size} that is missing?"
         if np.isclose(factor, 1 / size, rtol=1e-3):
             return f"yours is 1/{size} of it: divided by {size} once too often?"
-    return f"yours is {factor:.4g} times as large everywhere it differs"
+    return ""

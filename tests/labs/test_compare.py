@@ -35,6 +35,11 @@ def test_close_names_the_place_and_the_cause(got: object, said: str) -> None:
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_one_number_alone_tells_no_factor() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"1 of 8 differ$"):
+        close("y", np.where(EXPECTED == 7, 70.5, EXPECTED), EXPECTED)
+
+
 def test_what_is_close_passes() -> None:
     close("y", [1.00005, NAN, np.inf], [1, NAN, np.inf])
     close("y", np.zeros(0), [])
