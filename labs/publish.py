@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from minicaffe import __version__
@@ -58,6 +59,8 @@ fi
 "$root/venv/bin/pip" install -r "$root/source/requirements.txt"
 """
 
+OF_THE_PAGE = "jinja2 pygments matplotlib"  # what the inspector needs beside a lab
+
 RUN = """\
 #!/usr/bin/env bash
 # Gradescope runs this for every submission, and reads results/results.json.
@@ -86,10 +89,10 @@ def publish(
     files = {
         ".github/workflows/lab.yml": WORKFLOW.format(lab=lab.name, cache=CACHE),
         "requirements.txt": f"{requirement}\n",
-        "colab.ipynb": notebook(lab, requirement),
         ".gitignore": f"{CACHE}/\n__pycache__/\ncpu\n",
     }
     start(lab, template)
+    files["colab.ipynb"] = notebook(lab, requirement, sorted(template.glob("nets/*.prototxt")))
     for name, text in files.items():
         (template / name).parent.mkdir(parents=True, exist_ok=True)
         (template / name).write_text(text, encoding="utf-8")
@@ -121,12 +124,11 @@ def extras(lab: Lab) -> list[str]:
     return ["labs", *(need for need in lab.needs if need not in ("labs", "numpy"))]
 
 
-def notebook(lab: Lab, requirement: str) -> str:
-    """For Google Colab: install, start, check, and the inspector's page."""
-    nets = sorted((lab.folder / "nets").glob("*.prototxt"))
+def notebook(lab: Lab, requirement: str, nets: Sequence[Path]) -> str:
+    """For Google Colab: install, start, check, and the inspector's page of the first net."""
     what = f"-model nets/{nets[0].name}" if nets else "-ring 4"
     cells = [
-        f"!pip install -q '{requirement}'",
+        f"!pip install -q '{requirement}' {OF_THE_PAGE}",
         f"!minicaffe lab start {lab.name} && cat {lab.name}/README.md\n"
         f"# Write in the files of the folder {lab.name}, at the left.",
         f"%cd -q /content/{lab.name}\n!minicaffe lab check",
