@@ -137,7 +137,7 @@ named-lab:
 	@test -n '$(LAB)' || { echo "make lab LAB=ring: LAB is a lab (minicaffe lab lists them, and labs/README.md)"; exit 2; }
 
 # So many mutants a task, evenly chosen; 0 for all, as `minicaffe lab verify` does.
-MUTANTS ?= 8
+MUTANTS ?= 4
 
 labs: $(VENV)/dev.stamp java  ## all course labs are fit to be handed out (some minutes on two cores)
 	@$(bin)/minicaffe lab verify -mutants $(MUTANTS)
