@@ -70,11 +70,12 @@ def test_help_lists_the_commands(words: list[str], capsys: pytest.CaptureFixture
 def test_every_command_explains_its_flags(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     names = re.findall(r"^  (\w+) ", capsys.readouterr().out, re.MULTILINE)
-    for words in [[name] for name in names if name not in ("convert", "cuda")] + [
+    for words in [[name] for name in names if name not in ("convert", "cuda", "lab")] + [
         ["convert", "mnist"],
         ["convert", "cifar"],
         ["cuda", "profile"],
         ["cuda", "step"],
+        *(["lab", name] for name in ("check", "debug", "grade", "release", "start", "verify")),
     ]:
         with pytest.raises(SystemExit) as done:
             main([*words, "--help"])

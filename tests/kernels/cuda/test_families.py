@@ -12,7 +12,8 @@ from tests.kernels.cuda.case import CASES, cases_of
 
 # Of cpu alone: chains of layers in one pass, and the pass of one image recorded.
 OF_CPU = {"batch_norm_scale_relu", "eltwise_relu", "recording"}
-OF_THE_HOST = {"plan", "scratch_size", "ways"}  # functions that compute nothing on the device
+# Functions that compute nothing on the device.
+OF_THE_HOST = {"plan", "scratch_size", "ways", "reasons"}
 NO_KERNELS = {"memory", "random"}  # files that a device has besides its families
 
 
