@@ -21,6 +21,7 @@ jit = importlib.import_module("minicaffe.kernels.cpu._compile.jit")
 door = importlib.import_module("minicaffe.kernels.cpu._inspect")
 texts = importlib.import_module("minicaffe.kernels.cpu._inspect.texts")
 child = importlib.import_module("minicaffe.kernels.cpu._inspect.child")
+vectors = importlib.import_module("minicaffe.kernels.cpu._compile.vectors")
 
 pytestmark = pytest.mark.skipif(jit.DISABLED, reason="kernels are plain Python")
 
@@ -140,7 +141,9 @@ def test_a_product_begins_with_the_function_that_multiplies():
     inner = [loop for loop in form.loops if loop.number not in outer]
     hottest = max(inner, key=lambda loop: loop.counts["multiply-add"])
     assert hottest.last <= form.functions[0].last
-    assert hottest.counts["multiply-add"] >= 12 and hottest.counts["stack"] == 0
+    assert hottest.counts["multiply-add"] >= 12
+    if vectors.CHOSEN.lanes == 8:  # twelve sums, and what is multiplied, fit AVX2's 16 registers
+        assert hottest.counts["stack"] == 0
     assert {"kernels/cpu/gemm/packing.py", "kernels/cpu/_vector/lanes.py"} <= {
         row.file for row in form.rows
     }
